@@ -1,0 +1,134 @@
+"""What can go wrong: one class a situation, one sentence with the value, then the next step.
+
+Every face maps these in one place: a notebook shows the sentence instead of a traceback and fails the
+cell, the command line exits with `exit_code`, HTTP answers with `status`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class MlopsError(Exception):
+    """Base of all errors that are meant for a person. `next_step` is neutral: faces add their own syntax."""
+
+    status: ClassVar[int] = 400
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}".rstrip()
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"error": self.kind, "message": self.message, "next_step": self.next_step}
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows exactly these lines, and the cell still fails."""
+        lines = [f"{self.kind}: {self.message}"]
+        if self.next_step:
+            lines.append(f"→ {self.next_step}")
+        return lines
+
+
+class UsageError(MlopsError):
+    """A verb, option or value that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class NotFound(MlopsError):
+    """A name that does not exist: model, version, run, deployment, job, file, variable."""
+
+    status = 404
+
+
+class Conflict(MlopsError):
+    """The present state does not allow it, or someone else is changing the same thing."""
+
+    status = 409
+
+
+class InvalidConfig(MlopsError):
+    """`mlops.toml` has a key or a value that is not known."""
+
+
+class InvalidData(MlopsError):
+    """A DataFrame that does not fit: missing, extra or empty columns, wrong types, no rows."""
+
+    status = 422
+
+
+class ContractViolation(InvalidData):
+    """Data broke its contract; `report` says which checks, columns and rows."""
+
+    def __init__(self, message: str, next_step: str = "", report: Any = None) -> None:
+        super().__init__(message, next_step)
+        self.report = report
+
+
+class InvalidModel(MlopsError):
+    """An object that cannot be registered or loaded: it does not predict, or is of an untrusted type."""
+
+    status = 422
+
+
+class GateFailed(MlopsError):
+    """The gate is red, or could not be evaluated; `report` holds the evidence."""
+
+    status = 409
+
+    def __init__(self, message: str, next_step: str = "", report: Any = None) -> None:
+        super().__init__(message, next_step)
+        self.report = report
+
+
+class EngineUnavailable(MlopsError):
+    """No Docker (or compatible) engine answers."""
+
+    status = 503
+
+
+class BuildFailed(MlopsError):
+    """An image could not be built; the sentence ends with the tail of the log."""
+
+    status = 502
+
+
+class ServingFailed(MlopsError):
+    """A deployment did not become ready, or does not answer."""
+
+    status = 502
+
+
+class JobFailed(MlopsError):
+    """A job ended without success; its log and notebook say why."""
+
+    status = 502
+
+
+class MissingDependency(MlopsError):
+    """An optional part is not installed."""
+
+    status = 501
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """`Did you mean 'x'?` or the first few names that exist, for the second half of an error."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    if not known:
+        return ""
+    shown = ", ".join(f"'{k}'" for k in known[:8])
+    return f"There {'is' if len(known) == 1 else 'are'}: {shown}{' …' if len(known) > 8 else ''}."
