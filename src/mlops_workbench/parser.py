@@ -85,7 +85,9 @@ def setting(text: str) -> tuple[str, str]:
 
 
 _MODEL = Arg("name", "registered model", offer="model")
-_VERSION = Arg("version", "version (default: the champion)", ("--version", "-v"), type=version, offer="version")
+_VERSION = Arg(
+    "version", "version (default: the champion)", ("--version", "-v"), type=version, offer="version"
+)
 _WHY = Arg("why", "reason, kept in the ledger", ("--why",), required=True)
 
 VERBS: dict[str, Verb] = {
@@ -126,12 +128,27 @@ VERBS: dict[str, Verb] = {
             "track",
             "run a cell (or a script) as a tracked run",
             (
-                Arg("script", "Python file to run (a cell in a notebook has none)", metavar="SCRIPT", offer="file"),
+                Arg(
+                    "script",
+                    "Python file to run (a cell in a notebook has none)",
+                    metavar="SCRIPT",
+                    offer="file",
+                ),
                 Arg("name", "name of the run", ("--name", "-n"), required=True),
                 Arg("data", "DataFrame that the model is fitted on", ("--data", "-d"), offer="variable"),
-                Arg("evaluate", "held-out DataFrame for metrics and gate", ("--eval", "-e"), offer="variable"),
-                Arg("target", "label column (default: the one column the model does not read)", ("--target",)),
-                Arg("params", "variable to record as a parameter", ("--params",), repeat=True, offer="variable"),
+                Arg(
+                    "evaluate", "held-out DataFrame for metrics and gate", ("--eval", "-e"), offer="variable"
+                ),
+                Arg(
+                    "target", "label column (default: the one column the model does not read)", ("--target",)
+                ),
+                Arg(
+                    "params",
+                    "variable to record as a parameter",
+                    ("--params",),
+                    repeat=True,
+                    offer="variable",
+                ),
             ),
             in_kernel=True,
             example="run --name january --data train --eval held_out",
@@ -151,8 +168,15 @@ VERBS: dict[str, Verb] = {
                 Arg("model", "variable that holds the fitted model, or a .skops file", offer="variable"),
                 Arg("name", "name to register under", ("--name", "-n"), required=True, offer="model"),
                 Arg("run", "run that made it (default: the run whose cell did)", ("--run",), offer="run"),
-                Arg("data", "DataFrame it was fitted on (default: the run's)", ("--data", "-d"), offer="variable"),
-                Arg("evaluate", "held-out DataFrame (default: the run's)", ("--eval", "-e"), offer="variable"),
+                Arg(
+                    "data",
+                    "DataFrame it was fitted on (default: the run's)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+                Arg(
+                    "evaluate", "held-out DataFrame (default: the run's)", ("--eval", "-e"), offer="variable"
+                ),
                 Arg("target", "label column (default: the run's)", ("--target",)),
                 Arg(
                     "format",
@@ -178,7 +202,12 @@ VERBS: dict[str, Verb] = {
             (
                 _MODEL,
                 Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
-                Arg("data", "labelled rows (default: the version's held-out rows)", ("--data", "-d"), offer="variable"),
+                Arg(
+                    "data",
+                    "labelled rows (default: the version's held-out rows)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
             ),
             example="gate flights --version 1",
         ),
@@ -202,7 +231,12 @@ VERBS: dict[str, Verb] = {
             example='rollback flights --why "drill"',
         ),
         Verb("history", "registry", "every champion there was: who, when, why, on what evidence", (_MODEL,)),
-        Verb("lineage", "registry", "the data, code, environment and decisions behind a version", (_MODEL, _VERSION)),
+        Verb(
+            "lineage",
+            "registry",
+            "the data, code, environment and decisions behind a version",
+            (_MODEL, _VERSION),
+        ),
         # package
         Verb(
             "build",
@@ -259,9 +293,19 @@ VERBS: dict[str, Verb] = {
             (
                 _MODEL,
                 _VERSION,
-                Arg("data", "rows to compare (default: the logged requests)", ("--data", "-d"), offer="variable"),
+                Arg(
+                    "data",
+                    "rows to compare (default: the logged requests)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
                 Arg("last", "only the newest N logged rows", ("--last",), type=positive),
-                Arg("report", "also write Evidently's full report to this HTML file", ("--report",), offer="file"),
+                Arg(
+                    "report",
+                    "also write Evidently's full report to this HTML file",
+                    ("--report",),
+                    offer="file",
+                ),
             ),
             example="drift flights",
         ),
@@ -273,7 +317,14 @@ VERBS: dict[str, Verb] = {
             (
                 _MODEL,
                 Arg("notebook", "notebook to run", ("--notebook",), required=True, offer="file"),
-                Arg("parameters", "notebook parameter", ("-p", "--parameter"), type=setting, repeat=True, metavar="NAME=VALUE"),
+                Arg(
+                    "parameters",
+                    "notebook parameter",
+                    ("-p", "--parameter"),
+                    type=setting,
+                    repeat=True,
+                    metavar="NAME=VALUE",
+                ),
                 Arg("timeout", "seconds that one cell may take", ("--timeout",), type=positive, default=3600),
                 Arg("detach", "return at once; follow with jobs", ("--detach",), switch=True),
             ),
@@ -308,7 +359,9 @@ class VerbParser(argparse.ArgumentParser):
     """argparse that raises our errors instead of printing and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message[:1].lower()}{message[1:].rstrip('.')}.", f"Usage: {self.usage_line()}")
+        raise UsageError(
+            f"{self.prog}: {message[:1].lower()}{message[1:].rstrip('.')}.", f"Usage: {self.usage_line()}"
+        )
 
     def usage_line(self) -> str:
         return " ".join(self.format_usage().split()).removeprefix("usage: ")
@@ -334,7 +387,12 @@ def verb_parser(verb: Verb, prog: str) -> VerbParser:
         if arg.switch:
             options["action"] = "store_true"
         else:
-            options |= {"type": arg.type, "default": arg.default, "choices": arg.choices, "metavar": arg.metavar}
+            options |= {
+                "type": arg.type,
+                "default": arg.default,
+                "choices": arg.choices,
+                "metavar": arg.metavar,
+            }
             if arg.repeat:
                 options |= {"action": "append", "default": []}
         if arg.flags:
@@ -363,7 +421,9 @@ def parse(words: str | Sequence[str], prog: str) -> Call:
         try:
             words = shlex.split(words)
         except ValueError as problem:
-            raise UsageError(f"The line {words!r} cannot be read: {problem}.", "Close the quotation.") from None
+            raise UsageError(
+                f"The line {words!r} cannot be read: {problem}.", "Close the quotation."
+            ) from None
     if not words or words[0] in ("--help", "-h", "help"):
         raise HelpRequested(overview(prog))
     name, *rest = words
