@@ -29,8 +29,9 @@ class GatePolicy:
 
     metric: str = ""
     """metric that decides; empty: roc_auc, balanced_accuracy or rmse by task"""
-    tolerance: float = 0.0
-    """how much worse than the champion (in the metric's unit) is still accepted"""
+    tolerance: float = 0.02
+    """how much worse than the champion is still accepted, as a share of the champion's figure: the whole
+    confidence interval of the gain must lie above minus this (a non-inferiority test)"""
     confidence: float = 0.9
     """of the bootstrap interval of the difference to the champion; 0 < confidence < 1"""
     first_version: str = "allow"
@@ -82,8 +83,8 @@ name = "{name}"
 
 [gate]
 # metric = "roc_auc"         # decides; default by task: roc_auc, balanced_accuracy or rmse
-tolerance = 0.0              # how much worse than the champion is still accepted
-confidence = 0.9             # of the bootstrap interval of that difference
+tolerance = 0.02             # how much worse than the champion is still accepted: 2 % of its figure
+confidence = 0.9             # of the bootstrap interval of the gain, which must lie above that
 first_version = "allow"      # or "refuse": a version cannot pass while there is no champion
 
 [gate.thresholds]

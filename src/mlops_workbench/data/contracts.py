@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.data.frames import kind_of
-from mlops_workbench.errors import InvalidConfig, closest
+from mlops_workbench.errors import InvalidConfig, InvalidData, closest
 from mlops_workbench.values import Html, Value, html_table
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def path_of(root: Path, name: str) -> Path:
     return root / "contracts" / f"{name}.yaml"
 
 
-def infer(frame: pd.DataFrame, name: str) -> Contract:
+def infer_contract(frame: pd.DataFrame, name: str) -> Contract:
     """Types, missing values, ranges (widened by half the span on both sides) and categories of this data."""
     return Contract(name, {column: _infer_rule(frame[column]) for column in frame.columns})
 
@@ -296,3 +296,36 @@ def _checks(pandera: Any, rule: ColumnRule) -> list[Any]:
         known = set(rule.values)
         checks.append(pandera.Check(lambda s: s.astype(str).isin(known), name="value is not in the list"))
     return checks
+
+
+def validate(frame: pd.DataFrame, data: str, name: str, path: Path, *, infer: bool) -> ContractReport:
+    """Check a frame against the contract in `path`; write it first when it is not there, or when asked to."""
+    made = infer or not path.exists()
+    if made:
+        contract = _inferred(frame, data, name)
+        write(contract, path)
+    else:
+        contract = read(path)
+    return ContractReport(
+        contract=name,
+        data=data,
+        rows=len(frame),
+        columns=len(frame.columns),
+        inferred=made,
+        breaches=() if made else check(frame, contract),
+        path=str(path),
+        digest=contract.digest,
+    )
+
+
+def _inferred(frame: pd.DataFrame, data: str, name: str) -> Contract:
+    """A contract that demands an empty column or infinities would be of no use: raises `InvalidData`."""
+    import numpy as np
+
+    for column in frame.columns:
+        series = frame[column]
+        if series.isna().all():
+            raise InvalidData(f"The column '{column}' of '{data}' is empty.", "Drop it, or fill it.")
+        if kind_of(series) == "double" and np.isinf(series.to_numpy(dtype=float, na_value=np.nan)).any():
+            raise InvalidData(f"The column '{column}' of '{data}' has infinite values.", "Replace them.")
+    return infer_contract(frame, name)

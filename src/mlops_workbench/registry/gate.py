@@ -246,12 +246,13 @@ def _against(
     if a is None or b is None:
         return Check(title, None, "–", "–", f"{name} is not defined on these rows")
     low, high = _interval(candidate, champion, mine, theirs, name, policy.confidence)
+    margin = policy.tolerance * abs(b)
     return Check(
         title,
-        low >= -policy.tolerance,
+        low >= -margin,
         f"{name} {a:.4f} against {b:.4f} of version {champion.version}",
-        f"difference ≥ {-policy.tolerance:g}",
-        f"{policy.confidence:.0%} interval of the difference {low:+.4f} … {high:+.4f}",
+        f"gain ≥ {-margin:.4f}",
+        f"{policy.confidence:.0%} interval of the gain: {low:+.4f} … {high:+.4f}",
     )
 
 

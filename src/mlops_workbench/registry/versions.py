@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
-from mlops_workbench.track.source import is_fitted_model
 from mlops_workbench.track.tracking import Stored, Tracking
 from mlops_workbench.values import Value, plain
 
@@ -100,11 +99,6 @@ class Inspected:
 
 def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target: str | None) -> Inspected:
     """What the model reads and answers, found by asking it. Raises `InvalidModel` or `InvalidData`."""
-    if not is_fitted_model(model):
-        what = type(model).__name__
-        if callable(getattr(model, "fit", None)) and callable(getattr(model, "predict", None)):
-            raise InvalidModel(f"'{label}' ({what}) is not fitted.", "Fit it first.")
-        raise InvalidModel(f"'{label}' must be a fitted model with fit and predict. Got {what} instead.")
     features = features_of(model, frame, data_name, target)
     target = target_of(frame, features, data_name, target)
     task: Task = "classification" if hasattr(model, "classes_") else "regression"
@@ -269,7 +263,10 @@ def keep(
 ) -> Stored:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, then make the version."""
 
+    digest = ""
+
     def finish(folder: Path) -> None:
+        nonlocal digest
         file = next(p for p in folder.iterdir() if p.name.startswith("model."))
         manifest = Manifest(
             name=name,
@@ -288,6 +285,7 @@ def keep(
             expected_probabilities=looked.expected_probabilities,
         )
         manifest.dump(folder)
+        digest = manifest.sha256
         prove(manifest, load(folder), label)
 
     source = tracking.log_model(
@@ -301,7 +299,7 @@ def keep(
         trusted=trusted,
         write_manifest=finish,
     )
-    return tracking.create_version(name, source, run_id, tags)
+    return tracking.create_version(name, source, run_id, dict(tags) | {"digest": digest})
 
 
 def prove(manifest: Manifest, served: Served, label: str) -> None:

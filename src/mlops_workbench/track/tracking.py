@@ -162,21 +162,23 @@ class Tracking:
         return tuple(self._run(run) for run in found)
 
     def run(self, name_or_id: str) -> Run:
-        """The newest run of that name, or the run of that id. Raises `NotFound`."""
-        quoted = name_or_id.replace("'", "''")
-        found = self.client.search_runs(
-            [self.experiment_id],
-            filter_string=f"attributes.run_name = '{quoted}'" if "'" not in name_or_id else "",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
-        if found and found[0].info.run_name == name_or_id:
-            return self._run(found[0])
-        try:
-            return self._run(self.client.get_run(name_or_id))
-        except self._mlflow.MlflowException:
-            known = [run.name for run in self.runs(50)]
-            raise NotFound(f"There is no run '{name_or_id}'.", closest(name_or_id, known)) from None
+        """The run of that id, or the newest of that name. Raises `NotFound`."""
+        if len(name_or_id) == 32:
+            try:
+                return self._run(self.client.get_run(name_or_id))
+            except self._mlflow.MlflowException:
+                pass  # a name may be as long as an id
+        if not {"'", '"'} & set(name_or_id):  # MLflow's filter language has no escape for quotes
+            found = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"attributes.run_name = '{name_or_id}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+            if found:
+                return self._run(found[0])
+        known = [run.name for run in self.runs(50)]
+        raise NotFound(f"There is no run '{name_or_id}'.", closest(name_or_id, known))
 
     def _run(self, run: Any) -> Run:
         info = run.info
