@@ -1,0 +1,84 @@
+"""How right the predictions were, once labels have come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlops_workbench.values import Value
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "auc": True,
+    "f1": True,
+    "r2": True,
+    "log_loss": False,
+    "mae": False,
+    "rmse": False,
+}
+
+
+@dataclass(frozen=True)
+class Performance(Value):
+    """Metrics over `n` labelled predictions; `baseline`: the same at registration, where known."""
+
+    n: int
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+
+    @property
+    def title(self) -> str:
+        return f"Performance on {self.n:,} labelled predictions"
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        rows = []
+        for name, value in self.metrics.items():
+            before = self.baseline.get(name)
+            rows.append((name, value, before, None if before is None else value - before))
+        return ("metric", "now", "at registration", "change"), rows
+
+
+def classification(
+    labels: Any, predictions: Any, score: Any = None, *, classes: Sequence[Any] = ()
+) -> dict[str, float]:
+    """Accuracy, F1 (of the last class if binary, else macro), positive rate; AUC and log loss with scores.
+
+    `score` is the probability of the last class for two classes, of the predicted class otherwise; AUC is
+    therefore for two classes only, and log loss too. A metric that is undefined (one class only) is left out.
+    """
+    from sklearn import metrics
+
+    y = np.asarray([str(v) for v in labels])
+    p = np.asarray([str(v) for v in predictions])
+    names = [str(c) for c in classes] or sorted(set(y) | set(p))
+    found = {"accuracy": float(np.mean(y == p))}
+    if len(names) != 2:
+        found["f1"] = float(metrics.f1_score(y, p, average="macro", zero_division=0))
+        return found
+    positive = names[1]
+    found["f1"] = float(metrics.f1_score(y == positive, p == positive, zero_division=0))
+    if score is not None:
+        s = np.asarray(score, dtype=np.float64)
+        known = np.isfinite(s)
+        truth = (y == positive)[known]
+        if known.any():
+            if truth.any() and not truth.all():
+                found["auc"] = float(metrics.roc_auc_score(truth, s[known]))
+            found["log_loss"] = float(metrics.log_loss(truth, s[known], labels=[False, True]))
+    found["positive_rate"] = float(np.mean(y == positive))
+    found["predicted_positive_rate"] = float(np.mean(p == positive))
+    return found
+
+
+def regression(labels: Any, predictions: Any) -> dict[str, float]:
+    """MAE and RMSE in the unit of the target, and R² (left out where all labels are equal)."""
+    y, p = np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
+    error = p - y
+    found = {"mae": float(np.mean(np.abs(error))), "rmse": float(np.sqrt(np.mean(error**2)))}
+    spread = float(np.sum((y - y.mean()) ** 2))
+    if spread > 0:
+        found["r2"] = 1 - float(np.sum(error**2)) / spread
+    return found

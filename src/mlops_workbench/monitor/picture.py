@@ -1,0 +1,2 @@
+def report_html(r):
+    return r.text()
