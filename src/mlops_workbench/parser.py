@@ -431,7 +431,18 @@ def parse(words: str | Sequence[str], prog: str) -> Call:
     if verb is None:
         raise UsageError(f"There is no verb '{name}'.", closest(name, VERBS) or f"See {prog} --help.")
     parser = verb_parser(verb, f"{prog} {name}")
+    _known_options(verb, rest)  # argparse would complain of what is missing before what is wrong
     return Call(verb, vars(parser.parse_args(rest)))
+
+
+def _known_options(verb: Verb, words: Sequence[str]) -> None:
+    known = [flag for arg in verb.args for flag in arg.flags] + ["--help", "-h"]
+    for word in words:
+        option = word.partition("=")[0]
+        if option == "--":
+            return
+        if option.startswith("--") and option not in known:
+            raise UsageError(f"The verb '{verb.name}' has no option '{option}'.", closest(option, known))
 
 
 def overview(prog: str) -> str:

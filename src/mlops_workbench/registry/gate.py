@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from mlops_workbench.data.rows import to_rows
 from mlops_workbench.errors import MlopsError
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.project import GatePolicy, user
-from mlops_workbench.registry.versions import Served, difference, to_rows
+from mlops_workbench.registry.versions import Served, difference
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import gates, now
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, evaluate, labels_of, metric
@@ -161,8 +162,8 @@ def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes)
     answers = contestant.served(to_rows(frame[manifest.columns]))
-    measured = evaluate(truth, answers.labels, answers.probabilities, manifest.classes, manifest.task)
-    return Judged(truth, answers.labels, answers.probabilities, measured)
+    measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
+    return Judged(truth, answers.values, answers.probabilities, measured)
 
 
 def _champion_answers(champion: Contestant, frame: pd.DataFrame) -> Judged | str:
@@ -289,7 +290,7 @@ def _importance(candidate: Contestant, frame: pd.DataFrame, name: str) -> dict[s
 
     def figure(rows: pd.DataFrame) -> float | None:
         answers = candidate.served(to_rows(rows[manifest.columns]))
-        return metric(name, truth, answers.labels, answers.probabilities, manifest.classes)
+        return metric(name, truth, answers.values, answers.probabilities, manifest.classes)
 
     base = figure(some)
     if base is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.rows import to_rows
 from mlops_workbench.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
 from mlops_workbench.track.tracking import Stored, Tracking
@@ -27,7 +28,7 @@ class Answers(Protocol):
     """What a served model says: one label or number a row, and probabilities (rows × classes) if it has them."""
 
     @property
-    def labels(self) -> Sequence[Any]: ...
+    def values(self) -> Sequence[Any]: ...
 
     @property
     def probabilities(self) -> Sequence[Sequence[float]] | None: ...
@@ -183,34 +184,6 @@ def _sample(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[np.concatenate([np.flatnonzero(~incomplete)[: SAMPLE_ROWS - len(some)], some])]
 
 
-def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON carries them: missing as None, times as ISO 8601. Raises `InvalidData` for infinities."""
-    import numpy as np
-    import pandas as pd
-
-    columns: dict[str, list[Any]] = {}
-    for name in frame.columns:
-        series = frame[name]
-        kind = kind_of(series)
-        gaps = series.isna().to_numpy()
-        if kind == "datetime":
-            values = [t.isoformat() if not gap else None for t, gap in zip(series, gaps, strict=True)]
-        elif kind == "double":
-            numbers = pd.to_numeric(series).to_numpy(dtype=float, na_value=np.nan)
-            if np.isinf(numbers).any():
-                raise InvalidData(
-                    f"The column '{name}' has {int(np.isinf(numbers).sum())} infinite values.",
-                    "Replace them: JSON has no infinity.",
-                )
-            values = [None if gap else value for value, gap in zip(numbers.tolist(), gaps, strict=True)]
-        elif kind == "boolean":
-            values = [None if gap else bool(value) for value, gap in zip(series, gaps, strict=True)]
-        else:
-            values = [None if gap else str(value) for value, gap in zip(series, gaps, strict=True)]
-        columns[name] = values
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
 def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     """Type names that skops must be told to load: scikit-learn's, NumPy's and SciPy's of a model made here.
 
@@ -313,7 +286,7 @@ def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) ->
     """How answers on the sample rows differ from the recorded ones; empty when they do not."""
     import numpy as np
 
-    for row, (got, wanted) in enumerate(zip(answers.labels, manifest.expected, strict=True)):
+    for row, (got, wanted) in enumerate(zip(answers.values, manifest.expected, strict=True)):
         same = np.isclose(got, wanted, rtol=tolerance, atol=tolerance) if isinstance(wanted, float) else got == wanted
         if not same:
             return f"sample row {row}: {got!r}, recorded {wanted!r}"
