@@ -29,7 +29,7 @@ INPUTS = (
 
 
 def flights(rows: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Numbers with gaps, strings with gaps, whole numbers, booleans and times; names with blanks and umlauts."""
+    """Numbers and strings with gaps, whole numbers, booleans, times; names with blanks and umlauts."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {

@@ -55,7 +55,11 @@ def main() -> int:
     )
     facts = {"model": settings.name, "version": settings.version, "port": listening.getsockname()[1]}
     logger.info("serving", extra={"facts": facts})
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:  # uvicorn hands the signal on to `_leave`, which raises
+        if server.started:
+            logger.info("stopped", extra={"facts": facts})
     return 0 if server.started else REFUSED
 
 
