@@ -56,7 +56,7 @@ def test_p_values_of_large_samples_decide_nothing() -> None:
 
 def test_few_rows_of_the_same_distribution_are_not_called_drift() -> None:
     drifted = [name for seed in range(30) for name in compare(frame(n=500), frame(seed + 1, n=25)).drifted]
-    assert len(drifted) <= 4  # of 90; without the chance level it is more than half
+    assert len(drifted) <= 6  # of 90; without the chance level it is more than half
     assert compare(frame(n=500), frame(1, shift=3.0, n=25)).drifted == ("moved",)
 
 

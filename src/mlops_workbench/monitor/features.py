@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,6 +73,8 @@ class Overlay(Value):
     edges: tuple[float, ...] = ()
     """the outer bars also hold what lies beyond the outer edges"""
     labels: tuple[str, ...] = ()
+    rest: bool = False
+    """the last bar sums up all that have no bar of their own"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class FeatureDrift(Value):
             raw[key] = _short(raw[key])
         if self.overlay is not None:
             raw["overlay"] = {
-                key: [_short(v) for v in values] if key != "labels" else values
+                key: [_short(v) for v in values] if isinstance(values, list) else values
                 for key, values in raw["overlay"].items()
                 if values
             }
@@ -154,14 +156,14 @@ def compare_columns(name: str, reference: Column, current: Column, thresholds: T
         facts = _categories(reference, current)
     notes.append(facts.pop("note", ""))
     missing = _missing(reference, current)
-    status, reasons = _judge(facts | missing, thresholds)
+    status, reasons = judge(facts | missing, thresholds)
     note = " ".join(dict.fromkeys(n for n in notes if n))
     return FeatureDrift(name=name, status=status, reasons=reasons, note=note, **facts, **missing)
 
 
 def _incomparable(name: str, reference: Column, current: Column, thresholds: Thresholds) -> FeatureDrift:
     missing = _missing(reference, current)
-    _, reasons = _judge(missing, thresholds)
+    status, reasons = judge(missing, thresholds)
     notes = [
         f"{side}: {column.note}"
         for side, column in (("Reference", reference), ("Current", current))
@@ -176,13 +178,8 @@ def _incomparable(name: str, reference: Column, current: Column, thresholds: Thr
         else:
             kind = "number" if isinstance(column, Numbers) else "category"
             break
-    status: Status = "unknown"
-    if reasons:
-        status = (
-            "drift"
-            if abs(missing["missing_current"] - missing["missing_reference"]) >= (thresholds.missing_drift)
-            else "warn"
-        )
+    if status == "ok":  # but nothing is known about its values
+        status = "unknown"
     return FeatureDrift(name=name, kind=kind, status=status, reasons=reasons, note=" ".join(notes), **missing)
 
 
@@ -193,7 +190,8 @@ def _missing(reference: Column, current: Column) -> dict[str, Any]:
     }
 
 
-def _judge(facts: dict[str, Any], thresholds: Thresholds) -> tuple[Status, tuple[str, ...]]:
+def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[Status, tuple[str, ...]]:
+    """Status and the reasons for it. The widget repeats this rule in the browser, for other thresholds."""
     chance = dict(facts.get("chance", ()))
     found: list[tuple[str, str, float]] = []
     for key, label in (("psi", "PSI"), ("js", "Jensen–Shannon"), ("ks", "KS")):
@@ -332,7 +330,7 @@ def _category_overlay(names: Sequence[Any], r: Ints, c: Ints) -> Overlay:
         labels.append(f"other ({rest.size:,})")
         bars[0].append(float(share_r[rest].sum()))
         bars[1].append(float(share_c[rest].sum()))
-    return Overlay(tuple(bars[0]), tuple(bars[1]), labels=tuple(labels))
+    return Overlay(tuple(bars[0]), tuple(bars[1]), labels=tuple(labels), rest=bool(rest.size))
 
 
 def _cut(name: Any) -> str:

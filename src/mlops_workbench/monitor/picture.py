@@ -1,2 +1,142 @@
-def report_html(r):
-    return r.text()
+"""A drift report as one static piece of HTML: no script, so saved notebooks, GitHub and nbconvert show it.
+
+Colours are half transparent or mid-tone, so that they read on white and on black.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mlops_workbench.monitor.features import FeatureDrift, Overlay, Thresholds
+from mlops_workbench.values import Html, html_table
+
+if TYPE_CHECKING:
+    from mlops_workbench.monitor.drift import DriftReport
+
+REFERENCE = "#959ba6"
+CURRENT = "#2f81d6"
+STATUS = {"drift": "#d64550", "warn": "#c08400", "ok": "#3b9a62", "unknown": "#8a8f98"}
+WORDS = {"drift": "drift", "warn": "watch", "ok": "ok", "unknown": "n/a"}
+
+WIDTH, HEIGHT = 150, 34
+SHOWN = 60
+"""features in the picture; a longer report names how many more there are"""
+
+
+def report_html(report: DriftReport) -> str:
+    parts = [
+        '<div class="mlops-drift" style="font-size:13px;line-height:1.45">',
+        f'<div style="font-weight:600;font-size:14px">{html.escape(report.title)}</div>',
+        f'<div style="opacity:.75">{html.escape(report.summary)}</div>',
+    ]
+    if report.performance is not None:
+        parts.append(report.performance._repr_html_())
+    parts.append(_legend())
+    rows = [_row(feature, report.thresholds) for feature in report.features[:SHOWN]]
+    heads = ("", "feature", Html("reference&ensp;/&ensp;current"), "PSI", "KS", "missing", "why")
+    parts.append(html_table(heads, rows))
+    if len(report.features) > SHOWN:
+        parts.append(f'<div style="opacity:.7">and {len(report.features) - SHOWN} more features</div>')
+    if report.extra_columns:
+        names = html.escape(", ".join(report.extra_columns))
+        parts.append(f'<div style="opacity:.7">Not compared, unknown to the reference: {names}</div>')
+    return "".join([*parts, "</div>"])
+
+
+def _row(feature: FeatureDrift, thresholds: Thresholds) -> Sequence[object]:
+    missing = None
+    if feature.missing_reference or feature.missing_current:
+        shares = f"{feature.missing_reference:.1%} → {feature.missing_current:.1%}"
+        missing = Html(f'<span style="white-space:nowrap">{shares}</span>')
+    why = [*feature.reasons, feature.note]
+    if feature.unseen:
+        why.append("unseen: " + ", ".join(feature.unseen[:3]) + (" …" if feature.unseen_count > 3 else ""))
+    return (
+        badge(feature.status),
+        Html(f'<span style="white-space:nowrap">{html.escape(feature.name)}</span>'),
+        Html(overlay_svg(feature.overlay)) if feature.overlay else None,
+        Html(_psi_bar(feature.psi, thresholds)) if feature.psi is not None else None,
+        Html(f"{feature.ks:.2f}") if feature.ks is not None else None,
+        missing,
+        Html(f'<span style="opacity:.8">{html.escape("; ".join(w for w in why if w))}</span>'),
+    )
+
+
+def badge(status: str) -> Html:
+    colour = STATUS[status]
+    return Html(
+        f'<span style="display:inline-block;min-width:3.6em;text-align:center;padding:0 6px;border-radius:9px;'
+        f'font-size:11px;font-weight:600;color:{colour};border:1px solid {colour}">{WORDS[status]}</span>'
+    )
+
+
+def _legend() -> str:
+    def mark(colour: str, opacity: float, text: str) -> str:
+        return (
+            f'<span style="display:inline-block;width:10px;height:10px;border-radius:2px;background:{colour};'
+            f'opacity:{opacity};margin:0 5px 0 0"></span>{text}&emsp;'
+        )
+
+    marks = mark(REFERENCE, 0.55, "reference") + mark(CURRENT, 0.8, "current")
+    return f'<div style="margin-top:6px;font-size:12px">{marks}</div>'
+
+
+def _psi_bar(psi: float, thresholds: Thresholds) -> str:
+    """Figure and bar up to twice the drift threshold, with a tick at each threshold."""
+    full = 2 * thresholds.psi_drift
+    colour = STATUS["drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"]
+    ticks = "".join(
+        f'<line x1="{60 * at / full:.1f}" x2="{60 * at / full:.1f}" y1="0" y2="8" stroke="currentColor" '
+        f'stroke-opacity=".45"/>'
+        for at in (thresholds.psi_warn, thresholds.psi_drift)
+    )
+    return (
+        f'<span style="white-space:nowrap">'
+        f'<svg width="60" height="8" viewBox="0 0 60 8" style="vertical-align:middle" aria-hidden="true">'
+        f'<rect width="60" height="8" rx="2" fill="currentColor" fill-opacity=".08"/>'
+        f'<rect width="{60 * min(1.0, psi / full):.1f}" height="8" rx="2" fill="{colour}"/>{ticks}</svg>'
+        f"&ensp;{psi:.3f}</span>"
+    )
+
+
+def overlay_svg(overlay: Overlay) -> str:
+    """Both samples in one small picture: areas for bins, pairs of bars for categories and distinct values."""
+    own = len(overlay.reference) - overlay.rest  # `other` may be cut: it sums up many
+    top = max([*overlay.reference[:own], *overlay.current[:own], 1e-12])
+    draw = _steps if overlay.edges else _pairs
+    label = "distribution of reference and current"
+    return (
+        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" '
+        f'style="display:block">{"".join(draw(overlay, top))}'
+        f'<path d="M0 {HEIGHT - 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".35"/></svg>'
+    )
+
+
+def _steps(overlay: Overlay, top: float) -> Iterable[str]:
+    for shares, style in (
+        (overlay.reference, f'fill="{REFERENCE}" fill-opacity=".6"'),
+        (overlay.current, f'fill="{CURRENT}" fill-opacity=".22" stroke="{CURRENT}" stroke-width="1.4"'),
+    ):
+        width = WIDTH / len(shares)
+        path = "".join(f"V{_y(s, top)}H{(i + 1) * width:.1f}" for i, s in enumerate(shares))
+        yield f'<path d="M0 {HEIGHT}{path}V{HEIGHT}" {style}/>'
+
+
+def _pairs(overlay: Overlay, top: float) -> Iterable[str]:
+    own = len(overlay.reference) - overlay.rest
+    slot = WIDTH / max(len(overlay.labels), 4)
+    bar = slot * 0.38
+    for shares, offset, style in (
+        (overlay.reference, 0.1, f'fill="{REFERENCE}" fill-opacity=".65"'),
+        (overlay.current, 0.52, f'fill="{CURRENT}" fill-opacity=".85"'),
+    ):
+        path = "".join(
+            f"M{(i + offset) * slot:.1f} {HEIGHT}V{_y(s, top)}h{bar:.1f}V{HEIGHT}z" for i, s in enumerate(shares[:own])
+        )
+        yield f'<path d="{path}" {style}/>'
+
+
+def _y(share: float, top: float) -> str:
+    return f"{HEIGHT - 1 - (HEIGHT - 4) * min(1.0, share / top):.1f}"

@@ -192,7 +192,7 @@ class Cells:
         return found
 
     def _below(self, i: int, values: Floats, side: str) -> Ints:
-        """How many values of sample `i` are smaller (`left`) or not larger (`right`). In opened cells only."""
+        """How many values of sample `i` are smaller (`left`) or not larger (`right`), in opened cells."""
         cell = self._cell(values)
         inside: Ints = np.searchsorted(self._opened[i], values, side=side)  # type: ignore[call-overload]
         return self._before[i][cell] + inside - self._opened_before[i][cell]
@@ -209,7 +209,7 @@ def _running(counts: Ints) -> Ints:
 
 
 def _grid(reference: Floats, current: Floats) -> tuple[float, float, bool]:
-    """Lowest place, cells per unit, and whether places are logarithmic: whichever spreads the values better."""
+    """Lowest place, cells per unit, and whether places are logarithmic: what spreads the values better."""
     some = np.concatenate([sample(reference), sample(current)])
     grids = [(*_bulk(places), log) for log, places in ((False, some), (True, _logarithmic(some)))]
 
@@ -223,7 +223,7 @@ def _grid(reference: Floats, current: Floats) -> tuple[float, float, bool]:
 
 
 def _bulk(places: Floats) -> tuple[float, float]:
-    """Where the bulk lies: outliers share the outer cells, so that one of them cannot empty the grid."""
+    """Where the bulk lies: outliers share the outer cells, so that one cannot empty the grid."""
     low, high = np.quantile(places, [0.002, 0.998])
     if low == high:
         low, high = places.min(), places.max()
@@ -235,7 +235,7 @@ def _bulk(places: Floats) -> tuple[float, float]:
 
 
 def _logarithmic(values: Floats) -> Floats:
-    """A floating-point number's bits, read as an integer, grow with its logarithm; negative ones are mirrored."""
+    """A float's bits, read as an integer, grow with its logarithm; those of negative ones are mirrored."""
     bits = (values + 0.0).view(np.int64)  # + 0.0 makes a positive zero of a negative one, and a copy
     np.bitwise_xor(bits, (bits >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF), out=bits)
     return bits.astype(np.float64)

@@ -39,8 +39,8 @@ def psi_chance(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
     PSI of equal distributions is distributed as (1/n + 1/m) · χ² with bins − 1 degrees of freedom (Yurdakul
     and Naranjo, *Statistical properties of the population stability index*, Journal of Risk Model
     Validation, 2020). That holds where no bin is empty. A bin of pooled share p stays empty in n rows with
-    probability e^(−np), and then adds (p − f) · ln(p / f) for the fill f of `psi`; mean and variance take that
-    in. The 99 % point is the one of a gamma distribution of this mean and variance (Wilson and Hilferty 1931).
+    probability e^(−np), and then adds (p − f) · ln(p / f) for the fill f of `psi`; mean and variance take
+    that in. The 99 % point is a gamma distribution's of that mean and variance (Wilson and Hilferty 1931).
     """
     counts = [_counts(reference_counts), _counts(current_counts)]
     pooled = counts[0] + counts[1]
@@ -60,7 +60,7 @@ def psi_chance(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
 
 
 def jensen_shannon_chance(bins: int, reference_rows: int, current_rows: int) -> float:
-    """The distance that equal distributions exceed in about 1 % of cases: its square is PSI / 8 near equality."""
+    """The distance that equal distributions exceed in about 1 % of cases, from PSI ≈ 8 · JS²."""
     noise = 1 / reference_rows + 1 / current_rows
     return math.sqrt(_gamma_99((bins - 1) * noise, 2 * (bins - 1) * noise**2) / 8) if bins > 1 else 0.0
 
