@@ -18,7 +18,7 @@ from mlops_workbench.values import Html, Value, html_table
 if TYPE_CHECKING:
     from mlops_workbench.registry.ledger import Entry
     from mlops_workbench.retrain.jobs import Job
-    from mlops_workbench.rollout.deployments import Deployment
+    from mlops_workbench.rollout.records import Live
     from mlops_workbench.track.tracking import Stored
 
 
@@ -64,7 +64,7 @@ class Status(Value):
 def status(
     project: Project,
     versions: Sequence[Stored],
-    deployments: Sequence[Deployment],
+    deployments: Sequence[Live],
     jobs: Sequence[Job],
     entries: Sequence[Entry],
     broken: str | None,
@@ -205,4 +205,7 @@ def _tracking(project: Project) -> Finding:
 def _docker(project: Project) -> Finding:
     from mlops_workbench.package import docker_client
 
-    return Finding("Docker engine", "ok", f"{docker_client.describe()}; base image {project.base_image}")
+    with docker_client.connect() as engine:
+        here = engine.image(project.base_image) is not None
+    where = "is here" if here else "is pulled by the first build"
+    return Finding("Docker engine", "ok", f"answers; base image {project.base_image} {where}")

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.lineage import Lineage
     from mlops_workbench.registry.versions import ModelList, Served, Version
     from mlops_workbench.retrain.jobs import Job, JobList
-    from mlops_workbench.rollout.deployments import Deployment
-    from mlops_workbench.rollout.records import DeploymentList
+    from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
 
 CHAMPION = "champion"
@@ -346,7 +345,7 @@ class Workbench:
             digest=stored.tags["digest"],
             base_image=base or self.project.base_image,
             cache_dir=self.project.folder("cache"),
-            git_commit=git_state(self.project.root).get("git.commit"),
+            commit=git_state(self.project.root).get("git.commit"),
             progress=self.progress,
         )
         records.keep(self._store, name, stored.version, image)
@@ -356,7 +355,7 @@ class Workbench:
 
     def serve(
         self, name: str, *, version: int | None = None, port: int | None = None, kind: str | None = None
-    ) -> Deployment:
+    ) -> Live:
         """Put a version behind HTTP on 127.0.0.1; what served the model before is stopped once this one is ready."""
         from mlops_workbench.package import records as images
         from mlops_workbench.rollout import launching
@@ -373,7 +372,7 @@ class Workbench:
             progress=self.progress,
         )
 
-    def stop(self, name: str) -> Deployment:
+    def stop(self, name: str) -> Live:
         """Stop serving a model. Raises `NotFound` when nothing serves it."""
         from mlops_workbench.rollout import launching
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.errors import BuildFailed, MlopsError, NotFound
+from mlops_workbench.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound
 from mlops_workbench.manifest import Manifest, file_sha256
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.context import write_context
@@ -148,7 +148,7 @@ def _base(engine: Engine, base_image: str, progress: Progress) -> ImageFacts:
     try:
         engine.pull(base_image)
     except MlopsError as error:
-        raise BuildFailed(
+        raise BaseImageUnavailable(
             f"The base image '{base_image}' is not here and could not be pulled: {error.message}",
             "Name another base image in the project's settings, or load this one into the engine.",
         ) from error

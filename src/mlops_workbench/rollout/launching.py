@@ -14,7 +14,10 @@ from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
 from mlops_workbench.rollout import deployments as running
 from mlops_workbench.rollout import records
-from mlops_workbench.rollout.deployments import Deployment
+from mlops_workbench.rollout.containers import start_container
+from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.processes import start_local
+from mlops_workbench.rollout.records import Live
 from mlops_workbench.store.database import Store
 from mlops_workbench.track.tracking import Stored
 
@@ -29,7 +32,7 @@ def serve(
     port: int | None,
     kind: str | None,
     progress: Progress,
-) -> Deployment:
+) -> Live:
     """Start a version, wait until it is ready, then stop what served the model before."""
     kind = kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
@@ -43,23 +46,26 @@ def serve(
     else:
         new = _process(project, stored, folder, port)
     records.keep(store, new)
-    for deployment in old:
-        progress(f"stopping version {deployment.version}")
-        running.stop(deployment)
-        records.end(store, deployment)
-    return new
+    for live in old:
+        progress(f"stopping version {live.version}")
+        _end(store, live)
+    return Live(new, running.alive(new))
 
 
-def _make_room(store: Store, old: tuple[Deployment, ...], port: int | None) -> None:
+def _end(store: Store, live: Live) -> None:
+    running.stop(live.deployment)
+    records.end(store, live.deployment)
+
+
+def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
     """The same port cannot be taken twice: what served this model there has to go first."""
-    for deployment in old:
-        if port is not None and deployment.port == port:
-            running.stop(deployment)
-            records.end(store, deployment)
+    for live in old:
+        if port is not None and live.deployment.port == port:
+            _end(store, live)
 
 
 def _process(project: Project, stored: Stored, folder: Path, port: int | None) -> Deployment:
-    return running.start_local(
+    return start_local(
         folder,
         name=stored.name,
         version=str(stored.version),
@@ -79,7 +85,7 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         )
     if not docker_client.engine_answers():
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
-    return running.start_container(
+    return start_container(
         image["tag"],
         name=stored.name,
         version=str(stored.version),
@@ -90,14 +96,11 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
     )
 
 
-def stop(store: Store, model: str) -> Deployment:
+def stop(store: Store, model: str) -> Live:
     """Stop all that serves a model; the newest is returned. Raises `NotFound`."""
     found = records.current(store, model)
     if not found:
         records.require(store, model)
-    for deployment in found:
-        running.stop(deployment)
-        records.end(store, deployment)
-    from dataclasses import replace
-
-    return replace(found[0], state="stopped")
+    for live in found:
+        _end(store, live)
+    return Live(found[0].deployment, "stopped")

@@ -3,28 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select, update
 
 from mlops_workbench.errors import NotFound, closest
 from mlops_workbench.rollout import deployments as running
-from mlops_workbench.rollout.deployments import Deployment
-from mlops_workbench.store.database import Row, Store
+from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import deployments, now
 from mlops_workbench.values import Value
+
+
+@dataclass(frozen=True)
+class Live(Value):
+    """A deployment and the state it is in now: ready, starting, stopped or failed."""
+
+    deployment: Deployment
+    state: str
+
+    @property
+    def model(self) -> str:
+        return self.deployment.model
+
+    @property
+    def version(self) -> str:
+        return self.deployment.version
+
+    @property
+    def url(self) -> str:
+        return self.deployment.url
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.deployment.to_dict() | {"state": self.state}
+
+    @property
+    def title(self) -> str:
+        if self.state != "ready":
+            return f"Version {self.version} of '{self.model}' at {self.url}: {self.state}."
+        return f"Version {self.version} of '{self.model}' answers at {self.url} ({self.deployment.kind})."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        if self.state != "ready":
+            return ["", ""], []
+        return ["", ""], [
+            ["ask it", f"POST {self.url}/predict"],
+            ["try it", f"{self.url}/docs"],
+            ["health", f"{self.url}/health/ready"],
+            ["metrics", f"{self.url}/metrics"],
+        ]
+
+    def text(self) -> str:
+        return super().text() if self.state == "ready" else self.title
 
 
 @dataclass(frozen=True)
 class DeploymentList(Value):
     """What serves now."""
 
-    deployments: tuple[Deployment, ...]
+    deployments: tuple[Live, ...]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["model", "version", "state", "kind", "url", "since"], [
-            [d.model, d.version, d.state, d.kind, d.url, d.started_at] for d in self.deployments
+            [d.model, d.version, d.state, d.deployment.kind, d.url, d.deployment.started_at]
+            for d in self.deployments
         ]
 
 
@@ -46,20 +89,20 @@ def end(store: Store, deployment: Deployment) -> None:
         connection.execute(update(deployments).where(deployments.c.id == deployment.id).values(ended=now()))
 
 
-def current(store: Store, model: str | None = None) -> tuple[Deployment, ...]:
+def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
     """Deployments that were not stopped, newest first, with the state they are in now."""
     statement = select(deployments).where(deployments.c.ended.is_(None)).order_by(deployments.c.at.desc())
     if model is not None:
         statement = statement.where(deployments.c.model == model)
-    found = (_deployment(row) for row in store.rows(statement))
-    return tuple(replace(d, state=running.alive(d)) for d in found)
+    found = (Deployment.from_dict(dict(row["deployment"])) for row in store.rows(statement))
+    return tuple(Live(d, running.alive(d)) for d in found)
 
 
 def require(store: Store, model: str) -> Deployment:
     """The deployment that serves a model. Raises `NotFound`."""
-    for deployment in current(store, model):
-        if deployment.state in ("ready", "starting"):
-            return deployment
+    for live in current(store, model):
+        if live.state in ("ready", "starting"):
+            return live.deployment
     served = sorted({d.model for d in current(store) if d.state == "ready"})
     raise NotFound(f"Nothing serves '{model}'.", closest(model, served) or "Serve it first.")
 
@@ -76,7 +119,3 @@ def of_version(store: Store, model: str, version: int) -> list[Mapping[str, Any]
         for r in store.rows(statement)
     ]
 
-
-def _deployment(row: Row) -> Deployment:
-    known = {f.name for f in fields(Deployment)}
-    return Deployment(**{k: v for k, v in row["deployment"].items() if k in known})

@@ -11,8 +11,8 @@ from mlops_workbench.data.rows import to_rows
 from mlops_workbench.errors import InvalidData, closest
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.progress import Progress
-from mlops_workbench.rollout import deployments as running
-from mlops_workbench.rollout.deployments import Deployment
+from mlops_workbench.rollout import client
+from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.values import Value, plain
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def send(
     version = deployment.version
     for first in range(0, len(rows), batch):
         progress(f"{first:,} of {len(rows):,} rows", first / len(rows))
-        answer = running.predict(deployment, rows[first : first + batch], request_id=uuid.uuid4().hex)
+        answer = client.predict(deployment, rows[first : first + batch], request_id=uuid.uuid4().hex)
         version = answer["version"]
         parts.append(_part(answer))
     found = pd.concat(parts, ignore_index=True)

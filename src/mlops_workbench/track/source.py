@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,10 +68,15 @@ def _parts(model: Any) -> list[Any]:
 
 
 def scalar_params(model: Any) -> dict[str, Any]:
-    """The estimator's parameters that are plain values and differ from the defaults of its class, nested ones too."""
+    """The estimator's class, and each plain parameter, its parts' too, that is not the default of its class."""
     if not hasattr(model, "get_params"):
         return {}
-    plain = (str, int, float, bool, type(None))
-    params = {k: v for k, v in model.get_params(deep=True).items() if isinstance(v, plain)}
-    keep = {k: v for k, v in params.items() if v is not None}
-    return {"estimator": type(model).__name__} | dict(list(keep.items())[:90])
+    params: dict[str, Any] = {"estimator": type(model).__name__}
+    owners = {"": model} | {k: v for k, v in model.get_params(deep=True).items() if hasattr(v, "get_params")}
+    for owner, part in owners.items():
+        defaults = inspect.signature(type(part)).parameters
+        for name, value in part.get_params(deep=False).items():
+            known = name in defaults and defaults[name].default is not inspect.Parameter.empty
+            if isinstance(value, str | int | float | bool) and not (known and value == defaults[name].default):
+                params[f"{owner}__{name}" if owner else name] = value
+    return dict(list(params.items())[:90])
