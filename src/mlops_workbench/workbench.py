@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench import project as projects
-from mlops_workbench.errors import Conflict, ContractViolation, GateFailed, InvalidModel, MlopsError, NotFound, UsageError, closest
+from mlops_workbench.errors import Conflict, ContractViolation, GateFailed, InvalidData, InvalidModel, MlopsError, NotFound, UsageError, closest
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
@@ -400,11 +400,15 @@ class Workbench:
     def label(self, name: str, data: Any, *, column: str | None = None) -> LabelReceipt:
         """Add what really happened to logged predictions, by request_id and row_index."""
         from mlops_workbench.data import frames
-        from mlops_workbench.monitor import labelling
+        from mlops_workbench.monitor import inference
 
+        self._tracking.require_model(name)
         frame, label = frames.resolve(data, self.namespace)
-        manifest = Manifest.load(self._tracking.folder(self._pick(name, None)))
-        return labelling.add(self.project.inference_url, name, frame, label, column or manifest.target)
+        chosen = column or next(iter(v.tags.get("target") for v in self._tracking.versions(name)), None)
+        if chosen and chosen not in frame.columns:
+            raise InvalidData(f"'{label}' has no label column '{chosen}'.", closest(chosen, frame.columns))
+        wanted = [c for c in ("request_id", "row_index", chosen) if c in frame.columns]
+        return inference.write_labels(self.project.inference_url, name, frame[wanted], column=chosen or None)
 
     def drift(
         self,
