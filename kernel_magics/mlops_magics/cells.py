@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.track.runs import Cell
+if TYPE_CHECKING:
+    from mlops_workbench.track.runs import Cell
 
 
 def cell_of(shell: Any, text: str) -> Cell:
     """The cell, its magics translated; the value of its last expression is displayed as usual."""
+    from mlops_workbench.track.runs import Cell
 
     def execute() -> None:
         code = shell.transform_cell(text)

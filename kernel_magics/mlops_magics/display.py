@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import sys
 import time
 from typing import Any
 
@@ -103,6 +102,3 @@ class Bar:
         )
         return f'<span style="font-size:13px">{bar}{html.escape(message)}</span>'
 
-
-def stderr_is_terminal() -> bool:
-    return sys.stderr.isatty()

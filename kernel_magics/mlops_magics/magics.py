@@ -9,7 +9,7 @@ from mlops_magics.cells import cell_of
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_workbench.errors import MlopsError, UsageError
-from mlops_workbench.parser import HelpRequested, overview, parse
+from mlops_workbench.parser import HelpRequested, parse
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
@@ -80,6 +80,3 @@ class MlopsMagics:
     def _complete(self, _shell: Any, event: Any) -> list[str]:
         return complete(event.line[: len(event.line)], event.symbol, self.shell.user_ns, lambda: self.workbench)
 
-
-def help_text() -> str:
-    return overview(PROG)

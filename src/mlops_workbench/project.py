@@ -192,6 +192,7 @@ def init(folder: Path, name: str) -> Project:
     """
     check_name(name, "project")
     root = folder.resolve()
+    root.mkdir(parents=True, exist_ok=True)
     path = root / FILE_NAME
     try:
         with path.open("x") as file:  # two at once: one makes it, the other finds it

@@ -25,6 +25,10 @@ from mlops_workbench.values import Value
 
 _MOST_VERSIONS = 1000
 
+_POINTING = threading.RLock()
+"""Held while MLflow's one global tracking URI must be a certain project's: some of its calls make a client of
+their own from it (making a version of a `models:/m-…` source does), whatever client they are called on."""
+
 
 @dataclass(frozen=True)
 class Run(Value):
@@ -117,14 +121,17 @@ class Tracking:
                 found = self.client.get_experiment_by_name(name)
         return str(found.experiment_id)
 
+    def _point(self) -> None:
+        self._mlflow.set_tracking_uri(self.project.tracking_url)
+        self._mlflow.set_registry_uri(self.project.tracking_url)
+
     # runs
 
     @contextmanager
     def start(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
         """An active MLflow run, so that `mlflow.log_*` inside lands in it; failed when the body raises."""
         mlflow = self._mlflow
-        mlflow.set_tracking_uri(self.project.tracking_url)
-        mlflow.set_registry_uri(self.project.tracking_url)
+        self._point()
         with mlflow.start_run(
             experiment_id=self.experiment_id,
             run_name=name,
@@ -246,11 +253,13 @@ class Tracking:
         except mlflow.MlflowException as problem:
             if problem.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return self._stored(
-            self.client.create_model_version(
-                name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
+        with _POINTING:
+            self._point()
+            return self._stored(
+                self.client.create_model_version(
+                    name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
+                )
             )
-        )
 
     def model_names(self) -> list[str]:
         return sorted(m.name for m in self.client.search_registered_models(max_results=_MOST_VERSIONS))
