@@ -157,7 +157,7 @@ def _dates(column: pd.Series[Any]) -> Other:
     return Other(
         len(column),
         len(column) - len(known),
-        f"Dates are not compared ({str(known.min())[:10]} to {str(known.max())[:10]}): derive hour or weekday.",
+        f"Dates ({str(known.min())[:10]} to {str(known.max())[:10]}) are not compared: derive hour or weekday.",
         "datetime",
     )
 

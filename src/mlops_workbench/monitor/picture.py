@@ -86,7 +86,9 @@ def _legend() -> str:
 def _psi_bar(psi: float, thresholds: Thresholds) -> str:
     """Figure and bar up to twice the drift threshold, with a tick at each threshold."""
     full = 2 * thresholds.psi_drift
-    colour = STATUS["drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"]
+    colour = STATUS[
+        "drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"
+    ]
     ticks = "".join(
         f'<line x1="{60 * at / full:.1f}" x2="{60 * at / full:.1f}" y1="0" y2="8" stroke="currentColor" '
         f'stroke-opacity=".45"/>'
@@ -133,7 +135,8 @@ def _pairs(overlay: Overlay, top: float) -> Iterable[str]:
         (overlay.current, 0.52, f'fill="{CURRENT}" fill-opacity=".85"'),
     ):
         path = "".join(
-            f"M{(i + offset) * slot:.1f} {HEIGHT}V{_y(s, top)}h{bar:.1f}V{HEIGHT}z" for i, s in enumerate(shares[:own])
+            f"M{(i + offset) * slot:.1f} {HEIGHT}V{_y(s, top)}h{bar:.1f}V{HEIGHT}z"
+            for i, s in enumerate(shares[:own])
         )
         yield f'<path d="{path}" {style}/>'
 

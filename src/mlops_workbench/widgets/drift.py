@@ -16,7 +16,7 @@ from mlops_workbench.monitor.features import judge
 _STATIC = Path(__file__).parent / "static"
 
 
-class DriftWidget(anywidget.AnyWidget):
+class DriftWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget ships no types
     """Draws `report` offline. `selected` is the shown feature, `threshold` the PSI from which one has drifted.
 
     Both can be set from Python and from the browser; nothing here runs in another thread's way: the report is
@@ -50,14 +50,14 @@ class DriftWidget(anywidget.AnyWidget):
         limits = self.limits
         return tuple(f.name for f in self.report.features if judge(vars(f), limits)[0] == "drift")
 
-    @traitlets.validate("selected")
+    @traitlets.validate("selected")  # type: ignore[untyped-decorator]  # nor does traitlets here
     def _known(self, proposal: Any) -> str:
         names = [f.name for f in self.report.features]
         if proposal["value"] not in names and names:
             raise NotFound(f"There is no feature '{proposal['value']}'.", closest(proposal["value"], names))
         return str(proposal["value"])
 
-    @traitlets.validate("threshold")
+    @traitlets.validate("threshold")  # type: ignore[untyped-decorator]
     def _positive(self, proposal: Any) -> float:
         value = float(proposal["value"])
         if not value > 0:
