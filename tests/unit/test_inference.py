@@ -98,7 +98,15 @@ def truth(rows: int = ROWS) -> pd.DataFrame:
 
 def test_rows_come_back_typed_and_in_order(url: str) -> None:
     frame = inference.read(url, "flights", features=list(FEATURES), datetimes=["dep"])
-    assert list(frame.columns) == [*FEATURES, "request_id", "row_index", "at", "model_version", "prediction", "score"]
+    assert list(frame.columns) == [
+        *FEATURES,
+        "request_id",
+        "row_index",
+        "at",
+        "model_version",
+        "prediction",
+        "score",
+    ]
     assert len(frame) == ROWS
     assert frame["Entfernung in km"].dtype == np.float64
     assert np.isnan(frame["Entfernung in km"][0])
@@ -132,7 +140,7 @@ def test_what_is_not_logged(url: str, tmp_path: Path) -> None:
     absent = tmp_path / "absent.db"
     assert inference.count(f"sqlite:///{absent}", "flights") == 0
     assert not absent.exists()
-    with pytest.raises(InvalidData, match="'seat'.*'seats'"):
+    with pytest.raises(InvalidData, match=r"'seat'.*'seats'"):
         inference.read(url, "flights", features=["seat"])
     with pytest.raises(InvalidConfig):
         inference.count("no url", "flights")
@@ -150,7 +158,9 @@ def test_labels_are_matched_kept_and_replaced(url: str) -> None:
     assert (receipt.skipped, receipt.total) == (1, 2)
     engine = sa.create_engine(url)
     with engine.connect() as connection:
-        found = connection.exec_driver_sql("SELECT label FROM labels_flights WHERE request_id='r0' AND row_index=0")
+        found = connection.exec_driver_sql(
+            "SELECT label FROM labels_flights WHERE request_id='r0' AND row_index=0"
+        )
         assert found.scalar_one() == "on time"
         assert connection.exec_driver_sql("SELECT count(*) FROM labels_flights").scalar_one() == 11
     engine.dispose()
@@ -162,7 +172,11 @@ def test_labels_are_matched_kept_and_replaced(url: str) -> None:
         (pd.DataFrame({"id": ["r0"], "y": ["late"]}), None, "no column 'request_id'"),
         (pd.DataFrame({"request_id": ["r0"]}), None, "0 columns that could be"),
         (pd.DataFrame({"request_id": ["r0"], "a": [1], "b": [2]}), None, "2 columns that could be"),
-        (pd.DataFrame({"request_id": ["r0"], "late": [1]}), "latex", "no column 'latex'. Did you mean 'late'"),
+        (
+            pd.DataFrame({"request_id": ["r0"], "late": [1]}),
+            "latex",
+            "no column 'latex'. Did you mean 'late'",
+        ),
     ],
 )
 def test_labels_that_do_not_fit(url: str, frame: pd.DataFrame, column: str | None, message: str) -> None:

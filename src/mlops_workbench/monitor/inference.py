@@ -72,7 +72,7 @@ def read(
     """Logged rows, oldest first: features under their own names, then request_id, row_index, at (UTC),
     model_version, prediction and score.
 
-    `features` defaults to all logged ones; `limit` takes the newest rows; `since` is included, `until` is not;
+    `features` defaults to all logged; `limit` takes the newest rows; `since` is included, `until` is not;
     `datetimes` names features that are stored as ISO 8601 text and shall be times again. Raises NotFound if
     nothing of this model has been logged, InvalidData for a feature that is not in the log.
     """
@@ -148,7 +148,7 @@ def performance(
 ) -> Performance | None:
     """Metrics of the labelled predictions made in the period; None if there is none.
 
-    `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those with the
+    `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
     same names are shown beside.
     """
     with _open(url) as engine:

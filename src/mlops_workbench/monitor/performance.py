@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mlops_workbench.values import Value
 
@@ -77,11 +78,11 @@ def _comparable(labels: Any, predictions: Any, classes: Sequence[Any]) -> tuple[
     """
     both = [np.asarray(labels), np.asarray(predictions)]
     numeric = all(values.dtype.kind in "biuf" for values in both)
-    texts = [v.astype(np.float64) if numeric else v.astype(str) for v in both]
-    names = [float(c) if numeric else str(c) for c in classes]
-    found, codes = np.unique(np.concatenate(texts), return_inverse=True)
-    names += [name for name in found.tolist() if name not in names]
-    places = np.array([names.index(name) for name in found.tolist()])[codes]
+    codes, values = pd.factorize(np.concatenate([v.astype(np.float64 if numeric else object) for v in both]))
+    names: list[Any] = [float(c) if numeric else str(c) for c in classes]
+    found = [float(v) if numeric else str(v) for v in values]
+    names += sorted(set(found) - set(names))
+    places = np.array([names.index(name) for name in found])[codes]
     return places[: both[0].size], places[both[0].size :], names
 
 

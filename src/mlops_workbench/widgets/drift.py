@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,9 @@ _STATIC = Path(__file__).parent / "static"
 
 
 class DriftWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget ships no types
-    """Draws `report` offline. `selected` is the shown feature, `threshold` the PSI from which one has drifted.
+    """Draws `report` offline. `selected` is the shown feature, `threshold` the PSI that counts as drift.
 
-    Both can be set from Python and from the browser; nothing here runs in another thread's way: the report is
-    frozen, and a change of a trait only reads it.
+    Both can be set from Python and from the browser, whose messages may come in several threads at once.
     """
 
     _esm = _STATIC / "drift.js"
@@ -32,10 +32,17 @@ class DriftWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget ships
 
     def __init__(self, report: DriftReport, **options: Any) -> None:
         self.report = report
+        self._writing = threading.RLock()
         first = report.features[0].name if report.features else ""
         super().__init__(
             data=report.to_dict(), selected=first, threshold=report.thresholds.psi_drift, **options
         )
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        # JupyterLab sends what the browser writes over subshells, and ipywidgets keeps what it is in the middle
+        # of writing in one attribute: two messages at once would fail with a KeyError
+        with self._writing:
+            super().set_state(sync_data)
 
     @property
     def limits(self) -> Thresholds:
