@@ -154,10 +154,11 @@ def _dates(column: pd.Series[Any]) -> Other:
     known = column.dropna()
     if known.empty:
         return Other(len(column), len(column), "All its values are missing.")
+    first, last = str(known.min())[:10], str(known.max())[:10]
     return Other(
         len(column),
         len(column) - len(known),
-        f"Dates are not compared ({str(known.min())[:10]} to {str(known.max())[:10]}): derive hour or weekday.",
+        f"Dates ({first} to {last}) are not compared: derive hour or weekday.",
         "datetime",
     )
 

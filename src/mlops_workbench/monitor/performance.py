@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mlops_workbench.values import Value
 
@@ -51,26 +52,38 @@ def classification(
     """
     from sklearn import metrics
 
-    y = np.asarray([str(v) for v in labels])
-    p = np.asarray([str(v) for v in predictions])
-    names = [str(c) for c in classes] or sorted(set(y) | set(p))
+    y, p, names = _comparable(labels, predictions, classes)
     found = {"accuracy": float(np.mean(y == p))}
     if len(names) != 2:
         found["f1"] = float(metrics.f1_score(y, p, average="macro", zero_division=0))
         return found
-    positive = names[1]
-    found["f1"] = float(metrics.f1_score(y == positive, p == positive, zero_division=0))
+    truth, guess = y == 1, p == 1
+    found["f1"] = float(metrics.f1_score(truth, guess, zero_division=0))
     if score is not None:
         s = np.asarray(score, dtype=np.float64)
         known = np.isfinite(s)
-        truth = (y == positive)[known]
         if known.any():
-            if truth.any() and not truth.all():
-                found["auc"] = float(metrics.roc_auc_score(truth, s[known]))
-            found["log_loss"] = float(metrics.log_loss(truth, s[known], labels=[False, True]))
-    found["positive_rate"] = float(np.mean(y == positive))
-    found["predicted_positive_rate"] = float(np.mean(p == positive))
+            if truth[known].any() and not truth[known].all():
+                found["auc"] = float(metrics.roc_auc_score(truth[known], s[known]))
+            found["log_loss"] = float(metrics.log_loss(truth[known], s[known], labels=[False, True]))
+    found["positive_rate"] = float(np.mean(truth))
+    found["predicted_positive_rate"] = float(np.mean(guess))
     return found
+
+
+def _comparable(labels: Any, predictions: Any, classes: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+    """Both as places in the list of classes; what is no class comes after them.
+
+    Numbers are compared as numbers (a class 1 is stored as 1.0, True as 1.0), all else as text.
+    """
+    both = [np.asarray(labels), np.asarray(predictions)]
+    numeric = all(values.dtype.kind in "biuf" for values in both)
+    codes, values = pd.factorize(np.concatenate([v.astype(np.float64 if numeric else object) for v in both]))
+    names: list[Any] = [float(c) if numeric else str(c) for c in classes]
+    found = [float(v) if numeric else str(v) for v in values]
+    names += sorted(set(found) - set(names))
+    places = np.array([names.index(name) for name in found])[codes]
+    return places[: both[0].size], places[both[0].size :], names
 
 
 def regression(labels: Any, predictions: Any) -> dict[str, float]:

@@ -21,8 +21,8 @@ STATUS = {"drift": "#d64550", "warn": "#c08400", "ok": "#3b9a62", "unknown": "#8
 WORDS = {"drift": "drift", "warn": "watch", "ok": "ok", "unknown": "n/a"}
 
 WIDTH, HEIGHT = 150, 34
-SHOWN = 60
-"""features in the picture; a longer report names how many more there are"""
+SHOWN = 30
+"""features with a picture, by rank; the rest is named"""
 
 
 def report_html(report: DriftReport) -> str:
@@ -37,8 +37,9 @@ def report_html(report: DriftReport) -> str:
     rows = [_row(feature, report.thresholds) for feature in report.features[:SHOWN]]
     heads = ("", "feature", Html("reference&ensp;/&ensp;current"), "PSI", "KS", "missing", "why")
     parts.append(html_table(heads, rows))
-    if len(report.features) > SHOWN:
-        parts.append(f'<div style="opacity:.7">and {len(report.features) - SHOWN} more features</div>')
+    if rest := report.features[SHOWN:]:
+        names = html.escape(", ".join(f"{f.name} ({WORDS[f.status]})" for f in rest))
+        parts.append(f'<div style="opacity:.7">And {len(rest)} more: {names}</div>')
     if report.extra_columns:
         names = html.escape(", ".join(report.extra_columns))
         parts.append(f'<div style="opacity:.7">Not compared, unknown to the reference: {names}</div>')
@@ -67,7 +68,7 @@ def _row(feature: FeatureDrift, thresholds: Thresholds) -> Sequence[object]:
 def badge(status: str) -> Html:
     colour = STATUS[status]
     return Html(
-        f'<span style="display:inline-block;min-width:3.6em;text-align:center;padding:0 6px;border-radius:9px;'
+        '<span style="display:inline-block;min-width:3.6em;text-align:center;padding:0 6px;border-radius:9px;'
         f'font-size:11px;font-weight:600;color:{colour};border:1px solid {colour}">{WORDS[status]}</span>'
     )
 
@@ -86,7 +87,9 @@ def _legend() -> str:
 def _psi_bar(psi: float, thresholds: Thresholds) -> str:
     """Figure and bar up to twice the drift threshold, with a tick at each threshold."""
     full = 2 * thresholds.psi_drift
-    colour = STATUS["drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"]
+    colour = STATUS[
+        "drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"
+    ]
     ticks = "".join(
         f'<line x1="{60 * at / full:.1f}" x2="{60 * at / full:.1f}" y1="0" y2="8" stroke="currentColor" '
         f'stroke-opacity=".45"/>'
@@ -106,10 +109,9 @@ def overlay_svg(overlay: Overlay) -> str:
     own = len(overlay.reference) - overlay.rest  # `other` may be cut: it sums up many
     top = max([*overlay.reference[:own], *overlay.current[:own], 1e-12])
     draw = _steps if overlay.edges else _pairs
-    label = "distribution of reference and current"
     return (
-        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" '
-        f'style="display:block">{"".join(draw(overlay, top))}'
+        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="reference and current" style="display:block">{"".join(draw(overlay, top))}'
         f'<path d="M0 {HEIGHT - 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".35"/></svg>'
     )
 
@@ -120,7 +122,7 @@ def _steps(overlay: Overlay, top: float) -> Iterable[str]:
         (overlay.current, f'fill="{CURRENT}" fill-opacity=".22" stroke="{CURRENT}" stroke-width="1.4"'),
     ):
         width = WIDTH / len(shares)
-        path = "".join(f"V{_y(s, top)}H{(i + 1) * width:.1f}" for i, s in enumerate(shares))
+        path = "".join(f"V{_y(s, top)}H{_short((i + 1) * width)}" for i, s in enumerate(shares))
         yield f'<path d="M0 {HEIGHT}{path}V{HEIGHT}" {style}/>'
 
 
@@ -133,10 +135,15 @@ def _pairs(overlay: Overlay, top: float) -> Iterable[str]:
         (overlay.current, 0.52, f'fill="{CURRENT}" fill-opacity=".85"'),
     ):
         path = "".join(
-            f"M{(i + offset) * slot:.1f} {HEIGHT}V{_y(s, top)}h{bar:.1f}V{HEIGHT}z" for i, s in enumerate(shares[:own])
+            f"M{_short((i + offset) * slot)} {HEIGHT}V{_y(s, top)}h{_short(bar)}V{HEIGHT}z"
+            for i, s in enumerate(shares[:own])
         )
         yield f'<path d="{path}" {style}/>'
 
 
 def _y(share: float, top: float) -> str:
-    return f"{HEIGHT - 1 - (HEIGHT - 4) * min(1.0, share / top):.1f}"
+    return _short(HEIGHT - 1 - (HEIGHT - 4) * min(1.0, share / top))
+
+
+def _short(x: float) -> str:
+    return f"{x:.1f}".removesuffix(".0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from mlops_workbench.monitor.features import judge
 _STATIC = Path(__file__).parent / "static"
 
 
-class DriftWidget(anywidget.AnyWidget):
-    """Draws `report` offline. `selected` is the shown feature, `threshold` the PSI from which one has drifted.
+class DriftWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget ships no types
+    """Draws `report` offline. `selected` is the shown feature, `threshold` the PSI that counts as drift.
 
-    Both can be set from Python and from the browser; nothing here runs in another thread's way: the report is
-    frozen, and a change of a trait only reads it.
+    Both can be set from Python and from the browser, whose messages may come in several threads at once.
     """
 
     _esm = _STATIC / "drift.js"
@@ -32,10 +32,17 @@ class DriftWidget(anywidget.AnyWidget):
 
     def __init__(self, report: DriftReport, **options: Any) -> None:
         self.report = report
+        self._writing = threading.RLock()
         first = report.features[0].name if report.features else ""
         super().__init__(
             data=report.to_dict(), selected=first, threshold=report.thresholds.psi_drift, **options
         )
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        # JupyterLab sends what the browser writes over subshells, and ipywidgets keeps what it is in the middle
+        # of writing in one attribute: two messages at once would fail with a KeyError
+        with self._writing:
+            super().set_state(sync_data)
 
     @property
     def limits(self) -> Thresholds:
@@ -50,14 +57,14 @@ class DriftWidget(anywidget.AnyWidget):
         limits = self.limits
         return tuple(f.name for f in self.report.features if judge(vars(f), limits)[0] == "drift")
 
-    @traitlets.validate("selected")
+    @traitlets.validate("selected")  # type: ignore[untyped-decorator]  # nor does traitlets here
     def _known(self, proposal: Any) -> str:
         names = [f.name for f in self.report.features]
         if proposal["value"] not in names and names:
             raise NotFound(f"There is no feature '{proposal['value']}'.", closest(proposal["value"], names))
         return str(proposal["value"])
 
-    @traitlets.validate("threshold")
+    @traitlets.validate("threshold")  # type: ignore[untyped-decorator]
     def _positive(self, proposal: Any) -> float:
         value = float(proposal["value"])
         if not value > 0:

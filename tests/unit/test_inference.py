@@ -1,0 +1,263 @@
+"""Reading the inference log, and joining it with labels that come later."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sklearn import metrics
+
+from mlops_workbench.errors import InvalidConfig, InvalidData, NotFound, UsageError
+from mlops_workbench.monitor import inference
+from mlops_workbench.names import feature_columns, slug
+
+START = datetime(2013, 7, 1, tzinfo=UTC).timestamp()
+ROWS = 400
+FEATURES = {
+    "Entfernung in km": sa.Double,
+    "航空": sa.Text,
+    "seats": sa.BigInteger,
+    "night": sa.Boolean,
+    "dep": sa.Text,
+}
+
+
+def log(path: Path, model: str = "flights", *, prediction: Any = sa.Text, rows: int = ROWS) -> str:
+    """A log as the runtime writes it: two rows a request, one request a minute."""
+    url = f"sqlite:///{path / 'inference.db'}"
+    table = sa.Table(
+        f"predictions_{slug(model)}",
+        sa.MetaData(),
+        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("row_index", sa.Integer, primary_key=True),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("model_version", sa.Text),
+        sa.Column("role", sa.Text),
+        sa.Column("latency_ms", sa.Double),
+        sa.Column("prediction", prediction),
+        sa.Column("score", sa.Double),
+        sa.Column("probabilities", sa.Text),
+        *(sa.Column(f"x_{name}", kind) for name, kind in FEATURES.items()),
+    )
+    rng = np.random.default_rng(0)
+    score = rng.random(rows)
+    late = (score > 0.5).astype(int)
+    answers = {sa.Text: ["late" if v else "on time" for v in late], sa.Double: late.astype(float).tolist()}
+    made = [
+        {
+            "request_id": f"r{i // 2}",
+            "row_index": i % 2,
+            "at": START + 60 * (i // 2),
+            "model_version": "1" if i < rows // 2 else "2",
+            "role": "champion",
+            "latency_ms": 2.0,
+            "prediction": answers[prediction][i],
+            "score": float(score[i]),
+            "probabilities": None,
+            "x_Entfernung in km": None if i == 0 else float(i),
+            "x_航空": "UA" if i % 3 else None,
+            "x_seats": 100 + i,
+            "x_night": i % 2 == 0,
+            "x_dep": datetime.fromtimestamp(START + i, UTC).isoformat(),
+        }
+        for i in range(rows)
+    ]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        table.create(connection)
+        connection.execute(sa.insert(table), made)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return log(tmp_path)
+
+
+def truth(rows: int = ROWS) -> pd.DataFrame:
+    """Labels that agree with the score's draw in about four of five cases."""
+    score = np.random.default_rng(0).random(rows)
+    flip = np.random.default_rng(1).random(rows) < 0.2
+    late = (score > 0.5) ^ flip
+    return pd.DataFrame(
+        {
+            "request_id": [f"r{i // 2}" for i in range(rows)],
+            "row_index": [i % 2 for i in range(rows)],
+            "outcome": np.where(late, "late", "on time"),
+        }
+    )
+
+
+def test_rows_come_back_typed_and_in_order(url: str) -> None:
+    frame = inference.read(url, "flights", features=list(FEATURES), datetimes=["dep"])
+    assert list(frame.columns) == [
+        *FEATURES,
+        "request_id",
+        "row_index",
+        "at",
+        "model_version",
+        "prediction",
+        "score",
+    ]
+    assert len(frame) == ROWS
+    assert frame["Entfernung in km"].dtype == np.float64
+    assert np.isnan(frame["Entfernung in km"][0])
+    assert frame["seats"].dtype == np.int64
+    assert frame["night"].tolist()[:2] == [True, False]
+    assert frame["航空"][0] is None
+    assert frame["dep"][1] == pd.Timestamp(START + 1, unit="s", tz="UTC")
+    assert frame["at"].is_monotonic_increasing
+    assert frame["at"][0] == pd.Timestamp("2013-07-01", tz="UTC")
+    assert list(inference.read(url, "flights").columns) == list(frame.columns)
+
+
+def test_period_versions_and_limit(url: str) -> None:
+    def ids(**options: Any) -> list[str]:
+        return inference.read(url, "flights", features=["seats"], **options)["request_id"].tolist()
+
+    assert set(ids(versions=[2])) == {f"r{i}" for i in range(100, 200)}
+    assert ids(since=datetime(2013, 7, 1, 0, 3), until=START + 240) == ["r3", "r3"]
+    assert ids(limit=3) == ["r198", "r199", "r199"]
+    assert ids(since=datetime(2014, 1, 1)) == []
+    assert inference.count(url, "flights") == ROWS
+    assert inference.count(url, "flights", versions=["1"], since=START + 60) == 198
+    with pytest.raises(UsageError, match="limit"):
+        ids(limit=0)
+
+
+def test_what_is_not_logged(url: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="'delays'"):
+        inference.read(url, "delays")
+    assert inference.count(url, "delays") == 0
+    absent = tmp_path / "absent.db"
+    assert inference.count(f"sqlite:///{absent}", "flights") == 0
+    assert not absent.exists()
+    with pytest.raises(InvalidData, match=r"'seat'.*'seats'"):
+        inference.read(url, "flights", features=["seat"])
+    with pytest.raises(InvalidConfig):
+        inference.count("no url", "flights")
+
+
+def test_labels_are_matched_kept_and_replaced(url: str) -> None:
+    labels = truth().iloc[:10]
+    receipt = inference.write_labels(url, "flights", labels)
+    assert (receipt.matched, receipt.unmatched, receipt.replaced, receipt.total) == (10, 0, 0, 10)
+    more = pd.DataFrame(
+        {"request_id": ["r0", "r0", "unknown", "r7"], "label": ["late", "on time", "late", None]}
+    )
+    receipt = inference.write_labels(url, "flights", more)
+    assert (receipt.matched, receipt.unmatched, receipt.replaced) == (1, 1, 1)
+    assert (receipt.skipped, receipt.total) == (1, 2)
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT label FROM labels_flights WHERE request_id='r0' AND row_index=0"
+        )
+        assert found.scalar_one() == "on time"
+        assert connection.exec_driver_sql("SELECT count(*) FROM labels_flights").scalar_one() == 11
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("frame", "column", "message"),
+    [
+        (pd.DataFrame({"id": ["r0"], "y": ["late"]}), None, "no column 'request_id'"),
+        (pd.DataFrame({"request_id": ["r0"]}), None, "0 columns that could be"),
+        (pd.DataFrame({"request_id": ["r0"], "a": [1], "b": [2]}), None, "2 columns that could be"),
+        (
+            pd.DataFrame({"request_id": ["r0"], "late": [1]}),
+            "latex",
+            "no column 'latex'. Did you mean 'late'",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit(url: str, frame: pd.DataFrame, column: str | None, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        inference.write_labels(url, "flights", frame, column=column)
+
+
+def test_numeric_models_take_numeric_labels(tmp_path: Path) -> None:
+    url = log(tmp_path, prediction=sa.Double)
+    with pytest.raises(InvalidData, match="'late' is not a number"):
+        inference.write_labels(url, "flights", truth(), column="outcome")
+    labels = truth().assign(outcome=lambda f: f["outcome"] == "late")
+    inference.write_labels(url, "flights", labels)
+    found = inference.performance(url, "flights", task="classification", classes=(False, True))
+    assert found is not None
+    assert found.metrics["accuracy"] == pytest.approx(0.8, abs=0.1)
+    assert 0 < found.metrics["auc"] < 1
+    found = inference.performance(url, "flights", task="regression")
+    assert found is not None
+    assert found.metrics["mae"] == pytest.approx(1 - inference_accuracy(labels), abs=1e-9)
+
+
+def inference_accuracy(labels: pd.DataFrame) -> float:
+    score = np.random.default_rng(0).random(ROWS)
+    return float(np.mean((score > 0.5) == labels["outcome"]))
+
+
+def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
+    assert inference.performance(url, "flights", task="classification") is None
+    labels = truth()
+    inference.write_labels(url, "flights", labels.iloc[:300])
+    found = inference.performance(
+        url, "flights", task="classification", classes=("on time", "late"), baseline={"auc": 0.9, "other": 1}
+    )
+    assert found is not None
+    assert found.n == 300
+    score = np.random.default_rng(0).random(ROWS)[:300]
+    late = labels["outcome"][:300] == "late"
+    assert found.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(late, score > 0.5))
+    assert found.metrics["auc"] == pytest.approx(metrics.roc_auc_score(late, score))
+    assert found.metrics["log_loss"] == pytest.approx(metrics.log_loss(late, score))
+    assert found.metrics["positive_rate"] == pytest.approx(late.mean())
+    assert found.baseline == {"auc": 0.9}
+    first = inference.performance(
+        url, "flights", task="classification", classes=("on time", "late"), until=START + 600
+    )
+    assert first is not None
+    assert first.n == 20
+    late_period = {"task": "classification", "since": START + 60 * 180}
+    assert inference.performance(url, "flights", **late_period) is None
+
+
+def test_labels_let_the_runtime_write_between(url: str) -> None:
+    """Labels go in by short transactions: a writer of predictions never waits for all of them."""
+    many = pd.DataFrame({"request_id": [f"x{i}" for i in range(60_000)], "label": "late"})
+    import threading
+
+    worker = threading.Thread(target=inference.write_labels, args=(url, "flights", many))
+    engine = sa.create_engine(url, connect_args={"timeout": 5})
+    longest = 0.0
+    worker.start()
+    while worker.is_alive():
+        started = time.perf_counter()
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE predictions_flights SET role='champion' WHERE request_id='r0'")
+        longest = max(longest, time.perf_counter() - started)
+        time.sleep(0.005)
+    worker.join()
+    engine.dispose()
+    assert longest < 2
+    assert inference.write_labels(url, "flights", many.iloc[:5]).replaced == 5
+
+
+def test_names_are_those_of_the_runtime() -> None:
+    names = ["flights", "Flights", "fl-ights", "fl ights", "flights_0a1b2c3d", "航空", "x" * 60]
+    assert len({slug(name) for name in names}) == len(names)
+    assert slug("flights") == "flights"
+    assert all(len(slug(name)) <= 44 for name in names)
+    features = ["a", "A", "b c", "ü" * 40]
+    assert len({c.lower() for c in feature_columns(features).values()}) == 4
+    assert feature_columns(["b c"]) == {"b c": "x_b c"}
+    tables = pytest.importorskip("mlops_workbench.serving.tables")
+    assert [tables.slug(name) for name in names] == [slug(name) for name in names]
+    assert tables.feature_columns(features) == feature_columns(features)
