@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Literal
@@ -113,11 +114,9 @@ def stop(deployment: Deployment) -> None:
         return
     try:
         process.terminate()
-        try:
-            process.wait(GRACE_SECONDS)
-        except psutil.TimeoutExpired:
+        if not _gone(process, GRACE_SECONDS):
             process.kill()
-            process.wait(GRACE_SECONDS)
+            _gone(process, 5)
     except psutil.NoSuchProcess:
         return  # it went by itself meanwhile
 
@@ -152,6 +151,16 @@ def _ours(deployment: Deployment) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         return None
     return process if same and _running(process) else None
+
+
+def _gone(process: psutil.Process, seconds: float) -> bool:
+    """Whether it ends within `seconds`. Not `wait()`: that waits for whoever has to collect a zombie, too."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not _running(process):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _running(process: psutil.Process) -> bool:

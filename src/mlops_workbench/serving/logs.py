@@ -33,6 +33,9 @@ def configure(level: int = logging.INFO) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    logging.getLogger("uvicorn").setLevel(
+        logging.WARNING
+    )  # `serving` and `stopped` say what its six lines do
 
 
 def report(logger: logging.Logger, event: str, error: BaseException) -> None:

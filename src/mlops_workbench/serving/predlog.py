@@ -222,22 +222,24 @@ def _opened(url: str, table: Table) -> Engine:
         engine = log_engine(url)
     except (exc.SQLAlchemyError, ImportError) as error:
         raise LogRefused(f"The log's address cannot be used: {error}") from error
-    for attempt in range(_START_TRIES):
-        try:
-            with engine.begin() as connection:
-                _create_or_extend(connection, table)
-            return engine
-        except exc.OperationalError as error:
-            if "locked" not in str(error.orig) or attempt == _START_TRIES - 1:
-                raise LogRefused(
-                    f"The log at {engine.url.render_as_string()} cannot be opened: {error.orig}"
-                ) from error
-            time.sleep(0.1)
-        except exc.SQLAlchemyError as error:
-            raise LogRefused(
-                f"The log at {engine.url.render_as_string()} cannot be prepared: {error}"
-            ) from error
-    raise AssertionError("unreachable")
+    shown = engine.url.render_as_string()  # without its password
+    try:
+        for _ in range(_START_TRIES):
+            try:
+                with engine.begin() as connection:
+                    _create_or_extend(connection, table)
+                return engine
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+                time.sleep(0.1)
+        raise LogRefused(f"The log at {shown} is locked by another program.")
+    except exc.SQLAlchemyError as error:
+        engine.dispose()
+        raise LogRefused(f"The log at {shown} cannot be used: {getattr(error, 'orig', error)}") from error
+    except LogRefused:
+        engine.dispose()
+        raise
 
 
 def _create_or_extend(connection: Connection, table: Table) -> None:
