@@ -25,13 +25,15 @@ class Steps:
     def __call__(self, message: str, fraction: float | None = None) -> None:
         self.end()
         self.now, self.since = message, time.monotonic()
-        print(f"  {message}", end="", flush=True)
+        if sys.stdout.isatty():
+            print(f"  … {message}", end="", flush=True)
 
     def end(self, mark: str = "✓") -> None:
         if self.now:
             seconds = time.monotonic() - self.since
             self.done.append((self.now, seconds))
-            print(f"\r  {mark} {self.now:<78} {seconds:6.1f} s", flush=True)
+            back = "\r" if sys.stdout.isatty() else ""
+            print(f"{back}  {mark} {self.now:<80} {seconds:6.1f} s", flush=True)
             self.now = ""
 
 
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n" + summary(folder))
     print(f"\n  {len(steps.done)} steps in {time.monotonic() - steps.started:.0f} s")
     print(f"  executed notebook: {output}")
-    print(f"  by hand:           make lab, then open {folder.name}/quickstart.ipynb")
+    print("  by hand:           make lab")
     return 0
 
 

@@ -16,6 +16,7 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     import numpy as np
     import pandas as pd
 
+    require_finite(frame)
     columns: dict[str, list[Any]] = {}
     for name in frame.columns:
         series = frame[name]
@@ -25,11 +26,6 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
             values = [t.isoformat() if not gap else None for t, gap in zip(series, gaps, strict=True)]
         elif kind == "double":
             numbers = pd.to_numeric(series).to_numpy(dtype=float, na_value=np.nan)
-            if np.isinf(numbers).any():
-                raise InvalidData(
-                    f"The column '{name}' has {int(np.isinf(numbers).sum())} infinite values.",
-                    "Replace them: JSON has no infinity.",
-                )
             values = [None if gap else value for value, gap in zip(numbers.tolist(), gaps, strict=True)]
         elif kind == "boolean":
             values = [None if gap else bool(value) for value, gap in zip(series, gaps, strict=True)]
@@ -37,3 +33,14 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
             values = [None if gap else str(value) for value, gap in zip(series, gaps, strict=True)]
         columns[name] = values
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def require_finite(frame: pd.DataFrame) -> None:
+    """Raises `InvalidData` naming a column with infinities: JSON has none, so such a row could never be asked."""
+    import numpy as np
+
+    for name in frame.columns:
+        if kind_of(frame[name]) == "double":
+            count = int(np.isinf(frame[name].to_numpy(dtype=float, na_value=np.nan)).sum())
+            if count:
+                raise InvalidData(f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none.")

@@ -85,7 +85,7 @@ class History(Value):
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
-    short = {k: v[:12] if isinstance(v, str) and len(v) == 64 else v for k, v in evidence.items() if v is not None}
+    short = {k: v[:12] if isinstance(v, str) and len(v) >= 32 else v for k, v in evidence.items() if v is not None}
     return ", ".join(f"{k} {v}" for k, v in short.items()) or "–"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.data.frames import kind_of
-from mlops_workbench.data.rows import to_rows
+from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
 from mlops_workbench.track.tracking import Stored, Tracking
@@ -103,6 +103,7 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
     features = features_of(model, frame, data_name, target)
     target = target_of(frame, features, data_name, target)
     task: Task = "classification" if hasattr(model, "classes_") else "regression"
+    require_finite(frame[list(features)])
     rows = _sample(frame[list(features)])
     predicted, probabilities = ask(model, rows, label)
     return Inspected(
@@ -149,6 +150,12 @@ def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | N
         return tuple(map(str, named))
     columns = tuple(c for c in frame.columns if c != target)
     wanted = getattr(model, "n_features_in_", None)
+    if target is None and wanted != len(columns):
+        raise InvalidData(
+            f"The model reads {wanted or 'an unknown number of'} columns and does not keep their names, so which of "
+            f"the {len(columns)} columns of '{data_name}' is the label cannot be told.",
+            "Say which it is: the option target.",
+        )
     if wanted is not None and wanted != len(columns):
         raise InvalidData(
             f"The model reads {wanted} columns, '{data_name}' has {len(columns)} beside the label.",

@@ -121,6 +121,7 @@ def execute(
                 cwd=str(notebook.parent),
                 progress_bar=False,
                 execution_timeout=timeout,
+                extra_arguments=["--log-level=ERROR"],  # a kernel warns that loopback is not encrypted
                 on_step=steps,
             )
     except papermill.PapermillExecutionError as problem:
@@ -149,7 +150,7 @@ class _Steps:
         self.index = index
         if index in code:
             self.number = code.index(index) + 1
-            self.progress(f"{self.number}/{len(code)}  {_headline(cells[index].source)}", (self.number - 1) / len(code))
+            self.progress(f"{self.number:>2}/{len(code)}  {_headline(cells[index].source)}", (self.number - 1) / len(code))
 
 
 def _headline(source: str) -> str:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import select
+
+from mlops_workbench.errors import InvalidConfig
+from mlops_workbench.store import database
+from mlops_workbench.store.database import Store
+from mlops_workbench.store.tables import metadata, now, validations
+
+
+def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/w.db")
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert store.revision() == database.HEAD
+    store.close()
+
+
+def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
+    assert ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == database.HEAD
+
+
+def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/w.db")
+    with pytest.raises(ZeroDivisionError), store.write() as connection:
+        connection.execute(validations.insert().values(**row("half")))
+        _ = 1 / 0
+    assert store.rows(select(validations)) == []
+    store.close()
+
+
+def row(name: str) -> dict[str, object]:
+    return {"at": now(), "contract": name, "contract_digest": "", "data": "", "passed": 1, "report": {}}
+
+
+def open_and_write(url: str, number: int) -> None:
+    store = Store(url)
+    for step in range(20):
+        with store.write() as connection:
+            found = connection.execute(select(validations.c.id)).all()
+            connection.execute(validations.insert().values(**row(f"{number}-{step}-{len(found)}")))
+    store.close()
+
+
+def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/w.db"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=open_and_write, args=(url, n)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    store = Store(url)
+    names = [r["contract"] for r in store.rows(select(validations))]
+    store.close()
+    assert len(names) == 80
+    # each saw all that was written before it: reads and writes did not interleave
+    assert sorted(int(n.split("-")[2]) for n in names) == list(range(80))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nodriver://x", "sqlite:////proc/none/w.db"])
+def test_a_store_that_cannot_be_opened_is_one_sentence(url: str) -> None:
+    with pytest.raises(InvalidConfig, match="store"):
+        Store(url)
