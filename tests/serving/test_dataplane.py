@@ -106,7 +106,7 @@ def test_warming_compares_with_the_notebook(tmp_path: Path) -> None:
 def test_a_model_that_cannot_answer_its_sample_is_refused(tmp_path: Path) -> None:
     manifest = model_folders.save(tmp_path, model_folders.classifier())
     replace(manifest, inputs=manifest.inputs[1:]).dump(tmp_path)
-    with pytest.raises(ModelRefused, match="cannot answer its own sample.*dep delay"):
+    with pytest.raises(ModelRefused, match=r"cannot answer its own sample.*dep delay"):
         _load(tmp_path).warm()
 
 

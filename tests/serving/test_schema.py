@@ -135,7 +135,7 @@ def test_a_missing_column_that_must_be_there() -> None:
 
 def test_an_unknown_column_gets_a_suggestion() -> None:
     with pytest.raises(
-        ServingError, match="'dep_delay', which this model does not take. Did you mean 'dep delay'"
+        ServingError, match=r"'dep_delay', which this model does not take\. Did you mean 'dep delay'"
     ):
         _parse({"rows": [GOOD | {"dep_delay": 1}]})
 

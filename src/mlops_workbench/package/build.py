@@ -141,6 +141,13 @@ def _verified(model_dir: Path, digest: str) -> Manifest:
     return manifest
 
 
+def wheel_target(base_image: str) -> wheel_store.Target:
+    """For which Python and system a base image needs wheels."""
+    with connect() as engine:
+        _base(engine, base_image, silent)
+        return _probed(engine, base_image)
+
+
 def _base(engine: Engine, base_image: str, progress: Progress) -> ImageFacts:
     if found := engine.image(base_image):
         return found
@@ -157,14 +164,18 @@ def _base(engine: Engine, base_image: str, progress: Progress) -> ImageFacts:
     return found
 
 
-def _target(engine: Engine, base_image: str, manifest: Manifest) -> wheel_store.Target:
+def _probed(engine: Engine, base_image: str) -> wheel_store.Target:
     try:
-        target = wheel_store.Target.from_probe(engine.run_once(base_image, wheel_store.PROBE))
+        return wheel_store.Target.from_probe(engine.run_once(base_image, wheel_store.PROBE))
     except MlopsError as error:
         raise BuildFailed(
             f"The base image '{base_image}' has no python3 with venv and pip: {error.message}",
             "Use an image that has them, such as the official Python images.",
         ) from error
+
+
+def _target(engine: Engine, base_image: str, manifest: Manifest) -> wheel_store.Target:
+    target = _probed(engine, base_image)
     if target.python != manifest.python and manifest.serialization == "cloudpickle":
         raise BuildFailed(
             f"The base image has Python {target.python}, but this model was pickled by {manifest.python}.",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +34,26 @@ def engine_answers() -> bool:
 def connect() -> Engine:
     """The engine of the environment (DOCKER_HOST, else the default socket). Raises EngineUnavailable."""
     try:
+        _knock()
         client = docker.from_env(timeout=_SECONDS)
         client.ping()
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except (OSError, docker.errors.DockerException, requests.RequestException) as error:
         raise EngineUnavailable(f"No container engine answers: {_reason(error)}.", _REMEDY) from error
     return Engine(client)
+
+
+def _knock() -> None:
+    """OSError if nothing listens at the engine's local socket: docker-py says it less plainly, in three
+    nested exceptions, and leaves its own socket open."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not host.startswith("unix://") or sys.platform == "win32":
+        return
+    path = host.removeprefix("unix://")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            raise OSError(f"{path}: {error.strerror}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class _Service:
             title=f"{self.dataplane.name} {self.dataplane.version}",
             docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
             redoc_url=None,
+            redirect_slashes=False,  # a redirected POST arrives as a GET; a 404 is plainer
             lifespan=self._lifespan,
         )
         app.post("/predict", summary="Predict rows", openapi_extra=_operation())(self.predict)

@@ -1,0 +1,362 @@
+"""A small real pipeline as an image: built, run, asked, rebuilt. Everything made here is removed again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import model_folders
+import pytest
+from serving_kit import ask
+
+from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFailed
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.package.build import Image, build_image, image_repository
+from mlops_workbench.package.docker_client import Engine
+from mlops_workbench.rollout import deployments
+from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.track.requirements import for_model
+
+pytestmark = pytest.mark.docker
+
+
+@dataclass
+class Built:
+    name: str
+    folder: Path
+    manifest: Manifest
+    image: Image
+    cache: Path
+    base: str
+
+    def build(self, folder: Path, manifest: Manifest, version: str, **options: Any) -> Image:
+        return build_image(
+            folder,
+            name=self.name,
+            version=version,
+            digest=manifest.sha256,
+            base_image=self.base,
+            cache_dir=self.cache,
+            **options,
+        )
+
+    def start(self, **options: Any) -> Deployment:
+        given = {"name": self.name, "version": "1", "digest": self.manifest.sha256}
+        return deployments.start_container(self.image.tag, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def built(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    tmp = tmp_path_factory.mktemp("image")
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    requirements = for_model(["sklearn"])
+    manifest = model_folders.save(tmp / "1", model_folders.classifier(), name=name, requirements=requirements)
+    steps: list[str] = []
+    image = build_image(
+        tmp / "1",
+        name=name,
+        version="1",
+        digest=manifest.sha256,
+        base_image=base_image,
+        cache_dir=tmp / "cache",
+        commit="0123abc",
+        labels={"mlops.ledger": 'entry "7" costs $HOME'},
+        progress=lambda message, fraction=None: steps.append(message),
+    )
+    print(f"\nfirst build: {image.seconds} s, {image.added_mb} MB over {base_image}")
+    assert any(step.startswith("step 4/") for step in steps)
+    yield Built(name, tmp / "1", manifest, image, tmp / "cache", base_image)
+    for tag in ("1", "2", "3", "bad", "build-cache"):
+        engine.remove_image(f"{image_repository(name)}:{tag}", force=True)
+
+
+@pytest.fixture(scope="module")
+def running(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Path]]:
+    inference = tmp_path_factory.mktemp("host") / "inference"
+    deployment = built.start(inference_dir=inference)
+    yield deployment, inference
+    deployments.stop(deployment)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+def _dangling(client: Any) -> set[str]:
+    return {image.id for image in client.images.list(filters={"dangling": True})}
+
+
+def test_the_container_answers_as_the_model(built: Built, running: tuple[Deployment, Path]) -> None:
+    deployment, inference = running
+    assert deployments.alive(deployment) == "ready"
+    frame = model_folders.flights(200, seed=5)
+    model = model_folders.classifier()
+    answer = deployments.predict(deployment, frame.to_dict(orient="records"), "from-the-test")
+    assert answer["predictions"] == model.predict(frame).tolist()
+    flat = [p for row in answer["probabilities"] for p in row]
+    assert flat == pytest.approx(model.predict_proba(frame).ravel().tolist(), rel=1e-9)
+    with closing(sqlite3.connect(inference / "inference.db")) as log:
+        table = f"predictions_{built.name.replace('-', '_')}"
+        tables = [r[0] for r in log.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        (found,) = [t for t in tables if t.startswith(table)]
+        rows = log.execute(
+            f'SELECT prediction, role, model_version FROM "{found}" WHERE request_id = ? ORDER BY row_index',
+            ("from-the-test",),
+        ).fetchall()
+    assert [r[0] for r in rows] == answer["predictions"]
+    assert {r[1:] for r in rows} == {("champion", "1")}
+    assert ask(deployment.url).json["sample_rows_that_differ"] == 0
+
+
+def test_the_container_is_confined(running: tuple[Deployment, Path], client: Any) -> None:
+    deployment, inference = running
+    container = client.containers.get(deployment.container_id)
+
+    def run(script: str) -> str:
+        return str(container.exec_run(["python", "-c", script]).output.decode())
+
+    expected = 10001 if os.getuid() == 0 else os.getuid()
+    assert run("import os; print(os.getuid(), os.geteuid())").split() == [str(expected)] * 2
+    assert (inference / "inference.db").stat().st_uid == expected
+    assert "Read-only file system" in run("open('/opt/model/x', 'w')")
+    assert run("open('/tmp/x', 'w').write('x'); print('fine')") == "fine\n"
+    status = dict(
+        line.split(":\t") for line in run("print(open('/proc/1/status').read())").splitlines() if line
+    )
+    assert status["NoNewPrivs"] == "1"
+    assert int(status["CapEff"], 16) == 0
+    published = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"]
+    assert [p["HostIp"] for p in published] == ["127.0.0.1"]
+
+
+def test_the_image_holds_the_runtime_and_little_else(
+    running: tuple[Deployment, Path], built: Built, client: Any
+) -> None:
+    deployment, _ = running
+    container = client.containers.get(deployment.container_id)
+    listing = "import pathlib; print(*pathlib.Path('/opt/runtime').rglob('*.py'))"
+    files = container.exec_run(["python", "-c", listing]).output.decode().split()
+    assert {f.split("/")[4] for f in files} == {"__init__.py", "manifest.py", "serving"}
+    absent = ("pip", "mlflow", "jupyterlab", "docker", "evidently")
+    there = f"import importlib.util as u; print([m for m in {absent} if u.find_spec(m)])"
+    assert container.exec_run(["python", "-c", there]).output == b"[]\n"
+    model = container.exec_run(["python", "-c", "import os; print(sorted(os.listdir('/opt/model')))"]).output
+    assert model == b"['model.skops', 'workbench.json']\n"
+    config = client.images.get(built.image.tag).attrs["Config"]
+    assert config["User"] == "10001:10001"
+    labels = config["Labels"]
+    assert labels["mlops.model.digest"] == built.manifest.sha256
+    assert labels["org.opencontainers.image.revision"] == "0123abc"
+    assert labels["mlops.ledger"] == 'entry "7" costs $HOME'
+
+
+def test_docker_sees_that_it_is_healthy(built: Built, running: tuple[Deployment, Path], client: Any) -> None:
+    config = client.images.get(built.image.tag).attrs["Config"]
+    deployment, _ = running
+    check = config["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    container = client.containers.get(deployment.container_id)
+    assert container.exec_run(check[1:]).exit_code == 0
+    container.exec_run(["python", "-c", "pass"])
+    wrong = container.exec_run(check[1:], environment={"PORT": "1"})
+    assert wrong.exit_code != 0
+
+
+def test_a_new_model_rebuilds_its_own_layer(
+    built: Built, tmp_path: Path, client: Any, engine: Engine
+) -> None:
+    before = _dangling(client)
+    manifest = model_folders.save(
+        tmp_path, model_folders.classifier(1), name=built.name, requirements=built.manifest.requirements
+    )
+    wheels = sorted((built.cache / "wheels").rglob("*.whl"))
+    times = {w: w.stat().st_mtime_ns for w in wheels}
+    image = built.build(tmp_path, manifest, "2")
+    print(f"\nrebuild with a changed model: {image.seconds} s, {image.cached} of {image.steps} steps cached")
+    assert image.id != built.image.id
+    assert image.steps - image.cached <= 5, "only FROM twice, the model, its ENV and its LABEL"
+    assert {w: w.stat().st_mtime_ns for w in sorted((built.cache / "wheels").rglob("*.whl"))} == times
+    first, second = (client.images.get(t).attrs["RootFS"]["Layers"] for t in (built.image.tag, image.tag))
+    assert first[:-1] == second[:-1]
+    assert first[-1] != second[-1]
+    # the same version again: the older image loses its name, and must not stay as rubbish
+    again = model_folders.save(
+        tmp_path, model_folders.classifier(2), name=built.name, requirements=built.manifest.requirements
+    )
+    assert built.build(tmp_path, again, "2").id != image.id
+    assert engine.image(image.id) is None
+    assert _dangling(client) == before
+
+
+def test_the_same_model_is_the_same_image(built: Built) -> None:
+    again = built.build(
+        built.folder, built.manifest, "1", commit="0123abc", labels={"mlops.ledger": 'entry "7" costs $HOME'}
+    )
+    assert again.id == built.image.id
+
+
+def test_a_failed_build_says_why_and_leaves_nothing(
+    built: Built, tmp_path: Path, client: Any, engine: Engine
+) -> None:
+    before = _dangling(client)
+    manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=("six==1.0.99.7",))
+    with pytest.raises(BuildFailed, match=r"six==1\.0\.99\.7"):
+        built.build(tmp_path, manifest, "bad")
+    # a wheel that is none: the engine's own build fails, in the step that installs
+    folder = next((built.cache / "wheels").iterdir())
+    broken = folder / "broken-1.0-py3-none-any.whl"
+    broken.write_bytes(b"no zip")
+    manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=("broken==1.0",))
+    with pytest.raises(BuildFailed, match=r"broken-1\.0-py3-none-any\.whl"):
+        built.build(tmp_path, manifest, "bad")
+    broken.unlink()
+    assert engine.image(f"{image_repository(built.name)}:bad") is None
+    assert _dangling(client) == before
+
+
+def test_what_cannot_be_built(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="the registry recorded 0000"):
+        build_image(
+            built.folder, name="x", version="1", digest="0" * 64, base_image=built.base, cache_dir=tmp_path
+        )
+    with pytest.raises(NotFound, match="is no model's folder"):
+        built.build(tmp_path, built.manifest, "3")
+    with pytest.raises(BuildFailed, match=r"'127\.0\.0\.1:1/none:1' is not here and could not be pulled"):
+        build_image(
+            built.folder,
+            name="x",
+            version="1",
+            digest=built.manifest.sha256,
+            base_image="127.0.0.1:1/none:1",
+            cache_dir=tmp_path,
+        )
+
+
+def test_containers_that_cannot_start(built: Built, running: tuple[Deployment, Path], client: Any) -> None:
+    before = {c.id for c in client.containers.list(all=True)}
+    with pytest.raises(NotFound, match="no image"):
+        deployments.start_container("mlops/none:1", name="x", version="1", digest="0" * 64)
+    with pytest.raises(ServingFailed, match="holds another model"):
+        built.start(digest="0" * 64)
+    with pytest.raises(Conflict, match=f"The port {running[0].port} "):
+        built.start(port=running[0].port)
+    with pytest.raises(ServingFailed, match="oracle"):
+        built.start(log_url="oracle://x/y")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Conflict):
+        built.start(port=taken.getsockname()[1])
+    assert {c.id for c in client.containers.list(all=True)} == before
+
+
+def test_states_of_a_container(built: Built, client: Any) -> None:
+    deployment = built.start(memory="1g", cpus=0.5)
+    assert deployments.alive(deployment) == "ready"
+    container = client.containers.get(deployment.container_id)
+    assert container.attrs["HostConfig"]["Memory"] == 1 << 30
+    container.kill("SIGTERM")
+    assert container.wait(timeout=40)["StatusCode"] == 0
+    assert deployments.alive(deployment) == "stopped"
+    container.start()
+    container.kill("SIGKILL")
+    container.wait(timeout=40)
+    assert deployments.alive(deployment) == "failed"
+    assert '"event": "serving"' in deployments.logs(deployment)
+    deployments.stop(deployment)
+    assert deployments.alive(deployment) == "stopped"
+    deployments.stop(deployment)
+
+
+def test_a_log_on_the_host_is_shared_with_a_local_process(built: Built, tmp_path: Path) -> None:
+    """The same SQLite file, written by a container and by a process at once."""
+    inference = tmp_path / "inference"
+    container = built.start(inference_dir=inference)
+    local = deployments.start_local(
+        built.folder,
+        name=built.name,
+        version="1",
+        digest=built.manifest.sha256,
+        role="shadow",
+        log_file=tmp_path / "serving.log",
+        log_url=f"sqlite:///{inference}/inference.db",
+    )
+    rows = model_folders.rows_of(model_folders.flights(5))
+    try:
+        for _ in range(20):
+            for deployment in (container, local):
+                deployments.predict(deployment, rows)
+    finally:
+        deployments.stop(local)
+        deployments.stop(container)
+    with closing(sqlite3.connect(inference / "inference.db")) as log:
+        (table,) = log.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchone()
+        counts = log.execute(f'SELECT role, count(*) FROM "{table}" GROUP BY 1 ORDER BY 1').fetchall()
+    assert counts == [("champion", 100), ("shadow", 100)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_an_ordinary_users_log_is_theirs(built: Built, tmp_path: Path) -> None:
+    inference = tmp_path / "inference"
+    inference.mkdir()
+    os.chown(inference, 4711, 4711)
+    # what start_container does for the user 4711, in the engine's own words
+    client = docker.from_env()
+    container = client.containers.run(
+        built.image.tag,
+        detach=True,
+        user="4711:4711",
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        environment={"MLOPS_LOG_URL": "sqlite:////var/lib/mlops/inference.db"},
+        volumes={str(inference): {"bind": "/var/lib/mlops", "mode": "rw"}},
+    )
+    try:
+        end = time.monotonic() + 60
+        while '"event": "serving"' not in container.logs().decode() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert (inference / "inference.db").stat().st_uid == 4711
+    finally:
+        container.remove(force=True)
+        client.close()
+
+
+def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
+    """`docker build` with the same Dockerfile: nothing in it depends on how we talk to the engine."""
+    from mlops_workbench.package.build import wheel_target
+    from mlops_workbench.package.context import write_context
+    from mlops_workbench.package.dockerfile import render_dockerfile
+    from mlops_workbench.package.wheels import fetch
+
+    target = wheel_target(built.base)
+    wheels = fetch(built.manifest.requirements, target, built.cache)
+    text = render_dockerfile(built.base, name=built.name, version="3", digest=built.manifest.sha256)
+    with (tmp_path / "context.tar").open("wb") as out:
+        write_context(
+            out,
+            dockerfile=text,
+            wheels=wheels,
+            requirements=built.manifest.requirements,
+            model_dir=built.folder,
+            manifest=built.manifest,
+        )
+    tag = f"{image_repository(built.name)}:3"
+    with (tmp_path / "context.tar").open("rb") as context:
+        done = subprocess.run(
+            ["docker", "build", "-t", tag, "-"],
+            stdin=context,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"DOCKER_BUILDKIT": "0"},
+        )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
