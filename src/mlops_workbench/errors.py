@@ -104,6 +104,10 @@ class BuildFailed(MlopsError):
     status = 502
 
 
+class BaseImageUnavailable(BuildFailed):
+    """The base image is not on this machine and cannot be pulled."""
+
+
 class ServingFailed(MlopsError):
     """A deployment did not become ready, or does not answer."""
 

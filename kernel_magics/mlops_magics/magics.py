@@ -1,0 +1,82 @@
+"""The magics: words → verb → value → display."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops_magics.cells import cell_of
+from mlops_magics.completion import complete
+from mlops_magics.display import Bar, Shown, show_text
+from mlops_workbench.errors import MlopsError, UsageError
+from mlops_workbench.parser import HelpRequested, parse
+
+if TYPE_CHECKING:
+    from mlops_workbench.workbench import Workbench
+
+NAME = "mlops"
+PROG = "%mlops"
+
+
+class MlopsMagics:
+    """What is added to one IPython shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.shown = Shown(shell)
+
+    @staticmethod
+    def of(shell: Any) -> MlopsMagics | None:
+        function = shell.magics_manager.magics["line"].get(NAME)
+        owner = getattr(function, "__self__", None)
+        return owner if isinstance(owner, MlopsMagics) else None
+
+    def load(self) -> None:
+        self.shell.register_magic_function(self.line, "line", NAME)
+        self.shell.register_magic_function(self.cell, "cell", NAME)
+        for start in ("%mlops", "%%mlops"):
+            self.shell.set_hook("complete_command", self._complete, str_key=start)
+        self.shown.register()
+
+    def unload(self) -> None:
+        for kind in ("line", "cell"):
+            self.shell.magics_manager.magics[kind].pop(NAME, None)
+        self.shown.unregister()
+
+    @cached_property
+    def workbench(self) -> Workbench:
+        from mlops_workbench.workbench import Workbench
+
+        return Workbench(namespace=self.shell.user_ns)
+
+    def line(self, line: str) -> Any:
+        """`%mlops VERB …`: one verb of the workbench; `%mlops` lists them, `%mlops VERB --help` explains one."""
+        return self._call(line.rstrip("?") + (" --help" if line.endswith("?") else ""), None)
+
+    def cell(self, line: str, cell: str) -> Any:
+        """`%%mlops run --name NAME …`: the cell below as a tracked run."""
+        return self._call(line, cell)
+
+    def _call(self, line: str, cell: str | None) -> Any:
+        try:
+            call = parse(line, PROG if cell is None else f"%{PROG}")
+        except HelpRequested as asked:
+            return show_text(asked.text)
+        options = dict(call.options)
+        if cell is not None:
+            if call.verb.name != "run":
+                raise UsageError(f"'{call.verb.name}' takes no cell.", "Write it on a line of its own: %mlops …")
+            options["script"] = cell_of(self.shell, cell)
+        with Bar(call.verb) as progress:
+            self.workbench.progress = progress
+            try:
+                value = getattr(self.workbench, call.verb.name)(**options)
+            except MlopsError as problem:
+                if (report := getattr(problem, "report", None)) is not None:
+                    self.shown.show(report)  # the evidence stands above the sentence
+                raise
+        return self.shown.show(value)
+
+    def _complete(self, _shell: Any, event: Any) -> list[str]:
+        return complete(event.line[: len(event.line)], event.symbol, self.shell.user_ns, lambda: self.workbench)
+

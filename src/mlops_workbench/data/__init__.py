@@ -1,0 +1,1 @@
+"""Data: frames by name, fingerprints and snapshots, contracts."""

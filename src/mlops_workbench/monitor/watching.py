@@ -1,0 +1,92 @@
+"""`drift` of a served model: its logged requests (or given rows) beside the rows it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.errors import InvalidData, NotFound
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.monitor import inference
+from mlops_workbench.monitor.drift import DriftReport, compare
+from mlops_workbench.monitor.features import Thresholds
+from mlops_workbench.progress import Progress
+from mlops_workbench.project import DriftPolicy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def drift(
+    url: str,
+    policy: DriftPolicy,
+    manifest: Manifest,
+    version: str,
+    *,
+    reference: pd.DataFrame,
+    current: pd.DataFrame | None,
+    last: int | None,
+    importance: Mapping[str, float],
+    baseline: Mapping[str, float],
+    report: Path | None,
+    progress: Progress,
+) -> DriftReport:
+    """Raises `NotFound` when nothing was logged, `InvalidData` when the rows have none of the features."""
+    name, columns = manifest.name, manifest.columns
+    performance = None
+    if current is None:
+        progress("reading the logged requests")
+        rows = _logged(url, manifest, version, last)
+        period = f"{len(rows):,} logged rows, {_span(rows)}"
+        performance = inference.performance(
+            url,
+            name,
+            task=manifest.task,
+            classes=manifest.classes,
+            versions=[version],
+            since=float(rows["at"].min().timestamp()) if last else None,
+            baseline=baseline,
+        )
+        rows = rows[columns]
+    else:
+        if not set(columns) & set(current.columns):
+            raise InvalidData(f"The rows have none of the columns that '{name}' reads.", f"It reads {columns[0]} …")
+        rows, period = current, "given rows"
+    progress("comparing")
+    found = compare(
+        reference[columns],
+        rows,
+        model=name,
+        version=version,
+        period=period,
+        importance=importance,
+        thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
+        columns=columns,
+    )
+    if report is not None:
+        from mlops_workbench.monitor.reports import evidently_report
+
+        common = [c for c in columns if c in rows.columns]
+        evidently_report(reference[common], rows[common], path=report, columns=common, progress=progress)
+    return replace(found, performance=performance)
+
+
+def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> pd.DataFrame:
+    datetimes = [f.name for f in manifest.inputs if f.kind == "datetime"]
+    rows = inference.read(
+        url, manifest.name, features=manifest.columns, versions=[version], limit=last, datetimes=datetimes
+    )
+    if rows.empty:
+        raise NotFound(
+            f"No prediction of '{manifest.name}' version {version} is logged.", "Serve it and send requests first."
+        )
+    return rows
+
+
+def _span(rows: pd.DataFrame) -> str:
+    first, final = rows["at"].min(), rows["at"].max()
+    if (final - first).total_seconds() < 86_400:
+        return f"{first:%Y-%m-%d %H:%M} to {final:%H:%M} UTC"
+    return f"{first:%Y-%m-%d} to {final:%Y-%m-%d}"

@@ -1,0 +1,211 @@
+"""`status` and `doctor`: what is in production and whether the set-up can do its work."""
+
+from __future__ import annotations
+
+import html
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench import project as projects
+from mlops_workbench.errors import MlopsError
+from mlops_workbench.project import Project
+from mlops_workbench.values import Html, Value, html_table
+
+if TYPE_CHECKING:
+    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.retrain.jobs import Job
+    from mlops_workbench.rollout.records import Live
+    from mlops_workbench.track.tracking import Stored
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model: its champion, how many versions there are, and where it is served."""
+
+    name: str
+    champion: int | None
+    versions: int
+    serving: str | None
+    serving_version: str | None
+
+
+@dataclass(frozen=True)
+class Status(Value):
+    """What is in production, and what needs a look."""
+
+    project: str
+    root: str
+    models: tuple[ModelStatus, ...]
+    running_jobs: int
+    warnings: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        running = f", {self.running_jobs} running job{'s' * (self.running_jobs != 1)}" if self.running_jobs else ""
+        return f"Project '{self.project}' in {self.root}{running}"
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["model", "champion", "versions", "served at"], [
+            [m.name, m.champion, m.versions, m.serving] for m in self.models
+        ]
+
+    def text(self) -> str:
+        return "\n".join([super().text(), *(f"! {w}" for w in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f'<div style="color:#b07d00">! {html.escape(w)}</div>' for w in self.warnings)
+        return super()._repr_html_() + notes
+
+
+def status(
+    project: Project,
+    versions: Sequence[Stored],
+    deployments: Sequence[Live],
+    jobs: Sequence[Job],
+    entries: Sequence[Entry],
+    broken: str | None,
+) -> Status:
+    """Put the records together."""
+    from mlops_workbench.registry import ledger
+
+    by_model = {d.model: d for d in deployments}
+    models, warnings = [], [broken] if broken else []
+    for name in dict.fromkeys(v.name for v in versions):
+        past = ledger.champions([e for e in entries if e.model == name])
+        served = by_model.get(name)
+        champion = past[-1] if past else None
+        models.append(
+            ModelStatus(
+                name,
+                champion,
+                sum(v.name == name for v in versions),
+                served.url if served else None,
+                served.version if served else None,
+            )
+        )
+        if served and served.state != "ready":
+            warnings.append(f"The deployment of '{name}' at {served.url} is {served.state}.")
+        elif served and champion and served.version != str(champion):
+            warnings.append(f"'{name}' serves version {served.version}, the champion is version {champion}.")
+    warnings += [
+        f"{e.at[:19].replace('T', ' ')}: the champion of '{e.model}' was moved behind the workbench's back."
+        for e in entries
+        if e.action == "moved outside"
+    ]
+    return Status(
+        project.name,
+        str(project.root),
+        tuple(models),
+        sum(j.state in ("queued", "running") for j in jobs),
+        tuple(warnings),
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One checked part of the set-up. `level`: ok, note (optional part) or problem."""
+
+    what: str
+    level: str
+    found: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Doctor(Value):
+    """All findings; `healthy` when none is a problem."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return all(f.level != "problem" for f in self.findings)
+
+    @property
+    def title(self) -> str:
+        return "The set-up is in order." if self.healthy else "The set-up needs a hand."
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"healthy": self.healthy}
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        mark = {"ok": "✓", "note": "–", "problem": "✗"}
+        return ["", "part", "found", "next step"], [
+            [mark[f.level], f.what, f.found, f.next_step or ""] for f in self.findings
+        ]
+
+    def _repr_html_(self) -> str:
+        heads, rows = self.table()
+        colour = {"✓": "#2e8540", "–": "#b07d00", "✗": "#d1383d"}
+        marked = [[Html(f'<b style="color:{colour[r[0]]}">{r[0]}</b>'), *r[1:]] for r in rows]
+        return html_table(heads, marked, title=self.title)
+
+
+def doctor(folder: Path) -> Doctor:
+    """Look at each part; a broken one never hides the others."""
+    findings = [
+        Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}"),
+        *(_package(name) for name in ("mlops-workbench", "mlflow", "scikit-learn", "jupyterlab")),
+    ]
+    try:
+        project = projects.find(folder)
+    except MlopsError as problem:
+        return Doctor((*findings, Finding("project", "problem", problem.message, problem.next_step)))
+    findings.append(Finding("project", "ok", f"'{project.name}' in {project.root}"))
+    findings += [
+        _try("workbench store", lambda: _store(project)),
+        _try("tracking store", lambda: _tracking(project)),
+        _try("Docker engine", lambda: _docker(project), level="note"),
+    ]
+    return Doctor(tuple(findings))
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "problem", "not installed", f"Install {name}.")
+
+
+def _try(what: str, look: Callable[[], Finding], level: str = "problem") -> Finding:
+    try:
+        return look()
+    except MlopsError as problem:
+        return Finding(what, level, problem.message, problem.next_step)
+    except Exception as problem:  # a driver's own error must not end the examination
+        return Finding(what, level, f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}")
+
+
+def _store(project: Project) -> Finding:
+    from mlops_workbench.registry import ledger
+    from mlops_workbench.store.database import Store
+
+    store = Store(project.store_url)
+    try:
+        entries, broken = ledger.entries(store), ledger.broken(store)
+        dialect = store.engine.dialect.name
+    finally:
+        store.close()
+    if broken:
+        return Finding("workbench store", "problem", broken, "Compare with a backup of the store.")
+    return Finding("workbench store", "ok", f"{dialect}, {len(entries)} ledger entries, chain holds")
+
+
+def _tracking(project: Project) -> Finding:
+    from mlops_workbench.track.tracking import Tracking
+
+    tracking = Tracking(project)
+    return Finding("tracking store", "ok", f"experiment {tracking.experiment_id}, {len(tracking.model_names())} models")
+
+
+def _docker(project: Project) -> Finding:
+    from mlops_workbench.package import docker_client
+
+    with docker_client.connect() as engine:
+        here = engine.image(project.base_image) is not None
+    where = "is here" if here else "is pulled by the first build"
+    return Finding("Docker engine", "ok", f"answers; base image {project.base_image} {where}")

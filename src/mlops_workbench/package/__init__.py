@@ -1,0 +1,1 @@
+"""A registered version as an image: locked wheels, a Dockerfile, a build through the engine's API."""

@@ -1,0 +1,189 @@
+"""The container engine: the only module that knows docker-py. Podman's compatible socket answers too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import docker
+import docker.errors
+import requests
+
+from mlops_workbench.errors import Conflict, EngineUnavailable, MlopsError, NotFound, ServingFailed
+
+_SECONDS = 900
+"""silence that is tolerated: an install step of a build says nothing until it is done"""
+
+_REMEDY = "Start Docker or Podman, or point DOCKER_HOST to the socket of a running engine."
+
+
+def engine_answers() -> bool:
+    """Whether an engine is there, for those who only show it."""
+    try:
+        connect().close()
+    except EngineUnavailable:
+        return False
+    return True
+
+
+def connect() -> Engine:
+    """The engine of the environment (DOCKER_HOST, else the default socket). Raises EngineUnavailable."""
+    try:
+        client = docker.from_env(timeout=_SECONDS)
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise EngineUnavailable(f"No container engine answers: {_reason(error)}.", _REMEDY) from error
+    return Engine(client)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    id: str
+    size: int
+    """bytes of all layers"""
+    created: str
+    tags: tuple[str, ...]
+    labels: dict[str, str]
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    id: str
+    status: str
+    """created, running, restarting, paused, exited or dead"""
+    exit_code: int
+    port: int | None
+    """the published port on the host"""
+
+
+class Engine:
+    """A connection. What the engine refuses comes out as one of our errors."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._api = client.api
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def image(self, reference: str) -> ImageFacts | None:
+        """An image by tag or id; None if it is not here."""
+        with _translated():
+            try:
+                found = self._api.inspect_image(reference)
+            except docker.errors.ImageNotFound:
+                return None
+        config = found.get("Config") or {}
+        return ImageFacts(
+            id=found["Id"],
+            size=found["Size"],
+            created=found["Created"],
+            tags=tuple(found.get("RepoTags") or ()),
+            labels=config.get("Labels") or {},
+            user=config.get("User") or "",
+        )
+
+    def pull(self, reference: str) -> None:
+        with _translated():
+            self._client.images.pull(reference)
+
+    def tag(self, image_id: str, repository: str, tag: str) -> None:
+        with _translated():
+            self._api.tag(image_id, repository, tag, force=True)
+
+    def remove_image(self, reference: str, *, force: bool = False) -> bool:
+        """Remove an image with its unused layers; False if something still uses it or it is not here."""
+        with _translated():
+            try:
+                self._api.remove_image(reference, force=force)
+            except docker.errors.APIError as error:
+                if error.status_code in (404, 409):
+                    return False
+                raise
+        return True
+
+    def run_once(self, image: str, command: list[str]) -> str:
+        """Standard output of a command in a fresh container without network."""
+        with _translated():
+            output: bytes = self._client.containers.run(
+                image, command, entrypoint="", network_mode="none", remove=True, stdout=True, stderr=False
+            )
+        return output.decode(errors="replace")
+
+    def build(self, context: IO[bytes], *, tag: str) -> Iterator[dict[str, Any]]:
+        """The classic builder's messages for a tar of a context (BuildKit's protocol is not in docker-py)."""
+        with _translated():
+            yield from self._api.build(
+                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
+            )
+
+    def start(self, image: str, *, port: int, host_port: int | None, **options: Any) -> str:
+        """Start a container whose `port` is published on 127.0.0.1 only; its id."""
+        with _translated():
+            try:
+                container = self._client.containers.create(
+                    image, detach=True, ports={f"{port}/tcp": ("127.0.0.1", host_port)}, **options
+                )
+            except docker.errors.ImageNotFound:
+                raise NotFound(f"There is no image '{image}' here.", "Build it first.") from None
+            try:
+                container.start()
+            except docker.errors.APIError as error:
+                container.remove(force=True)
+                reason = _reason(error)
+                if "already allocated" in reason or "address already in use" in reason:
+                    raise Conflict(
+                        f"The port {host_port} of 127.0.0.1 is in use.", "Choose another port, or none."
+                    ) from error
+                raise ServingFailed(f"The container of '{image}' did not start: {reason}.") from error
+        return str(container.id)
+
+    def container(self, container_id: str) -> ContainerFacts | None:
+        with _translated():
+            try:
+                found = self._api.inspect_container(container_id)
+            except docker.errors.NotFound:
+                return None
+        published = [p for ports in (found["NetworkSettings"]["Ports"] or {}).values() for p in ports or ()]
+        state = found["State"]
+        port = int(published[0]["HostPort"]) if published else None
+        return ContainerFacts(found["Id"], state["Status"], state["ExitCode"], port)
+
+    def logs(self, container_id: str, lines: int = 40) -> str:
+        with _translated():
+            output: bytes = self._api.logs(container_id, stdout=True, stderr=True, tail=lines)
+        return output.decode(errors="replace")
+
+    def remove_container(self, container_id: str, *, grace: int) -> None:
+        """SIGTERM, SIGKILL after `grace` seconds, then remove. Nothing happens if it is gone."""
+        with _translated():
+            try:
+                self._api.stop(container_id, timeout=grace)
+                self._api.remove_container(container_id, force=True, v=True)
+            except docker.errors.NotFound:
+                return
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise MlopsError(f"The container engine refused: {_reason(error)}.") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise EngineUnavailable(
+            f"The container engine does not answer: {_reason(error)}.", _REMEDY
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error).strip().rstrip(".")

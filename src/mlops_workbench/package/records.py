@@ -1,0 +1,29 @@
+"""Images that were built, by version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select
+
+from mlops_workbench.store.database import Store
+from mlops_workbench.store.tables import images, now
+
+if TYPE_CHECKING:
+    from mlops_workbench.package.build import Image
+
+
+def keep(store: Store, model: str, version: int, image: Image) -> None:
+    """Remember the image of a version; a new build takes the place of the old."""
+    with store.write() as connection:
+        connection.execute(delete(images).where(images.c.model == model, images.c.version == version))
+        connection.execute(
+            images.insert().values(tag=image.tag, model=model, version=version, at=now(), image=image.to_dict())
+        )
+
+
+def get(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
+    """The image of a version as it was recorded, or None."""
+    row = store.row(select(images.c.image).where(images.c.model == model, images.c.version == version))
+    return dict(row["image"]) if row else None

@@ -1,0 +1,512 @@
+"""The one list of verbs and options. The command line, the magics, completion, REST and the docs all read it.
+
+A verb's arguments carry the names of the keywords of the `Workbench` method of the same name; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from mlops_workbench.errors import UsageError, closest
+
+Offer = Literal["model", "version", "variable", "run", "job", "file", "contract", "verb", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One argument. Without `flags` it is positional. `offer` says what completion proposes."""
+
+    name: str
+    help: str
+    flags: tuple[str, ...] = ()
+    type: Callable[[str], Any] = str
+    default: Any = None
+    required: bool = False
+    switch: bool = False
+    repeat: bool = False
+    choices: tuple[str, ...] | None = None
+    metavar: str | None = None
+    offer: Offer = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb. `in_kernel`: it acts on a variable of the notebook. `long`: REST runs it as a job."""
+
+    name: str
+    stage: str
+    summary: str
+    args: tuple[Arg, ...] = ()
+    in_kernel: bool = False
+    long: bool = False
+    example: str = ""
+
+
+def number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number. Got '{text}' instead.") from None
+
+
+def version(text: str) -> int:
+    """`3` or `v3`."""
+    value = number(text.removeprefix("v"))
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a version number from 1 up. Got '{text}' instead.")
+    return value
+
+
+def port(text: str) -> int:
+    value = number(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 1 to 65535. Got '{text}' instead.")
+    return value
+
+
+def positive(text: str) -> int:
+    value = number(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up. Got '{text}' instead.")
+    return value
+
+
+def setting(text: str) -> tuple[str, str]:
+    """`name=value`, the value still as text: it is typed by whoever declares the parameter."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"must be name=value. Got '{text}' instead.")
+    return name.strip(), value
+
+
+_MODEL = Arg("name", "registered model", offer="model")
+_VERSION = Arg(
+    "version", "version (default: the champion)", ("--version", "-v"), type=version, offer="version"
+)
+_WHY = Arg("why", "reason, kept in the ledger", ("--why",), required=True)
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        # project
+        Verb(
+            "init",
+            "project",
+            "make this folder a project: mlops.toml (policy) and .mlops/ (state)",
+            (Arg("name", "name of the project"),),
+            example="init flights",
+        ),
+        Verb("status", "project", "what is in production, what runs, what needs a look"),
+        Verb("doctor", "project", "check the set-up: stores, Docker, packages, and what to do about each"),
+        # data
+        Verb(
+            "validate",
+            "data",
+            "check a DataFrame against its contract; the first time, infer the contract",
+            (
+                Arg("data", "DataFrame variable, or a .parquet or .csv file", offer="variable"),
+                Arg(
+                    "contract",
+                    "name of the contract (contracts/NAME.yaml)",
+                    ("--contract", "-c"),
+                    required=True,
+                    offer="contract",
+                ),
+                Arg("infer", "write the contract anew from this data", ("--infer",), switch=True),
+            ),
+            in_kernel=True,
+            example="validate january --contract flights",
+        ),
+        # track
+        Verb(
+            "run",
+            "track",
+            "run a cell (or a script) as a tracked run",
+            (
+                Arg(
+                    "script",
+                    "Python file to run (a cell in a notebook has none)",
+                    metavar="SCRIPT",
+                    offer="file",
+                ),
+                Arg("name", "name of the run", ("--name", "-n"), required=True),
+                Arg("data", "DataFrame that the model is fitted on", ("--data", "-d"), offer="variable"),
+                Arg(
+                    "evaluate", "held-out DataFrame for metrics and gate", ("--eval", "-e"), offer="variable"
+                ),
+                Arg(
+                    "target", "label column (default: the one column the model does not read)", ("--target",)
+                ),
+                Arg(
+                    "params",
+                    "variable to record as a parameter",
+                    ("--params",),
+                    repeat=True,
+                    offer="variable",
+                ),
+            ),
+            in_kernel=True,
+            example="run --name january --data train --eval held_out",
+        ),
+        Verb(
+            "runs",
+            "track",
+            "list tracked runs, newest first",
+            (Arg("limit", "how many", ("--limit",), type=positive, default=20),),
+        ),
+        # registry
+        Verb(
+            "register",
+            "registry",
+            "keep a fitted model as a new version",
+            (
+                Arg("model", "variable that holds the fitted model, or a .skops file", offer="variable"),
+                Arg("name", "name to register under", ("--name", "-n"), required=True, offer="model"),
+                Arg("run", "run that made it (default: the run whose cell did)", ("--run",), offer="run"),
+                Arg(
+                    "data",
+                    "DataFrame it was fitted on (default: the run's)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+                Arg(
+                    "evaluate", "held-out DataFrame (default: the run's)", ("--eval", "-e"), offer="variable"
+                ),
+                Arg("target", "label column (default: the run's)", ("--target",)),
+                Arg(
+                    "format",
+                    "skops (safe to load) or cloudpickle (runs code when loaded)",
+                    ("--format",),
+                    choices=("skops", "cloudpickle"),
+                    default="skops",
+                ),
+            ),
+            in_kernel=True,
+            example="register model --name flights",
+        ),
+        Verb(
+            "models",
+            "registry",
+            "list registered models and versions",
+            (Arg("name", "only this model", ("--name", "-n"), offer="model"),),
+        ),
+        Verb(
+            "gate",
+            "registry",
+            "decide whether a version may become champion, and keep the evidence",
+            (
+                _MODEL,
+                Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
+                Arg(
+                    "data",
+                    "labelled rows (default: the version's held-out rows)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+            ),
+            example="gate flights --version 1",
+        ),
+        Verb(
+            "promote",
+            "registry",
+            "make a version the champion",
+            (
+                _MODEL,
+                Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
+                _WHY,
+                Arg("force", "without a green gate; recorded as such", ("--force",), switch=True),
+            ),
+            example='promote flights --version 1 --why "first model"',
+        ),
+        Verb(
+            "rollback",
+            "registry",
+            "make the previous champion the champion again",
+            (_MODEL, _WHY),
+            example='rollback flights --why "drill"',
+        ),
+        Verb("history", "registry", "every champion there was: who, when, why, on what evidence", (_MODEL,)),
+        Verb(
+            "lineage",
+            "registry",
+            "the data, code, environment and decisions behind a version",
+            (_MODEL, _VERSION),
+        ),
+        # package
+        Verb(
+            "build",
+            "package",
+            "build the Docker image that serves a version",
+            (_MODEL, _VERSION, Arg("base", "base image (default: [image] base)", ("--base",))),
+            long=True,
+            example="build flights",
+        ),
+        # serve
+        Verb(
+            "serve",
+            "serve",
+            "put a version behind HTTP: in its container if it has an image, else in a local process",
+            (
+                _MODEL,
+                _VERSION,
+                Arg("port", "port on 127.0.0.1 (default: a free one)", ("--port",), type=port),
+                Arg("kind", "container or process", ("--kind",), choices=("container", "process")),
+            ),
+            example="serve flights",
+        ),
+        Verb("stop", "serve", "stop serving a model", (_MODEL,)),
+        Verb("deployments", "serve", "what serves now, and where"),
+        Verb(
+            "predict",
+            "serve",
+            "send rows to the served model over HTTP; answers are logged",
+            (
+                _MODEL,
+                Arg("data", "DataFrame variable, or a .parquet or .csv file", offer="variable"),
+                Arg("batch", "rows a request", ("--batch",), type=positive, default=500),
+            ),
+            in_kernel=True,
+            example="predict flights february",
+        ),
+        # monitor
+        Verb(
+            "label",
+            "monitor",
+            "add what really happened to logged predictions",
+            (
+                _MODEL,
+                Arg("data", "DataFrame with request_id, row_index and the label", offer="variable"),
+                Arg("column", "label column (default: the model's target)", ("--column",)),
+            ),
+            in_kernel=True,
+            example="label flights arrived",
+        ),
+        Verb(
+            "drift",
+            "monitor",
+            "compare what the model is asked now with what it was fitted on",
+            (
+                _MODEL,
+                _VERSION,
+                Arg(
+                    "data",
+                    "rows to compare (default: the logged requests)",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+                Arg("last", "only the newest N logged rows", ("--last",), type=positive),
+                Arg(
+                    "report",
+                    "also write Evidently's full report to this HTML file",
+                    ("--report",),
+                    offer="file",
+                ),
+            ),
+            example="drift flights",
+        ),
+        # retrain
+        Verb(
+            "retrain",
+            "retrain",
+            "run a notebook as a job; what it registers goes through the gate and is promoted if it passes",
+            (
+                _MODEL,
+                Arg("notebook", "notebook to run", ("--notebook",), required=True, offer="file"),
+                Arg(
+                    "parameters",
+                    "notebook parameter",
+                    ("-p", "--parameter"),
+                    type=setting,
+                    repeat=True,
+                    metavar="NAME=VALUE",
+                ),
+                Arg("timeout", "seconds that one cell may take", ("--timeout",), type=positive, default=3600),
+                Arg("detach", "return at once; follow with jobs", ("--detach",), switch=True),
+            ),
+            long=True,
+            example="retrain flights --notebook retrain.ipynb -p month=6",
+        ),
+        Verb(
+            "jobs",
+            "retrain",
+            "list jobs, show one, or cancel one",
+            (
+                Arg("id", "only this job", ("--id",), type=positive, offer="job"),
+                Arg("cancel", "cancel this job", ("--cancel",), type=positive, offer="job"),
+                Arg("limit", "how many", ("--limit",), type=positive, default=20),
+            ),
+        ),
+    )
+}
+
+OPTIONAL_POSITIONALS = {("run", "script")}
+
+
+class HelpRequested(Exception):
+    """`--help` was among the words; `text` is what to show. Not an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class VerbParser(argparse.ArgumentParser):
+    """argparse that raises our errors instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{self.prog}: {message[:1].lower()}{message[1:].rstrip('.')}.", f"Usage: {self.usage_line()}"
+        )
+
+    def usage_line(self) -> str:
+        return " ".join(self.format_usage().split()).removeprefix("usage: ")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise UsageError((message or "").strip() or f"{self.prog} ended with status {status}.")
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise HelpRequested(self.format_help())
+
+
+def verb_parser(verb: Verb, prog: str) -> VerbParser:
+    """The parser of one verb; `prog` is how this face calls it, for example `%mlops gate`."""
+    parser = VerbParser(
+        prog=prog,
+        description=verb.summary[:1].upper() + verb.summary[1:] + ".",
+        epilog=f"Example: {prog.rsplit(' ', 1)[0]} {verb.example}" if verb.example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for arg in verb.args:
+        options: dict[str, Any] = {"help": arg.help}
+        if arg.switch:
+            options["action"] = "store_true"
+        else:
+            options |= {
+                "type": arg.type,
+                "default": arg.default,
+                "choices": arg.choices,
+                "metavar": arg.metavar,
+            }
+            if arg.repeat:
+                options |= {"action": "append", "default": []}
+        if arg.flags:
+            parser.add_argument(*arg.flags, dest=arg.name, required=arg.required, **options)
+        else:
+            if (verb.name, arg.name) in OPTIONAL_POSITIONALS:
+                options["nargs"] = "?"
+            parser.add_argument(arg.name, **options)
+    return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed line: the verb and the keywords of its method."""
+
+    verb: Verb
+    options: dict[str, Any]
+
+
+def parse(words: str | Sequence[str], prog: str) -> Call:
+    """One line or list of words to a `Call`.
+
+    Raises `UsageError` (unknown verb or option, missing or bad value) or `HelpRequested`.
+    """
+    if isinstance(words, str):
+        try:
+            words = shlex.split(words)
+        except ValueError as problem:
+            raise UsageError(
+                f"The line {words!r} cannot be read: {problem}.", "Close the quotation."
+            ) from None
+    if not words or words[0] in ("--help", "-h", "help"):
+        raise HelpRequested(overview(prog))
+    name, *rest = words
+    verb = VERBS.get(name)
+    if verb is None:
+        raise UsageError(f"There is no verb '{name}'.", closest(name, VERBS) or f"See {prog} --help.")
+    parser = verb_parser(verb, f"{prog} {name}")
+    _known_options(verb, rest)  # argparse would complain of what is missing before what is wrong
+    return Call(verb, vars(parser.parse_args(rest)))
+
+
+def _known_options(verb: Verb, words: Sequence[str]) -> None:
+    known = [flag for arg in verb.args for flag in arg.flags] + ["--help", "-h"]
+    for word in words:
+        option = word.partition("=")[0]
+        if option == "--":
+            return
+        if option.startswith("--") and option not in known:
+            raise UsageError(f"The verb '{verb.name}' has no option '{option}'.", closest(option, known))
+
+
+def overview(prog: str) -> str:
+    """All verbs by stage, for `%mlops` and `mlops --help`."""
+    lines = [f"{prog} VERB …   ({prog} VERB --help explains one)", ""]
+    stage = ""
+    for verb in VERBS.values():
+        head = verb.stage if verb.stage != stage else ""
+        stage = verb.stage
+        lines.append(f"  {head:<9} {verb.name:<12} {verb.summary}")
+    return "\n".join(lines)
+
+
+def line(verb: str, options: dict[str, Any]) -> str:
+    """The words that parse to these options: what the sidebar offers to copy and the job log shows."""
+    words = [verb]
+    for arg in VERBS[verb].args:
+        value = options.get(arg.name)
+        if value is None or value is False or value == [] or value == arg.default:
+            continue
+        for one in value if arg.repeat else [value]:
+            text = "=".join(map(str, one)) if isinstance(one, tuple | list) else str(one)
+            words += [max(arg.flags, key=len, default="")] * bool(arg.flags) + ([] if arg.switch else [shlex.quote(text)])
+    return " ".join(words)
+
+
+def from_json(verb: Verb, raw: dict[str, Any]) -> dict[str, Any]:
+    """Options that came as JSON (REST), checked by the same types as a typed line.
+
+    Raises `UsageError` on an unknown or missing option, or a value of the wrong kind.
+    """
+    known = {arg.name: arg for arg in verb.args}
+    for name in raw:
+        if name not in known:
+            raise UsageError(f"The verb '{verb.name}' has no option '{name}'.", closest(name, known))
+    options: dict[str, Any] = {}
+    for arg in verb.args:
+        value = raw.get(arg.name)
+        if value is None or value == "":
+            if arg.required or (not arg.flags and (verb.name, arg.name) not in OPTIONAL_POSITIONALS):
+                raise UsageError(f"The verb '{verb.name}' needs '{arg.name}': {arg.help}.")
+            options[arg.name] = [] if arg.repeat else False if arg.switch else arg.default
+        elif arg.switch:
+            if not isinstance(value, bool):
+                raise UsageError(f"The option '{arg.name}' must be true or false. Got {value!r} instead.")
+            options[arg.name] = value
+        elif arg.repeat:
+            pairs = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
+            if not isinstance(pairs, list):
+                raise UsageError(f"The option '{arg.name}' must be a list. Got {value!r} instead.")
+            options[arg.name] = [_typed(arg, str(one)) for one in pairs]
+        else:
+            options[arg.name] = _typed(arg, str(value))
+    return options
+
+
+def _typed(arg: Arg, text: str) -> Any:
+    try:
+        value = arg.type(text)
+    except argparse.ArgumentTypeError as problem:
+        raise UsageError(f"The option '{arg.name}' {problem}") from None
+    if arg.choices and value not in arg.choices:
+        raise UsageError(
+            f"The option '{arg.name}' must be one of {', '.join(arg.choices)}. Got '{text}' instead.",
+            closest(text, arg.choices),
+        )
+    return value

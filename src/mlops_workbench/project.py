@@ -1,0 +1,295 @@
+"""A project: one folder with `mlops.toml` (policy, in git) and `.mlops/` (state, ignored by git).
+
+Policy is what a team reviews: gate, names, base image. Where things are kept can also be set by the
+environment, so that the same notebook runs on a laptop and in a job without an edit.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, UsageError, closest
+from mlops_workbench.values import Value
+
+FILE_NAME = "mlops.toml"
+STATE = ".mlops"
+DEFAULT_BASE_IMAGE = "python:3.11-slim"
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """`[gate]`: what a version must show before it may become champion."""
+
+    metric: str = ""
+    """metric that decides; empty: roc_auc, balanced_accuracy or rmse by task"""
+    tolerance: float = 0.02
+    """how much worse than the champion is still accepted, as a share of the champion's figure: the whole
+    confidence interval of the gain must lie above minus this (a non-inferiority test)"""
+    confidence: float = 0.9
+    """of the bootstrap interval of the difference to the champion; 0 < confidence < 1"""
+    first_version: str = "allow"
+    """`allow` or `refuse`: may a version pass while there is no champion to compare with?"""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """metric = limit: at least that for scores, at most that for errors and losses"""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePolicy:
+    """`[stores]`: URLs that move the records elsewhere; empty: inside `.mlops/`."""
+
+    tracking: str = ""
+    workbench: str = ""
+    inference: str = ""
+    artifacts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """`[image]`: how serving images are built."""
+
+    base: str = DEFAULT_BASE_IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """`[drift]`: PSI from which a feature is watched, and from which it has drifted."""
+
+    warn: float = 0.1
+    drift: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole of `mlops.toml`, every key checked."""
+
+    name: str
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    stores: StorePolicy = field(default_factory=StorePolicy)
+    image: ImagePolicy = field(default_factory=ImagePolicy)
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
+
+
+TEMPLATE = """\
+# Policy of this project: kept in git, reviewed like code.
+[project]
+name = "{name}"
+
+[gate]
+# metric = "roc_auc"         # decides; default by task: roc_auc, balanced_accuracy or rmse
+tolerance = 0.02             # how much worse than the champion is still accepted: 2 % of its figure
+confidence = 0.9             # of the bootstrap interval of the gain, which must lie above that
+first_version = "allow"      # or "refuse": a version cannot pass while there is no champion
+
+[gate.thresholds]
+# roc_auc = 0.6              # at least this for scores, at most this for errors
+
+[drift]
+warn = 0.1                   # PSI from which a feature is watched
+drift = 0.2                  # PSI from which a feature has drifted
+
+[image]
+# base = "{base}"
+
+# [stores]                   # default: SQLite and files inside .mlops/
+# tracking = "postgresql+psycopg://…"
+"""
+
+
+@dataclass(frozen=True)
+class Project(Value):
+    """The folder, its policy, and where each record lives."""
+
+    root: Path
+    policy: Policy
+    created: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    @property
+    def state(self) -> Path:
+        return self.root / STATE
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below `.mlops/`, made if it is not there."""
+        path = self.state.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def tracking_url(self) -> str:
+        return self._url("MLOPS_TRACKING_URL", self.policy.stores.tracking, "mlflow.db")
+
+    @property
+    def store_url(self) -> str:
+        return self._url("MLOPS_STORE_URL", self.policy.stores.workbench, "workbench.db")
+
+    @property
+    def inference_url(self) -> str:
+        return self._url("MLOPS_INFERENCE_URL", self.policy.stores.inference, "inference/inference.db")
+
+    @property
+    def artifact_root(self) -> str:
+        given = os.environ.get("MLOPS_ARTIFACT_ROOT") or self.policy.stores.artifacts
+        return given or self.folder("artifacts").as_uri()
+
+    @property
+    def base_image(self) -> str:
+        return os.environ.get("MLOPS_BASE_IMAGE") or self.policy.image.base
+
+    def _url(self, variable: str, policy: str, file: str) -> str:
+        if given := os.environ.get(variable) or policy:
+            return given
+        path = self.state / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{path}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "root": str(self.root), "created": self.created}
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["", ""], [
+            ["project", self.name],
+            ["policy", self.root / FILE_NAME],
+            ["state", self.state],
+        ]
+
+    @property
+    def title(self) -> str:
+        return f"Project '{self.name}' {'made' if self.created else 'is already here'}."
+
+
+def user() -> str:
+    """Who acts: `MLOPS_USER`, else the login name."""
+    try:
+        return os.environ.get("MLOPS_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a uid without a name
+        return f"uid {os.getuid()}"
+
+
+def check_name(name: str, what: str) -> str:
+    """Names stand in URLs, file names and image tags. Raises `UsageError`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"The name of a {what} must be 1 to 100 letters, digits, '.', '_' or '-', "
+            f"beginning with a letter or digit. Got {name!r} instead."
+        )
+    return name
+
+
+def init(folder: Path, name: str) -> Project:
+    """Make `folder` a project, or return the one that is there.
+
+    Raises `Conflict` if it is a project of another name.
+    """
+    check_name(name, "project")
+    root = folder.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / FILE_NAME
+    try:
+        with path.open("x") as file:  # two at once: one makes it, the other finds it
+            file.write(TEMPLATE.format(name=name, base=DEFAULT_BASE_IMAGE))
+        created = True
+    except FileExistsError:
+        created = False
+    project = load(root)
+    if project.name != name:
+        raise Conflict(
+            f"{path} already names this project '{project.name}', not '{name}'.", "Use another folder."
+        )
+    project.folder()
+    ignore = project.state / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+    return Project(root, project.policy, created)
+
+
+def find(folder: Path) -> Project:
+    """The project that `folder` is in. Raises `NotFound`."""
+    start = folder.resolve()
+    for candidate in (start, *start.parents):
+        if (candidate / FILE_NAME).is_file():
+            return load(candidate)
+    raise NotFound(f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: init NAME.")
+
+
+def load(root: Path) -> Project:
+    """Read and check `mlops.toml`. Raises `InvalidConfig` naming file, key and value."""
+    path = root / FILE_NAME
+    try:
+        raw = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as problem:
+        raise InvalidConfig(f"{path} is not TOML: {problem}.", "Mend that line.") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidConfig(f"{path} cannot be read: {problem}.") from None
+    head = raw.pop("project", None)
+    if not isinstance(head, dict) or set(head) - {"name"} or not isinstance(head.get("name"), str):
+        raise InvalidConfig(f'{path} must have [project] with name = "…" alone. Got {head!r} instead.')
+    sections = get_type_hints(Policy)
+    known = [f.name for f in fields(Policy) if f.name != "name"]
+    values: dict[str, Any] = {"name": head["name"]}
+    for section, content in raw.items():
+        if section not in known:
+            raise InvalidConfig(
+                f"{path} has a section [{section}] that is not known.", closest(section, known)
+            )
+        values[section] = _section(path, section, sections[section], content)
+    policy = Policy(**values)
+    _check(path, policy)
+    return Project(root, policy)
+
+
+def _section(path: Path, name: str, kind: type, content: Any) -> Any:
+    if not isinstance(content, dict):
+        raise InvalidConfig(f"{path}: '{name}' must be a section. Got {content!r} instead.")
+    known = {f.name: f for f in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in known:
+            raise InvalidConfig(f"{path}: [{name}] has no key '{key}'.", closest(key, known))
+        default = known[key].default
+        if default is MISSING:  # the one mapping: thresholds
+            if not isinstance(value, dict) or not all(_is_number(v) for v in value.values()):
+                raise InvalidConfig(
+                    f"{path}: [{name}.{key}] must map names to numbers. Got {value!r} instead."
+                )
+            values[key] = {k: float(v) for k, v in value.items()}
+        elif isinstance(default, float) and _is_number(value):
+            values[key] = float(value)
+        elif type(value) is type(default):
+            values[key] = value
+        else:
+            wanted = "a number" if isinstance(default, float) else "a text"
+            raise InvalidConfig(f"{path}: [{name}] {key} must be {wanted}. Got {value!r} instead.")
+    return kind(**values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check(path: Path, policy: Policy) -> None:
+    gate = policy.gate
+    if gate.first_version not in ("allow", "refuse"):
+        raise InvalidConfig(
+            f"{path}: [gate] first_version must be 'allow' or 'refuse'. Got {gate.first_version!r} instead."
+        )
+    if not 0 < gate.confidence < 1:
+        raise InvalidConfig(
+            f"{path}: [gate] confidence must lie between 0 and 1. Got {gate.confidence!r} instead."
+        )
+    if gate.tolerance < 0:
+        raise InvalidConfig(f"{path}: [gate] tolerance must not be negative. Got {gate.tolerance!r} instead.")
+    if not 0 < policy.drift.warn <= policy.drift.drift:
+        raise InvalidConfig(
+            f"{path}: [drift] needs 0 < warn ≤ drift. "
+            f"Got warn = {policy.drift.warn!r} and drift = {policy.drift.drift!r} instead."
+        )

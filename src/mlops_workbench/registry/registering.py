@@ -1,0 +1,181 @@
+"""From a model in the notebook to a registered version, with the records that belong to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from mlops_workbench.data import frames, snapshots
+from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
+from mlops_workbench.project import Project
+from mlops_workbench.registry import gate, ledger, versions
+from mlops_workbench.registry.versions import Load, Version
+from mlops_workbench.store.database import Store
+from mlops_workbench.store.tables import images
+from mlops_workbench.track import metrics as measures
+from mlops_workbench.track import requirements, source
+from mlops_workbench.track.tracking import Run, Stored, Tracking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def resolve_model(model: Any, namespace: Mapping[str, Any]) -> tuple[Any, str]:
+    """A model and what to call it, from an object, a variable's name, or a .skops file. Raises `NotFound`."""
+    if not isinstance(model, str):
+        return model, type(model).__name__
+    if model in namespace:
+        return namespace[model], model
+    path = Path(model).expanduser()
+    if path.suffix != ".skops":
+        known = [k for k, v in namespace.items() if not k.startswith("_") and callable(getattr(v, "predict", None))]
+        raise NotFound(f"There is no variable '{model}'.", closest(model, known) or "Give a model or a .skops file.")
+    if not path.is_file():
+        raise NotFound(f"There is no file '{path}'.", "Check the path.")
+    import skops.io
+
+    foreign = [t for t in skops.io.get_untrusted_types(file=path) if not t.startswith(versions.TRUSTED_PREFIXES)]
+    if foreign:
+        raise InvalidModel(f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself.")
+    return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
+
+
+def register(
+    project: Project,
+    store: Store,
+    tracking: Tracking,
+    model: Any,
+    label: str,
+    *,
+    name: str,
+    run: Run | None,
+    data: Any,
+    evaluate: Any,
+    target: str | None,
+    serialization: str,
+    namespace: Mapping[str, Any],
+    load: Load,
+) -> Stored:
+    """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
+    if not source.is_fitted_model(model):
+        raise _not_a_model(model, label)
+    fitted_on, marks = _rows(project, store, run, "data", data, namespace)
+    if fitted_on is None:
+        raise UsageError(
+            f"'{label}' was not made in a tracked run with data, so what it was fitted on is not known.",
+            "Fit it in a tracked run, or say data.",
+        )
+    _, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
+    looked = versions.inspect(model, label, fitted_on, marks["data.name"], target or (run and run.tags.get("target")))
+    trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
+    needed = requirements.for_model(versions.modules_in(trusted, model))
+    tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
+    tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
+    if job := os.environ.get("MLOPS_JOB_ID"):
+        tags["job"] = job
+    stored = versions.keep(
+        tracking,
+        looked,
+        name=name,
+        label=label,
+        serialization=serialization,
+        requirements=needed,
+        trusted=trusted,
+        run_id=run.id if run else None,
+        tags=tags,
+        load=load,
+    )
+    with store.write() as connection:
+        ledger.append(
+            connection,
+            action="register",
+            model=name,
+            new_version=stored.version,
+            why=f"from run '{run.name}'" if run else f"from '{label}'",
+            evidence={"sha256": stored.tags["digest"], "run": run.id if run else None, "data": marks["data.sha256"]},
+        )
+    return stored
+
+
+def _not_a_model(model: Any, label: str) -> InvalidModel:
+    what = type(model).__name__
+    if callable(getattr(model, "fit", None)) and callable(getattr(model, "predict", None)):
+        return InvalidModel(f"'{label}' ({what}) is not fitted.", "Fit it first.")
+    return InvalidModel(f"'{label}' must be a fitted model with fit and predict. Got {what} instead.")
+
+
+def _rows(
+    project: Project, store: Store, run: Run | None, what: str, given: Any, namespace: Mapping[str, Any]
+) -> tuple[pd.DataFrame | None, dict[str, str]]:
+    """Rows that were given now, else those that the run recorded; with the tags that name them."""
+    if given is not None:
+        frame, name = frames.resolve(given, namespace)
+        mark = snapshots.keep(project, store, frame, name)
+        return frame, _tags(what, mark)
+    tags = {k: v for k, v in run.tags.items() if k.startswith(f"{what}.")} if run else {}
+    if not tags:
+        return None, {}
+    return snapshots.find(project, tags[f"{what}.sha256"]), tags
+
+
+def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
+    return {
+        f"{what}.name": mark.name,
+        f"{what}.sha256": mark.sha256,
+        f"{what}.rows": str(mark.rows),
+        f"{what}.columns": str(mark.columns),
+    }
+
+
+def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
+    """The version's held-out rows, if it has any."""
+    sha256 = stored.tags.get("evaluate.sha256")
+    return snapshots.find(project, sha256) if sha256 else None
+
+
+def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> tuple[dict[str, float], str | None]:
+    """Metrics of a fitted model on held-out rows, and which column the label is. Raises `InvalidData`."""
+    features = versions.features_of(model, frame, name, target)
+    column = versions.target_of(frame, features, name, target)
+    if column is None:
+        return {}, None
+    task = "classification" if hasattr(model, "classes_") else "regression"
+    classes = list(getattr(model, "classes_", []))
+    predicted, probabilities = versions.ask(model, frame[list(features)], type(model).__name__)
+    truth = measures.labels_of(frame, column, classes)
+    return measures.evaluate(truth, predicted, probabilities, classes, task), column  # type: ignore[arg-type]
+
+
+def describe(store: Store, stored: Stored) -> Version:
+    """A version as people see it: with its state, its last gate and its image."""
+    past = ledger.champions(ledger.entries(store, stored.name))
+    moved = {e.new_version for e in ledger.entries(store, stored.name) if e.alias == ledger.CHAMPION}
+    if ledger.CHAMPION in stored.aliases or (past and past[-1] == stored.version):
+        state = "champion"
+    else:
+        state = "former champion" if stored.version in moved else "candidate"
+    image = store.row(
+        select(images.c.tag).where(images.c.model == stored.name, images.c.version == stored.version)
+    )
+    seen = gate.latest(store, stored.name, stored.version)
+    return Version(
+        name=stored.name,
+        version=stored.version,
+        aliases=stored.aliases,
+        state=state,
+        created=stored.created,
+        run_id=stored.run_id,
+        task=stored.tags.get("task", "other"),
+        target=stored.tags.get("target") or None,
+        metrics=versions.metrics_of(stored),
+        digest=stored.tags.get("digest", ""),
+        gate=None if seen is None else "passed" if seen["passed"] else "failed",
+        image=image["tag"] if image else None,
+    )
+

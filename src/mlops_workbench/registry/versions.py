@@ -1,0 +1,301 @@
+"""Versions: registering a fitted model with all that serving, gate and drift will need, and listing them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.rows import to_rows
+from mlops_workbench.errors import InvalidData, InvalidModel, closest
+from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
+from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.values import Value, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE_ROWS = 5
+TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "builtins.", "collections.")
+
+
+class Answers(Protocol):
+    """What a served model says: one label or number a row, and probabilities (rows × classes) if it has them."""
+
+    @property
+    def values(self) -> Sequence[Any]: ...
+
+    @property
+    def probabilities(self) -> Sequence[Sequence[float]] | None: ...
+
+
+Served = Callable[[Sequence[Mapping[str, Any]]], Answers]
+"""A loaded model: rows as JSON would carry them → answers."""
+Load = Callable[[Path], Served]
+"""Loads a model folder with the real serving runtime; handed in by the workbench."""
+
+
+@dataclass(frozen=True)
+class Version(Value):
+    """One registered version. `state`: candidate, champion or retired champion; `gate`: passed, failed or None."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    state: str
+    created: datetime
+    run_id: str
+    task: str
+    target: str | None
+    metrics: Mapping[str, float]
+    digest: str
+    gate: str | None = None
+    image: str | None = None
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"Version {self.version} of '{self.name}' ({self.state})"
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [["task", self.task], ["label", self.target], ["sha256", self.digest[:12]]]
+        rows += [[name, value] for name, value in self.metrics.items()]
+        return ["", ""], rows + ([["note", self.note]] if self.note else [])
+
+
+@dataclass(frozen=True)
+class ModelList(Value):
+    """Versions by model, newest first."""
+
+    models: tuple[Version, ...]
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        names = list(dict.fromkeys(n for v in self.models for n in v.metrics))[:4]
+        return ["model", "version", "state", "gate", "created", *names, "image"], [
+            [v.name, v.version, v.state, v.gate, v.created, *(v.metrics.get(n) for n in names), v.image]
+            for v in self.models
+        ]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A model looked at before it is kept."""
+
+    model: Any
+    task: Task
+    classes: tuple[Any, ...]
+    features: tuple[str, ...]
+    inputs: tuple[Field, ...]
+    target: str | None
+    sample: tuple[dict[str, Any], ...]
+    expected: tuple[Any, ...]
+    expected_probabilities: tuple[tuple[float, ...], ...]
+    frame: Any
+
+
+def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target: str | None) -> Inspected:
+    """What the model reads and answers, found by asking it. Raises `InvalidModel` or `InvalidData`."""
+    features = features_of(model, frame, data_name, target)
+    target = target_of(frame, features, data_name, target)
+    task: Task = "classification" if hasattr(model, "classes_") else "regression"
+    rows = _sample(frame[list(features)])
+    predicted, probabilities = ask(model, rows, label)
+    return Inspected(
+        model=model,
+        task=task,
+        classes=tuple(plain(list(model.classes_))) if task == "classification" else (),
+        features=features,
+        inputs=tuple(Field(name, kind_of(frame[name])) for name in features),
+        target=target,
+        sample=tuple(to_rows(rows)),
+        expected=tuple(plain(list(predicted))),
+        expected_probabilities=tuple(tuple(map(float, p)) for p in probabilities) if probabilities is not None else (),
+        frame=rows,
+    )
+
+
+def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
+    """The model's answers and probabilities (or None). Raises `InvalidModel` when it cannot predict."""
+    try:
+        predicted = model.predict(rows)
+        probabilities = model.predict_proba(rows) if hasattr(model, "predict_proba") else None
+    except Exception as problem:  # whatever a model raises means the same here
+        sentence = " ".join(str(problem).split())[:300]
+        raise InvalidModel(
+            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Mend the model."
+        ) from None
+    if getattr(predicted, "ndim", 1) != 1:
+        raise InvalidModel(
+            f"'{label}' answers with {predicted.shape[1]} values a row; one is served.", "Fit one model a target."
+        )
+    return predicted, probabilities
+
+
+def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | None) -> tuple[str, ...]:
+    """The columns the model reads: what it was fitted with, else all but the label. Raises `InvalidData`."""
+    named = getattr(model, "feature_names_in_", None)
+    if named is not None:
+        missing = [str(n) for n in named if n not in frame.columns]
+        if missing:
+            raise InvalidData(
+                f"'{data_name}' has no column '{missing[0]}', which the model reads.",
+                closest(missing[0], frame.columns),
+            )
+        return tuple(map(str, named))
+    columns = tuple(c for c in frame.columns if c != target)
+    wanted = getattr(model, "n_features_in_", None)
+    if wanted is not None and wanted != len(columns):
+        raise InvalidData(
+            f"The model reads {wanted} columns, '{data_name}' has {len(columns)} beside the label.",
+            "Fit the model on a DataFrame, so that it keeps the names of its columns.",
+        )
+    return columns
+
+
+def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, target: str | None) -> str | None:
+    """The label column: the one asked for, or the only one that the model does not read. Raises `InvalidData`."""
+    if target is not None:
+        if target not in frame.columns:
+            raise InvalidData(f"'{data_name}' has no column '{target}'.", closest(target, frame.columns))
+        if target in features:
+            raise InvalidData(f"The model reads the label column '{target}' itself.", "Fit it without that column.")
+        return target
+    rest = [c for c in frame.columns if c not in features]
+    if len(rest) > 1:
+        named = ", ".join(f"'{c}'" for c in rest[:6])
+        raise InvalidData(
+            f"'{data_name}' has {len(rest)} columns that the model does not read: {named}.",
+            "Say which is the label: the option target.",
+        )
+    return rest[0] if rest else None
+
+
+def _sample(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first rows, and some with missing values if there are any."""
+    import numpy as np
+
+    incomplete = frame.isna().any(axis=1).to_numpy()
+    some = np.flatnonzero(incomplete)[:2]
+    return frame.iloc[np.concatenate([np.flatnonzero(~incomplete)[: SAMPLE_ROWS - len(some)], some])]
+
+
+def trusted_types(model: Any, label: str) -> tuple[str, ...]:
+    """Type names that skops must be told to load: scikit-learn's, NumPy's and SciPy's of a model made here.
+
+    Raises `InvalidModel` for others, with the remedy.
+    """
+    import skops.io
+
+    try:
+        found = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    except Exception as problem:
+        raise InvalidModel(
+            f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
+            "Choose the format cloudpickle if you trust whoever can write to the store.",
+        ) from None
+    own = [n for n in found if n.startswith("__main__.")]
+    if own:
+        raise InvalidModel(
+            f"'{label}' holds {own[0]}, which is defined in the notebook and cannot be loaded elsewhere.",
+            "Move it to a module that is installed, or choose the format cloudpickle.",
+        )
+    foreign = [n for n in found if not n.startswith(TRUSTED_PREFIXES)]
+    if foreign:
+        raise InvalidModel(
+            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load without being told to trust it.",
+            "Choose the format cloudpickle if you trust whoever can write to the store.",
+        )
+    return tuple(found)
+
+
+def modules_in(trusted: Sequence[str], model: Any) -> set[str]:
+    """Top-level modules that a model needs when it is loaded."""
+    names = {t.partition(".")[0] for t in trusted} | {type(model).__module__.partition(".")[0]}
+    params = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    names |= {type(v).__module__.partition(".")[0] for v in params.values()}
+    return {n for n in names if n not in sys.stdlib_module_names and n != "__main__"}
+
+
+def keep(
+    tracking: Tracking,
+    looked: Inspected,
+    *,
+    name: str,
+    label: str,
+    serialization: str,
+    requirements: Sequence[str],
+    trusted: Sequence[str],
+    run_id: str | None,
+    tags: Mapping[str, str],
+    load: Load,
+) -> Stored:
+    """Log model and manifest, prove that the serving runtime answers as the notebook does, then make the version."""
+
+    digest = ""
+
+    def finish(folder: Path) -> None:
+        nonlocal digest
+        file = next(p for p in folder.iterdir() if p.name.startswith("model."))
+        manifest = Manifest(
+            name=name,
+            task=looked.task,
+            inputs=looked.inputs,
+            model_file=file.name,
+            serialization="skops" if serialization == "skops" else "cloudpickle",
+            trusted=tuple(trusted),
+            sha256=file_sha256(file),
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            requirements=tuple(requirements),
+            target=looked.target,
+            classes=looked.classes,
+            sample=looked.sample,
+            expected=looked.expected,
+            expected_probabilities=looked.expected_probabilities,
+        )
+        manifest.dump(folder)
+        digest = manifest.sha256
+        prove(manifest, load(folder), label)
+
+    source = tracking.log_model(
+        looked.model,
+        name=name,
+        run_id=run_id,
+        signature_rows=looked.frame.astype({f.name: float for f in looked.inputs if f.kind == "double"}),
+        answers=looked.model.predict(looked.frame),
+        requirements=requirements,
+        serialization=serialization,
+        trusted=trusted,
+        write_manifest=finish,
+    )
+    return tracking.create_version(name, source, run_id, dict(tags) | {"digest": digest})
+
+
+def prove(manifest: Manifest, served: Served, label: str) -> None:
+    """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
+    found = difference(manifest, served(manifest.sample))
+    if found:
+        raise InvalidModel(f"Served from its file, '{label}' answers otherwise than in the notebook: {found}.")
+
+
+def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) -> str:
+    """How answers on the sample rows differ from the recorded ones; empty when they do not."""
+    import numpy as np
+
+    for row, (got, wanted) in enumerate(zip(answers.values, manifest.expected, strict=True)):
+        same = np.isclose(got, wanted, rtol=tolerance, atol=tolerance) if isinstance(wanted, float) else got == wanted
+        if not same:
+            return f"sample row {row}: {got!r}, recorded {wanted!r}"
+    if manifest.expected_probabilities:
+        gap = np.abs(np.asarray(answers.probabilities) - np.asarray(manifest.expected_probabilities)).max()
+        if gap > tolerance:
+            return f"probabilities differ by up to {gap:.2g}"
+    return ""
+
+
+def metrics_of(stored: Stored) -> dict[str, float]:
+    return dict(json.loads(stored.tags.get("metrics", "{}")))

@@ -1,0 +1,1 @@
+"""Retraining: notebooks as jobs."""

@@ -1,0 +1,1 @@
+"""What serves: started, found and stopped as processes or containers."""

@@ -1,0 +1,106 @@
+"""`serve` and `stop`: the new deployment becomes ready before the old one is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound
+from mlops_workbench.package import docker_client
+from mlops_workbench.progress import Progress
+from mlops_workbench.project import Project
+from mlops_workbench.rollout import deployments as running
+from mlops_workbench.rollout import records
+from mlops_workbench.rollout.containers import start_container
+from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.processes import start_local
+from mlops_workbench.rollout.records import Live
+from mlops_workbench.store.database import Store
+from mlops_workbench.track.tracking import Stored
+
+
+def serve(
+    project: Project,
+    store: Store,
+    stored: Stored,
+    folder: Path,
+    image: Mapping[str, Any] | None,
+    *,
+    port: int | None,
+    kind: str | None,
+    progress: Progress,
+) -> Live:
+    """Start a version, wait until it is ready, then stop what served the model before."""
+    kind = kind or ("container" if image and docker_client.engine_answers() else "process")
+    if kind == "container" and image is None:
+        raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
+    old = records.current(store, stored.name)
+    _make_room(store, old, port)
+    progress(f"starting version {stored.version} as a {kind}")
+    if kind == "container":
+        assert image is not None
+        new = _container(project, stored, image, port)
+    else:
+        new = _process(project, stored, folder, port)
+    records.keep(store, new)
+    for live in old:
+        progress(f"stopping version {live.version}")
+        _end(store, live)
+    return Live(new, running.alive(new))
+
+
+def _end(store: Store, live: Live) -> None:
+    running.stop(live.deployment)
+    records.end(store, live.deployment)
+
+
+def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
+    """The same port cannot be taken twice: what served this model there has to go first."""
+    for live in old:
+        if port is not None and live.deployment.port == port:
+            _end(store, live)
+
+
+def _process(project: Project, stored: Stored, folder: Path, port: int | None) -> Deployment:
+    return start_local(
+        folder,
+        name=stored.name,
+        version=str(stored.version),
+        digest=stored.tags["digest"],
+        role="champion",
+        port=port,
+        log_url=project.inference_url,
+        log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
+    )
+
+
+def _container(project: Project, stored: Stored, image: Mapping[str, Any], port: int | None) -> Deployment:
+    url = make_url(project.inference_url)
+    if url.get_backend_name() != "sqlite":
+        raise Conflict(
+            "A container reaches a database only over a network, which is not set up here.", "Serve as a process."
+        )
+    if not docker_client.engine_answers():
+        raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
+    return start_container(
+        image["tag"],
+        name=stored.name,
+        version=str(stored.version),
+        digest=stored.tags["digest"],
+        role="champion",
+        port=port,
+        inference_dir=Path(str(url.database)).parent,
+    )
+
+
+def stop(store: Store, model: str) -> Live:
+    """Stop all that serves a model; the newest is returned. Raises `NotFound`."""
+    found = records.current(store, model)
+    if not found:
+        records.require(store, model)
+    for live in found:
+        _end(store, live)
+    return Live(found[0].deployment, "stopped")

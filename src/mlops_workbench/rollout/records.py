@@ -1,0 +1,121 @@
+"""Deployments that were started, with their live state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from mlops_workbench.errors import NotFound, closest
+from mlops_workbench.rollout import deployments as running
+from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.store.database import Store
+from mlops_workbench.store.tables import deployments, now
+from mlops_workbench.values import Value
+
+
+@dataclass(frozen=True)
+class Live(Value):
+    """A deployment and the state it is in now: ready, starting, stopped or failed."""
+
+    deployment: Deployment
+    state: str
+
+    @property
+    def model(self) -> str:
+        return self.deployment.model
+
+    @property
+    def version(self) -> str:
+        return self.deployment.version
+
+    @property
+    def url(self) -> str:
+        return self.deployment.url
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.deployment.to_dict() | {"state": self.state}
+
+    @property
+    def title(self) -> str:
+        if self.state != "ready":
+            return f"Version {self.version} of '{self.model}' at {self.url}: {self.state}."
+        return f"Version {self.version} of '{self.model}' answers at {self.url} ({self.deployment.kind})."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        if self.state != "ready":
+            return ["", ""], []
+        return ["", ""], [
+            ["ask it", f"POST {self.url}/predict"],
+            ["try it", f"{self.url}/docs"],
+            ["health", f"{self.url}/health/ready"],
+            ["metrics", f"{self.url}/metrics"],
+        ]
+
+    def text(self) -> str:
+        return super().text() if self.state == "ready" else self.title
+
+
+@dataclass(frozen=True)
+class DeploymentList(Value):
+    """What serves now."""
+
+    deployments: tuple[Live, ...]
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["model", "version", "state", "kind", "url", "since"], [
+            [d.model, d.version, d.state, d.deployment.kind, d.url, d.deployment.started_at]
+            for d in self.deployments
+        ]
+
+
+def keep(store: Store, deployment: Deployment) -> None:
+    with store.write() as connection:
+        connection.execute(
+            deployments.insert().values(
+                id=deployment.id,
+                model=deployment.model,
+                version=int(deployment.version),
+                at=now(),
+                deployment=deployment.to_dict(),
+            )
+        )
+
+
+def end(store: Store, deployment: Deployment) -> None:
+    with store.write() as connection:
+        connection.execute(update(deployments).where(deployments.c.id == deployment.id).values(ended=now()))
+
+
+def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
+    """Deployments that were not stopped, newest first, with the state they are in now."""
+    statement = select(deployments).where(deployments.c.ended.is_(None)).order_by(deployments.c.at.desc())
+    if model is not None:
+        statement = statement.where(deployments.c.model == model)
+    found = (Deployment.from_dict(dict(row["deployment"])) for row in store.rows(statement))
+    return tuple(Live(d, running.alive(d)) for d in found)
+
+
+def require(store: Store, model: str) -> Deployment:
+    """The deployment that serves a model. Raises `NotFound`."""
+    for live in current(store, model):
+        if live.state in ("ready", "starting"):
+            return live.deployment
+    served = sorted({d.model for d in current(store) if d.state == "ready"})
+    raise NotFound(f"Nothing serves '{model}'.", closest(model, served) or "Serve it first.")
+
+
+def of_version(store: Store, model: str, version: int) -> list[Mapping[str, Any]]:
+    """All deployments that a version ever had, oldest first: id, kind, url, at, ended."""
+    statement = (
+        select(deployments)
+        .where(deployments.c.model == model, deployments.c.version == version)
+        .order_by(deployments.c.at)
+    )
+    return [
+        {"id": r["id"], "at": r["at"], "ended": r["ended"]} | {k: r["deployment"][k] for k in ("kind", "url")}
+        for r in store.rows(statement)
+    ]
+

@@ -1,0 +1,1 @@
+"""The serving runtime: runs alone in the image, and imports nothing else of ours but `manifest`."""

@@ -1,0 +1,96 @@
+"""`python -m mlops_workbench.serving`: one process that serves the model of the environment variables.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when the model or its log is refused, 3 when the address is taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.logs import configure
+
+logger = logging.getLogger("mlops_workbench.serving")
+
+REFUSED = 1
+ADDRESS_TAKEN = 3
+_GRACE_SECONDS = 30
+
+
+def main() -> int:
+    # uvicorn hands a signal on when it has shut down; without these the exit code would be the signal's.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    configure()
+    # Imported here, so that a signal during these seconds of imports already ends the process cleanly.
+    import uvicorn
+
+    from mlops_workbench.serving.predlog import LogRefused
+    from mlops_workbench.serving.settings import Settings, app_from
+
+    try:
+        settings = Settings.from_env(os.environ)
+        listening = _bound(settings.host, settings.port)
+        app = app_from(settings)
+    except _AddressTaken as error:
+        return _refuse(str(error), ADDRESS_TAKEN)
+    except (ModelRefused, LogRefused) as error:
+        return _refuse(str(error), REFUSED)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            timeout_keep_alive=65,  # longer than the usual 60 s of the proxies in front
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+    facts = {"model": settings.name, "version": settings.version, "port": listening.getsockname()[1]}
+    logger.info("serving", extra={"facts": facts})
+    try:
+        server.run(sockets=[listening])
+    finally:  # uvicorn hands the signal on to `_leave`, which raises
+        if server.started:
+            logger.info("stopped", extra={"facts": facts})
+    return 0 if server.started else REFUSED
+
+
+class _AddressTaken(Exception):
+    pass
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens already: the port is ours before the model is loaded, and early callers wait."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise _AddressTaken(f"The port {port} of {host} is in use. Choose another one.") from None
+        raise _AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
+    return listening
+
+
+def _refuse(sentence: str, code: int) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return code
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,241 @@
+"""The web face of a DataPlane: routes of a few lines, and one place where errors become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from mlops_workbench.serving.batcher import Batcher, Limits, Pending
+from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.envelope import Envelope, error_response
+from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
+from mlops_workbench.serving.predlog import Entry, PredictionLog
+from mlops_workbench.serving.schema import ERROR_SCHEMA, PredictSchema
+
+_DOCS = Path(__file__).with_name("docs.html")
+_REQUEST_ID = "X-Request-ID"
+_PROBE_SECONDS = 1.0
+
+
+def create_app(
+    dataplane: DataPlane,
+    log: PredictionLog | None = None,
+    *,
+    role: str = "champion",
+    limits: Limits | None = None,
+) -> FastAPI:
+    """An application that serves one model. It owns `log` from here on, and closes it when it ends.
+
+    The model is warmed when the application starts, unless it is warm already.
+    """
+    return _Service(dataplane, log, role=role, limits=limits or Limits()).app
+
+
+class _Service:
+    def __init__(self, dataplane: DataPlane, log: PredictionLog | None, *, role: str, limits: Limits) -> None:
+        self.dataplane = dataplane
+        self.log = log
+        self.role = role
+        self.limits = limits
+        self.schema = PredictSchema(dataplane.manifest, max_rows=limits.request_rows)
+        self.metrics = Metrics(model=dataplane.name, version=dataplane.version)
+        self.batcher = Batcher(dataplane, log, role=role, limits=limits, metrics=self.metrics)
+        self.metrics.watch_queue(lambda: self.batcher.waiting_rows)
+        self._probed = (0.0, False)
+        self.app = self._application()
+
+    def _application(self) -> FastAPI:
+        app = FastAPI(
+            title=f"{self.dataplane.name} {self.dataplane.version}",
+            docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
+            redoc_url=None,
+            lifespan=self._lifespan,
+        )
+        app.post("/predict", summary="Predict rows", openapi_extra=_operation())(self.predict)
+        app.get("/", summary="The model: name, version, columns, classes")(self.metadata)
+        app.get("/health/live", summary="Is the process alive?")(self.live)
+        app.get("/health/ready", summary="Can it answer and log?")(self.ready)
+        app.get("/metrics", summary="Figures for Prometheus", response_class=Response)(self.exposition)
+        app.get("/docs", include_in_schema=False)(self.docs)
+        app.add_exception_handler(ServingError, _on_serving_error)
+        app.add_exception_handler(HTTPException, _on_http_error)
+        app.add_middleware(Envelope, metrics=self.metrics, paths=frozenset(r.path for r in _api_routes(app)))
+        app.openapi = self._openapi(app)  # type: ignore[method-assign]
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        if self.dataplane.warmup is None:
+            await asyncio.to_thread(self.dataplane.warm)
+        self.batcher.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.batcher.close)
+            if self.log is not None:
+                self.log.close()
+
+    async def predict(self, request: Request) -> Response:
+        call = self.schema.parse(await self._body(request), request.headers.get(_REQUEST_ID))
+        pending = Pending(call.request_id or uuid.uuid4().hex, call.rows, time.perf_counter())
+        entry = await asyncio.wrap_future(self.batcher.submit(pending))
+        return _json(self._answer(entry), headers={_REQUEST_ID: entry.request_id})
+
+    async def metadata(self) -> Response:
+        manifest, warmup = self.dataplane.manifest, self.dataplane.warmup
+        return _json(
+            {
+                "name": self.dataplane.name,
+                "version": self.dataplane.version,
+                "role": self.role,
+                "task": manifest.task,
+                "target": manifest.target,
+                "inputs": manifest.to_dict()["inputs"],
+                "classes": manifest.classes or None,
+                "digest": self.dataplane.digest,
+                "python": manifest.python,
+                "sample": manifest.sample,
+                "sample_rows_that_differ": None if warmup is None else warmup.differing,
+                "logged": self.log is not None,
+            }
+        )
+
+    async def live(self) -> Response:
+        return _json({"status": "live"})
+
+    async def ready(self) -> Response:
+        if not self.batcher.running:
+            raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
+        if not await self._log_writable():
+            raise ServingError("NotReady", "The prediction log cannot be written.", "Look at its database.")
+        return _json({"status": "ready"})
+
+    async def exposition(self) -> Response:
+        return Response(self.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def docs(self) -> Response:
+        policy = (
+            "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+        )
+        page = await asyncio.to_thread(_DOCS.read_bytes)
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+    def _answer(self, entry: Entry) -> dict[str, Any]:
+        prediction = entry.prediction
+        return {
+            "model": self.dataplane.name,
+            "version": entry.version,
+            "request_id": entry.request_id,
+            "predictions": prediction.values,
+            "probabilities": prediction.probabilities,
+            "classes": None if prediction.probabilities is None else self.dataplane.manifest.classes,
+        }
+
+    async def _log_writable(self) -> bool:
+        """Asked at most once a second: the probe takes the database's write lock."""
+        if self.log is None:
+            return True
+        at, writable = self._probed
+        if time.monotonic() - at > _PROBE_SECONDS or not writable:
+            writable = await asyncio.to_thread(self.log.writable)
+            self._probed = (time.monotonic(), writable)
+        return writable
+
+    async def _body(self, request: Request) -> bytes:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # Also keeps a page of another site from posting rows here: JSON needs its permission.
+        if kind != "application/json":
+            raise ServingError(
+                "UnsupportedMediaType",
+                f"The body must be JSON. Got Content-Type '{kind}' instead.",
+                "Send the header Content-Type: application/json.",
+            )
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self.limits.body_bytes:
+                raise ServingError(
+                    "TooLarge",
+                    f"The body is larger than {self.limits.body_bytes >> 20} MB.",
+                    "Send the rows in several requests.",
+                )
+        return bytes(body)
+
+    def _openapi(self, app: FastAPI) -> Any:
+        def made() -> dict[str, Any]:
+            if app.openapi_schema is None:
+                schema = get_openapi(title=app.title, version=self.dataplane.version, routes=app.routes)
+                request = self.schema.request_schema()
+                parts = schema.setdefault("components", {}).setdefault("schemas", {})
+                parts |= request.pop("$defs", {})
+                parts["PredictRequest"] = request
+                parts["PredictResponse"] = self.schema.response_schema()
+                parts["Error"] = ERROR_SCHEMA
+                app.openapi_schema = schema
+            return app.openapi_schema
+
+        return made
+
+
+def _api_routes(app: FastAPI) -> list[Any]:
+    return [route for route in app.routes if hasattr(route, "path")]
+
+
+def _operation() -> dict[str, Any]:
+    """OpenAPI of POST /predict: the body is parsed by `PredictSchema`, not by FastAPI."""
+
+    def content(name: str) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
+    said = {
+        "400": "not JSON",
+        "409": "the request id was used before for other rows",
+        "413": "too large",
+        "415": "not JSON by its header",
+        "422": "rows that the model does not take",
+        "500": "the model failed",
+        "503": "overloaded, or not loggable: send it again",
+    }
+    return {
+        "requestBody": {"required": True, "content": content("PredictRequest")},
+        "responses": {"200": {"description": "the answers", "content": content("PredictResponse")}}
+        | {code: {"description": why, "content": content("Error")} for code, why in said.items()},
+    }
+
+
+def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
+    # orjson writes NaN and infinities as null, which is what JSON has for them
+    return Response(orjson.dumps(value, default=str), media_type="application/json", headers=headers)
+
+
+async def _on_serving_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServingError)
+    return error_response(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 405:
+        return error_response(
+            ServingError(
+                "MethodNotAllowed",
+                f"{request.method} {path} does not exist; the path takes another method.",
+                "The operations are listed at /docs.",
+                headers=error.headers,
+            )
+        )
+    return error_response(
+        ServingError("NotFound", f"There is no '{path}'.", "The operations are listed at /docs.")
+    )

@@ -1,0 +1,221 @@
+"""What is waiting is predicted in one call and logged in one commit.
+
+No timer: the worker takes what is there as soon as it is free, so a lone request is never delayed, and under
+load batches grow by themselves while the model is busy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from mlops_workbench.serving.dataplane import DataPlane, Prediction
+from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.logs import report
+from mlops_workbench.serving.metrics import Metrics
+from mlops_workbench.serving.predlog import Entry, PredictionLog
+
+logger = logging.getLogger("mlops_workbench.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken at once. All are there to bound memory and waiting."""
+
+    request_rows: int = 10_000
+    body_bytes: int = 32 << 20
+    batch_rows: int = 4_096
+    """rows of one model call, unless a single request holds more"""
+    waiting_rows: int = 20_000
+    """beyond it requests are answered 503"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that waits for its answer."""
+
+    request_id: str
+    rows: list[dict[str, Any]]
+    received: float
+    """time.perf_counter() when its body had arrived"""
+    future: Future[Entry] = field(default_factory=Future)
+
+
+class Batcher:
+    """One worker thread between the requests and the model. `start`, `submit` from any thread, `close`."""
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        log: PredictionLog | None,
+        *,
+        role: str,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._dataplane = dataplane
+        self._log = log
+        self._role = role
+        self._limits = limits
+        self._metrics = metrics
+        self._pending: deque[Pending] = deque()
+        self._waiting_rows = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._worker = threading.Thread(target=self._work, name="mlops-batcher", daemon=True)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    @property
+    def running(self) -> bool:
+        return self._worker.is_alive() and not self._closing
+
+    @property
+    def waiting_rows(self) -> int:
+        return self._waiting_rows
+
+    def submit(self, pending: Pending) -> Future[Entry]:
+        """Queue a request. Raises ServingError Overloaded when too many rows wait already."""
+        with self._changed:
+            if self._closing:
+                raise ServingError("NotReady", "The service is shutting down.", "Send the request again.")
+            full = self._waiting_rows + len(pending.rows) > self._limits.waiting_rows
+            if full and self._pending:
+                raise ServingError(
+                    "Overloaded",
+                    f"{self._waiting_rows} rows are waiting already.",
+                    "Send the request again in a second, or start more replicas.",
+                    headers={"Retry-After": "1"},
+                )
+            self._pending.append(pending)
+            self._waiting_rows += len(pending.rows)
+            self._changed.notify()
+        return pending.future
+
+    def close(self) -> None:
+        """Answer what waits, then end the worker."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._worker.is_alive():
+            self._worker.join()
+
+    def _work(self) -> None:
+        while batch := self._take():
+            try:
+                self._answer(batch)
+            except Exception as error:  # the worker must outlive whatever a model or a driver raises
+                report(logger, "batch failed", error)
+                _fail(
+                    batch, ServingError("ServingFailed", "The prediction failed.", "See the service's log.")
+                )
+
+    def _take(self) -> list[Pending]:
+        """Everything that waits, up to `batch_rows`; empty when closing and nothing is left."""
+        with self._changed:
+            while not self._pending:
+                if self._closing:
+                    return []
+                self._changed.wait()
+            batch, rows = [self._pending.popleft()], 0
+            rows = len(batch[0].rows)
+            while self._pending and rows + len(self._pending[0].rows) <= self._limits.batch_rows:
+                batch.append(self._pending.popleft())
+                rows += len(batch[-1].rows)
+            self._waiting_rows -= rows
+        # A caller that went away needs no answer; from here on it cannot go away unseen.
+        live = [p for p in batch if p.future.set_running_or_notify_cancel()]
+        return live or self._take()
+
+    def _answer(self, batch: Sequence[Pending]) -> None:
+        """Predict, log, then resolve. One bad request never fails its neighbours."""
+        entries = self._predict(batch)
+        if entries is None:
+            if len(batch) > 1:
+                for pending in batch:
+                    self._answer([pending])
+            return
+        try:
+            if self._log is not None:
+                self._log.write(entries)
+        except IntegrityError:
+            # Some request id is known already, or twice in this batch: only one by one can tell which.
+            for pending, entry in zip(batch, entries, strict=True):
+                self._replay(pending, entry)
+            return
+        except ServingError as error:
+            report(logger, "log failed", error.__cause__ or error)
+            _fail(batch, error)
+            return
+        for pending, entry in zip(batch, entries, strict=True):
+            self._resolve(pending, entry)
+
+    def _predict(self, batch: Sequence[Pending]) -> list[Entry] | None:
+        """An entry a request; None when the call failed (a single request is failed with the reason)."""
+        rows = [row for pending in batch for row in pending.rows]
+        try:
+            answer = self._dataplane.predict(rows)
+        except Exception as error:  # a model may raise anything
+            if len(batch) == 1:
+                _fail(batch, _model_error(error))
+            return None
+        self._metrics.batch_rows.observe(len(rows))
+        return self._entries(batch, answer)
+
+    def _entries(self, batch: Sequence[Pending], answer: Prediction) -> list[Entry]:
+        now, clock = time.time(), time.perf_counter()
+        entries, start = [], 0
+        for pending in batch:
+            stop = start + len(pending.rows)
+            entries.append(
+                Entry(
+                    pending.request_id,
+                    pending.rows,
+                    answer.part(start, stop),
+                    version=self._dataplane.version,
+                    role=self._role,
+                    at=now,
+                    latency_ms=(clock - pending.received) * 1000,
+                )
+            )
+            start = stop
+        return entries
+
+    def _replay(self, pending: Pending, entry: Entry) -> None:
+        assert self._log is not None
+        try:
+            self._resolve(pending, self._log.write_or_replay(entry))
+        except ServingError as error:
+            _fail([pending], error)
+
+    def _resolve(self, pending: Pending, entry: Entry) -> None:
+        self._metrics.predictions.inc(len(entry.rows))
+        pending.future.set_result(entry)
+
+
+def _fail(batch: Sequence[Pending], error: ServingError) -> None:
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(error)
+
+
+def _model_error(error: Exception) -> ServingError:
+    """ValueError, TypeError and KeyError are how models say that rows do not fit; the rest is our fault."""
+    if isinstance(error, ValueError | TypeError | KeyError):
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return ServingError(
+            "InvalidData",
+            f"The model does not accept these rows: {lines[0][:300]}",
+            "Compare the rows with the model's sample at GET /.",
+        )
+    report(logger, "model failed", error)
+    return ServingError("ServingFailed", "The model failed on these rows.", "See the service's log.")

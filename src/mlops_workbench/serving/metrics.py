@@ -1,0 +1,61 @@
+"""What Prometheus reads. Each application has its own registry: two in one process do not clash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 10_000)
+
+
+class Metrics:
+    """The counters of one served model; every sample carries its name and version."""
+
+    def __init__(self, *, model: str, version: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._names = {"model": model, "version": version}
+        labels = [*self._names]
+
+        self._requests = Counter(
+            "mlops_requests", "Requests answered.", [*labels, "path", "code"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "mlops_request_seconds",
+            "Seconds from a request's first byte to its answer's last.",
+            [*labels, "path"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.batch_rows = Histogram(
+            "mlops_batch_rows", "Rows of one model call.", labels, buckets=_ROWS, registry=self.registry
+        ).labels(**self._names)
+        self.predictions = Counter(
+            "mlops_predictions", "Rows answered (and logged).", labels, registry=self.registry
+        ).labels(**self._names)
+        self._queue = Gauge(
+            "mlops_queue_rows", "Rows that wait for the model.", labels, registry=self.registry
+        ).labels(**self._names)
+
+    def watch_queue(self, waiting_rows: Callable[[], float]) -> None:
+        self._queue.set_function(waiting_rows)
+
+    def answered(self, path: str, code: int, seconds: float) -> None:
+        self._requests.labels(**self._names, path=path, code=str(code)).inc()
+        self._seconds.labels(**self._names, path=path).observe(seconds)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)

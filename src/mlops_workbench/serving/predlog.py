@@ -1,0 +1,280 @@
+"""The inference log: every answered row, committed before its answer leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, Table, exc, insert, inspect, select
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
+
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.serving.dataplane import Prediction, Row
+from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.schema import as_text
+from mlops_workbench.serving.tables import (
+    feature_columns,
+    log_engine,
+    prediction_is_text,
+    predictions_table,
+)
+
+_START_TRIES = 20
+_MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answered request."""
+
+    request_id: str
+    rows: Sequence[Row]
+    prediction: Prediction
+    version: str
+    role: str
+    at: float
+    """Unix seconds UTC when the answer was made"""
+    latency_ms: float
+
+
+class LogRefused(Exception):
+    """The log cannot be opened, or its table does not fit this model."""
+
+
+class PredictionLog:
+    """The log of one model. Safe to open from several processes at once; `write` is used from one thread."""
+
+    def __init__(self, url: str, manifest: Manifest, name: str) -> None:
+        """Creates the table, or adds the columns it lacks. Raises LogRefused with a sentence."""
+        if len(manifest.inputs) > _MOST_FEATURES:
+            raise LogRefused(
+                f"The model '{name}' has {len(manifest.inputs)} columns; "
+                f"the log holds at most {_MOST_FEATURES}."
+            )
+        self.manifest = manifest
+        self.table = predictions_table(MetaData(), manifest, name)
+        self._columns = feature_columns(manifest.columns)
+        self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
+        self._text = prediction_is_text(manifest)
+        self.engine = _opened(url, self.table)
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """All rows of all entries in one commit.
+
+        Raises sqlalchemy.exc.IntegrityError if a request id is there already (nothing is written then), and
+        ServingError LogUnavailable if the database does not take them.
+        """
+        records = [record for entry in entries for record in self._records(entry)]
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(insert(self.table), records)
+        except exc.IntegrityError:
+            raise
+        except exc.SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+    def write_or_replay(self, entry: Entry) -> Entry:
+        """Write one entry; if its request id was answered before for the same rows, give the answer of then.
+
+        So a client that saw no answer may send its request again. Raises ServingError Conflict if the id
+        stands for other rows.
+        """
+        try:
+            self.write([entry])
+        except exc.IntegrityError:
+            return self._stored(entry)
+        return entry
+
+    def _stored(self, entry: Entry) -> Entry:
+        key = self.table.c.request_id
+        query = select(self.table).where(key == entry.request_id).order_by(self.table.c.row_index)
+        try:
+            with self.engine.begin() as connection:
+                stored = [dict(row) for row in connection.execute(query).mappings()]
+        except exc.SQLAlchemyError as error:
+            raise _unavailable(error) from error
+        now = self._records(entry)
+        names = self._columns.values()
+        if [[r[n] for n in names] for r in stored] != [[r[n] for n in names] for r in now]:
+            raise ServingError(
+                "Conflict",
+                f"The request id '{entry.request_id}' was used before for other rows.",
+                "Send a new request id, or none.",
+            )
+        return self._entry(entry, stored)
+
+    def _entry(self, entry: Entry, stored: list[dict[str, Any]]) -> Entry:
+        chances = [r["probabilities"] for r in stored]
+        prediction = Prediction(
+            [self._label(r["prediction"]) for r in stored],
+            None if None in chances else [json.loads(c) for c in chances],
+        )
+        first = stored[0]
+        return Entry(
+            entry.request_id,
+            entry.rows,
+            prediction,
+            version=first["model_version"],
+            role=first["role"],
+            at=first["at"],
+            latency_ms=first["latency_ms"],
+        )
+
+    def writable(self) -> bool:
+        """Whether a row can be written now: one is inserted and rolled back."""
+        probe = dict.fromkeys(self.table.c.keys())
+        probe |= {
+            "request_id": "",
+            "row_index": 0,
+            "at": 0.0,
+            "model_version": "",
+            "role": "",
+            "latency_ms": 0.0,
+        }
+        try:
+            with self.engine.connect() as connection, connection.begin() as transaction:
+                connection.execute(insert(self.table), [probe])
+                transaction.rollback()
+        except exc.SQLAlchemyError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _records(self, entry: Entry) -> list[dict[str, Any]]:
+        prediction = entry.prediction
+        records = []
+        for index, row in enumerate(entry.rows):
+            chances = None if prediction.probabilities is None else prediction.probabilities[index]
+            label = prediction.values[index]
+            record = {
+                "request_id": entry.request_id,
+                "row_index": index,
+                "at": entry.at,
+                "model_version": entry.version,
+                "role": entry.role,
+                "latency_ms": entry.latency_ms,
+                "prediction": self._stored_label(label),
+                "score": self._score(label, chances),
+                "probabilities": None if chances is None else json.dumps([_number(c) for c in chances]),
+            }
+            for name, column in self._columns.items():
+                value = row.get(name)
+                record[column] = as_text(value) if isinstance(value, datetime) else value
+            records.append(record)
+        return records
+
+    def _stored_label(self, label: Any) -> str | float | None:
+        if label is None:
+            return None
+        if not self._text:
+            return _number(float(label))
+        return label if isinstance(label, str) else json.dumps(label, default=str)
+
+    def _label(self, stored: str | float | None) -> Any:
+        """The label that `_stored_label` made this of."""
+        for label in self.manifest.classes:
+            if self._stored_label(label) == stored:
+                return label
+        if (
+            self._text
+            and isinstance(stored, str)
+            and any(not isinstance(v, str) for v in self.manifest.expected)
+        ):
+            return json.loads(stored)
+        return stored
+
+    def _score(self, label: Any, chances: list[float] | None) -> float | None:
+        """Probability of the last class for two classes, of the predicted class for more."""
+        if chances is None:
+            return None
+        if len(chances) == 2:
+            return _number(chances[1])
+        classes = self.manifest.classes
+        return _number(chances[classes.index(label)]) if label in classes else None
+
+
+def _number(value: float) -> float | None:
+    """NaN and infinities are NULL, as in the answer: not every database has them."""
+    return value if math.isfinite(value) else None
+
+
+def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
+    # The database's own words may hold the row's values: only their kind is told.
+    return ServingError(
+        "LogUnavailable",
+        f"The prediction was not given, because it could not be logged ({type(error).__name__}).",
+        "Send the request again with the same request id; if it persists, look at the log's database.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _opened(url: str, table: Table) -> Engine:
+    """An engine whose database has the table. SQLite may be busy while others create theirs: try again."""
+    try:
+        engine = log_engine(url)
+    except (exc.SQLAlchemyError, ImportError) as error:
+        raise LogRefused(f"The log's address cannot be used: {error}") from error
+    shown = engine.url.render_as_string()  # without its password
+    try:
+        for _ in range(_START_TRIES):
+            try:
+                with engine.begin() as connection:
+                    _create_or_extend(connection, table)
+                return engine
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+                time.sleep(0.1)
+        raise LogRefused(f"The log at {shown} is locked by another program.")
+    except exc.SQLAlchemyError as error:
+        engine.dispose()
+        raise LogRefused(f"The log at {shown} cannot be used: {getattr(error, 'orig', error)}") from error
+    except LogRefused:
+        engine.dispose()
+        raise
+
+
+def _create_or_extend(connection: Connection, table: Table) -> None:
+    if connection.dialect.name == "postgresql":
+        # Two `CREATE TABLE IF NOT EXISTS` at once can fail in PostgreSQL; the lock ends with the transaction.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mlops inference log'))")
+    connection.execute(CreateTable(table, if_not_exists=True))
+    for index in table.indexes:
+        connection.execute(CreateIndex(index, if_not_exists=True))
+    there = {c["name"]: c["type"] for c in inspect(connection).get_columns(table.name)}
+    if connection.dialect.name == "sqlite":
+        there = {name.lower(): kind for name, kind in there.items()}
+    for column in table.columns:
+        name = column.name.lower() if connection.dialect.name == "sqlite" else column.name
+        if name not in there:
+            _add_column(connection, table.name, column.name, column.type)
+        elif _family(there[name]) != _family(column.type):
+            raise LogRefused(
+                f"The log's column '{column.name}' holds {_family(there[name])}s since an earlier version of "
+                f"this model, but this version gives {_family(column.type)}s. Register it under another name."
+            )
+
+
+def _add_column(connection: Connection, table: str, column: str, kind: TypeEngine[Any]) -> None:
+    # Written by hand on the driver's cursor: SQLAlchemy has no construct for it, and drivers that format
+    # statements would stumble over a `%` in a feature's name.
+    quoted = column.replace('"', '""')
+    cursor = connection.connection.cursor()
+    cursor.execute(f'ALTER TABLE "{table}" ADD COLUMN "{quoted}" {kind.compile(connection.dialect)}')
+    cursor.close()
+
+
+def _family(kind: TypeEngine[Any]) -> str:
+    if isinstance(kind, Boolean):
+        return "boolean"
+    if isinstance(kind, Integer):
+        return "whole number"
+    return "number" if isinstance(kind, Float | Numeric) else "text"

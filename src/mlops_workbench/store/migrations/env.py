@@ -1,0 +1,12 @@
+"""Alembic's entry: runs on the connection that `Store` opened."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from mlops_workbench.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+context.run_migrations()

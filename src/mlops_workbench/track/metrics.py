@@ -1,0 +1,103 @@
+"""Metrics of a classifier or regressor on labelled rows, and which of them decides. Formulas are scikit-learn's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlops_workbench.errors import InvalidData, UsageError, closest
+from mlops_workbench.manifest import Task
+
+LOWER_IS_BETTER = {"rmse", "mae", "log_loss"}
+NAMES: dict[Task, tuple[str, ...]] = {
+    "classification": ("roc_auc", "accuracy", "balanced_accuracy", "f1", "log_loss"),
+    "regression": ("rmse", "mae", "r2"),
+    "other": (),
+}
+
+
+def evaluate(
+    truth: Sequence[Any], predicted: Sequence[Any], probabilities: Any, classes: Sequence[Any], task: Task
+) -> dict[str, float]:
+    """All metrics of the task that can be computed.
+
+    `probabilities`: rows × classes in the order of `classes`, or None. ROC AUC and log loss need it.
+    """
+    return {
+        name: value
+        for name in NAMES[task]
+        if (value := metric(name, truth, predicted, probabilities, classes)) is not None
+    }
+
+
+def metric(
+    name: str,
+    truth: Sequence[Any],
+    predicted: Sequence[Any],
+    probabilities: Any,
+    classes: Sequence[Any],
+    weights: Any = None,
+) -> float | None:
+    """One metric; None where it is not defined (one class only, no probabilities). `weights`: one a row."""
+    import numpy as np
+    from sklearn import metrics as sk
+
+    y, p = np.asarray(truth), np.asarray(predicted)
+    if name == "roc_auc":
+        if probabilities is None or len(classes) != 2 or len(np.unique(y if weights is None else y[weights > 0])) < 2:
+            return None
+        return float(sk.roc_auc_score(y == classes[1], np.asarray(probabilities)[:, 1], sample_weight=weights))
+    if name == "log_loss":
+        if probabilities is None:
+            return None
+        return float(sk.log_loss(y, np.asarray(probabilities), labels=list(classes), sample_weight=weights))
+    if name == "f1":
+        if len(classes) == 2:
+            return float(sk.f1_score(y == classes[1], p == classes[1], sample_weight=weights, zero_division=0.0))
+        return float(sk.f1_score(y, p, average="macro", sample_weight=weights, zero_division=0.0))
+    if name == "balanced_accuracy":
+        recalls = [
+            np.average(p[y == c] == c, weights=None if weights is None else weights[y == c])
+            for c in np.unique(y)
+            if weights is None or weights[y == c].sum() > 0
+        ]
+        return float(np.mean(recalls))
+    functions = {
+        "accuracy": sk.accuracy_score,
+        "rmse": sk.root_mean_squared_error,
+        "mae": sk.mean_absolute_error,
+        "r2": sk.r2_score,
+    }
+    return float(functions[name](y, p, sample_weight=weights))
+
+
+def deciding(name: str, task: Task, classes: Sequence[Any]) -> str:
+    """The metric that decides: the policy's, or the task's usual one. Raises `UsageError` if it does not fit."""
+    if not name:
+        if task == "classification":
+            return "roc_auc" if len(classes) == 2 else "balanced_accuracy"
+        return "rmse"
+    if name not in NAMES[task]:
+        raise UsageError(f"The gate's metric '{name}' is not one of a {task} model.", closest(name, NAMES[task]))
+    return name
+
+
+def better(name: str, value: float, than: float) -> float:
+    """How much better `value` is than the other, in the metric's unit; negative: worse."""
+    return than - value if name in LOWER_IS_BETTER else value - than
+
+
+def labels_of(frame: Any, target: str, classes: Sequence[Any]) -> Any:
+    """The label column, checked: there, without gaps, and (for a classifier) of classes that the model knows.
+
+    Raises `InvalidData`.
+    """
+    if target not in frame.columns:
+        raise InvalidData(f"The rows have no label column '{target}'.", closest(target, frame.columns))
+    labels = frame[target]
+    if labels.isna().any():
+        raise InvalidData(f"The label column '{target}' has {int(labels.isna().sum())} missing values.", "Drop them.")
+    unknown = set(labels.unique()) - set(classes) if classes else set()
+    if unknown:
+        raise InvalidData(f"The label column '{target}' has values that the model does not know: {sorted(map(str, unknown))[:3]}.")
+    return labels.to_numpy()

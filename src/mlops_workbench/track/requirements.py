@@ -1,0 +1,105 @@
+"""Which distributions a model needs where it is served, at the versions that are installed here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mlops_workbench.errors import NotFound
+
+RUNTIME = (
+    "fastapi",
+    "numpy",
+    "orjson",
+    "pandas",
+    "prometheus-client",
+    "pydantic",
+    "scikit-learn",
+    "skops",
+    "sqlalchemy",
+    "typing-extensions",
+    "uvicorn",
+)
+"""what `mlops_workbench.serving` imports"""
+
+WORKSHOP = frozenset(
+    {
+        *("anywidget", "evidently", "ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupyter-core"),
+        *("jupyter-server", "jupyterlab", "mlflow", "mlflow-skinny", "mlflow-tracing", "mlops-workbench"),
+        *("nbclient", "nbformat", "notebook", "papermill", "whylogs"),
+    }
+)
+"""what a notebook imports and a served model does not: never locked as a model's own"""
+
+
+def locked(distributions: Iterable[str]) -> list[str]:
+    """`name==version` of these distributions and of all that they need here, sorted by name.
+
+    A distribution may ask for extras (`"psycopg[binary]"`). Environment markers are evaluated for this
+    interpreter. Raises NotFound if one of them, or something they need, is not installed.
+    """
+    found: dict[str, metadata.Distribution] = {}
+    done: set[tuple[str, str]] = set()
+    waiting = [(Requirement(name), "") for name in distributions]
+    while waiting:
+        wanted, needed_by = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        if name not in found:
+            found[name] = _installed(name, needed_by)
+        # "" stands for the requirements without an extra
+        for extra in {"", *wanted.extras}:
+            if (name, extra) not in done:
+                done.add((name, extra))
+                waiting += [(r, name) for r in _needs(found[name], extra)]
+    return [f"{name}=={found[name].version}" for name in sorted(found)]
+
+
+def for_model(modules: Iterable[str], *, also: Iterable[str] = ()) -> tuple[str, ...]:
+    """The locked closure of what a model's modules and the serving runtime need.
+
+    `modules` are top-level import names (`{"sklearn", "xgboost"}`); those of the standard library and of the
+    notebook's own tools are left out. `also` names further distributions, such as the driver of a
+    log that is not SQLite. Raises NotFound for a module that belongs to no installed distribution.
+    """
+    owners = metadata.packages_distributions()
+    wanted = {*RUNTIME, *also}
+    for module in sorted({m.partition(".")[0] for m in modules}):
+        if module in sys.stdlib_module_names or module == "mlops_workbench":
+            continue
+        wanted |= {o for o in _owners(module, owners) if canonicalize_name(o) not in WORKSHOP}
+    return tuple(locked(sorted(wanted)))
+
+
+def _owners(module: str, owners: Mapping[str, list[str]]) -> set[str]:
+    if module not in owners:
+        raise NotFound(
+            f"The module '{module}' belongs to no installed distribution: it cannot go into an image.",
+            "Install it as a package, or leave it out of the model.",
+        )
+    return set(owners[module])
+
+
+def _installed(name: str, needed_by: str) -> metadata.Distribution:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        why = f", which '{needed_by}' needs," if needed_by else ""
+        raise NotFound(
+            f"The distribution '{name}'{why} is not installed here.", "Install it and register again."
+        ) from None
+
+
+def _needs(distribution: metadata.Distribution, extra: str) -> list[Requirement]:
+    """What it needs here for this extra ("" for none)."""
+    needs = []
+    for line in distribution.requires or ():
+        requirement = Requirement(line)
+        marker = requirement.marker
+        plain = marker is None or marker.evaluate({"extra": ""})
+        if (not extra and plain) or (extra and not plain and marker and marker.evaluate({"extra": extra})):
+            needs.append(requirement)
+    return needs

@@ -1,0 +1,343 @@
+"""MLflow, wrapped: the only module that imports it. URIs are explicit and absolute, nothing phones home.
+
+MLflow's own defaults cost seconds or fail (requirement inference in a subprocess, formats that refuse
+ordinary models, a store that depends on the working folder); what is passed here avoids each of them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from mlops_workbench.errors import InvalidConfig, NotFound, closest
+from mlops_workbench.manifest import FILE_NAME
+from mlops_workbench.project import Project
+from mlops_workbench.values import Value
+
+_MOST_VERSIONS = 1000
+
+_POINTING = threading.RLock()
+"""Held while MLflow's one global tracking URI must be a certain project's: some of its calls make a client of
+their own from it (making a version of a `models:/m-…` source does), whatever client they are called on."""
+
+
+@dataclass(frozen=True)
+class Run(Value):
+    """One tracked run. Times are UTC; `tags` are the workbench's own, without their prefix."""
+
+    id: str
+    name: str
+    status: str
+    started: datetime
+    seconds: float | None
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RunList(Value):
+    """Runs, newest first."""
+
+    runs: tuple[Run, ...]
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        names = list(dict.fromkeys(name for run in self.runs for name in run.metrics))[:6]
+        return ["run", "status", "started", "seconds", *names], [
+            [r.name, r.status, r.started, r.seconds, *(r.metrics.get(n) for n in names)] for r in self.runs
+        ]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A version as the registry of MLflow has it; `tags` are the workbench's own, without their prefix."""
+
+    name: str
+    version: int
+    source: str
+    run_id: str
+    created: datetime
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+PREFIX = "mlops."
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _own(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
+
+
+class Tracking:
+    """The project's experiment and registry."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _mlflow(self) -> Any:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        import logging
+
+        import mlflow
+
+        for name in ("alembic", "mlflow.store.db.utils", "mlflow.utils.environment"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # migrations line by line are no news to a person
+        return mlflow
+
+    @cached_property
+    def client(self) -> Any:
+        url = self.project.tracking_url
+        with self._lock:
+            try:
+                return self._mlflow.MlflowClient(tracking_uri=url, registry_uri=url)
+            except self._mlflow.MlflowException as problem:
+                raise InvalidConfig(f"The tracking store cannot be opened: {problem}.", "Check [stores].") from None
+
+    @cached_property
+    def experiment_id(self) -> str:
+        name = self.project.name
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                created: str = self.client.create_experiment(name, artifact_location=self.project.artifact_root)
+                return created
+            except self._mlflow.MlflowException:  # another process made it meanwhile
+                found = self.client.get_experiment_by_name(name)
+        return str(found.experiment_id)
+
+    def _point(self) -> None:
+        self._mlflow.set_tracking_uri(self.project.tracking_url)
+        self._mlflow.set_registry_uri(self.project.tracking_url)
+
+    # runs
+
+    @contextmanager
+    def start(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """An active MLflow run, so that `mlflow.log_*` inside lands in it; failed when the body raises."""
+        mlflow = self._mlflow
+        self._point()
+        with mlflow.start_run(
+            experiment_id=self.experiment_id,
+            run_name=name,
+            nested=mlflow.active_run() is not None,
+            tags={PREFIX + key: value for key, value in tags.items()},
+        ) as run:
+            yield str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add to a run in one batch; `texts`: file name → content, kept as artifacts."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(k, float(v), at, 0) for k, v in (metrics or {}).items()],
+            params=[Param(k, str(v)[:6000]) for k, v in (params or {}).items()],
+            tags=[RunTag(PREFIX + k, v) for k, v in (tags or {}).items()],
+        )
+        for file, content in (texts or {}).items():
+            self.client.log_text(run_id, content, file)
+
+    def runs(self, limit: int) -> tuple[Run, ...]:
+        found = self.client.search_runs(
+            [self.experiment_id], order_by=["attributes.start_time DESC"], max_results=limit
+        )
+        return tuple(self._run(run) for run in found)
+
+    def run(self, name_or_id: str) -> Run:
+        """The run of that id, or the newest of that name. Raises `NotFound`."""
+        if len(name_or_id) == 32:
+            try:
+                return self._run(self.client.get_run(name_or_id))
+            except self._mlflow.MlflowException:
+                pass  # a name may be as long as an id
+        if not {"'", '"'} & set(name_or_id):  # MLflow's filter language has no escape for quotes
+            found = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"attributes.run_name = '{name_or_id}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+            if found:
+                return self._run(found[0])
+        known = [run.name for run in self.runs(50)]
+        raise NotFound(f"There is no run '{name_or_id}'.", closest(name_or_id, known))
+
+    def _run(self, run: Any) -> Run:
+        info = run.info
+        return Run(
+            id=info.run_id,
+            name=info.run_name,
+            status=info.status.lower(),
+            started=_moment(info.start_time),
+            seconds=None if info.end_time is None else (info.end_time - info.start_time) / 1000,
+            metrics=dict(run.data.metrics),
+            params=dict(run.data.params),
+            tags=_own(run.data.tags),
+        )
+
+    # models
+
+    def log_model(
+        self,
+        model: Any,
+        *,
+        name: str,
+        run_id: str | None,
+        signature_rows: Any,
+        answers: Any,
+        requirements: Sequence[str],
+        serialization: str,
+        trusted: Sequence[str],
+        write_manifest: Any,
+    ) -> str:
+        """Keep a fitted model as an MLflow model with our manifest beside it; returns `models:/m-…`.
+
+        The folder is complete before it is logged, and the model is marked ready only then.
+        """
+        import mlflow.sklearn
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model, infer_signature
+
+        logged = self.client.create_logged_model(self.experiment_id, name=name, source_run_id=run_id)
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / "model"
+                mlflow.sklearn.save_model(
+                    model,
+                    folder,
+                    mlflow_model=Model(model_id=logged.model_id, run_id=run_id),
+                    signature=infer_signature(signature_rows, answers),
+                    pip_requirements=list(requirements),
+                    serialization_format=serialization,
+                    **({"skops_trusted_types": list(trusted)} if serialization == "skops" else {}),
+                )
+                write_manifest(folder)
+                self.client.log_model_artifacts(logged.model_id, str(folder))
+            self.client.finalize_logged_model(logged.model_id, "READY")
+        except BaseException:
+            self.client.finalize_logged_model(logged.model_id, "FAILED")
+            raise
+        if run_id:
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+        return f"models:/{logged.model_id}"
+
+    def create_version(self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> Stored:
+        mlflow = self._mlflow
+        try:
+            self.client.create_registered_model(name)
+        except mlflow.MlflowException as problem:
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        with _POINTING:
+            self._point()
+            return self._stored(
+                self.client.create_model_version(
+                    name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
+                )
+            )
+
+    def model_names(self) -> list[str]:
+        return sorted(m.name for m in self.client.search_registered_models(max_results=_MOST_VERSIONS))
+
+    def versions(self, name: str | None = None) -> tuple[Stored, ...]:
+        """Versions, newest first. Raises `NotFound` when `name` is given and is not registered."""
+        if name is not None:
+            self.require_model(name)
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for model in self.client.search_registered_models(max_results=_MOST_VERSIONS):
+            for alias, version in (model.aliases or {}).items():
+                aliases.setdefault((model.name, int(version)), []).append(alias)
+        where = "" if name is None else f"name = '{name}'"
+        found = self.client.search_model_versions(where, max_results=_MOST_VERSIONS)
+        stored = [self._stored(v, aliases.get((v.name, int(v.version)), [])) for v in found]
+        return tuple(sorted(stored, key=lambda v: (v.name, -v.version)))
+
+    def require_model(self, name: str) -> None:
+        """Raises `NotFound` if nothing is registered under that name."""
+        known = self.model_names()
+        if name not in known:
+            raise NotFound(f"There is no model '{name}'.", closest(name, known) or "Register one first.")
+
+    def version(self, name: str, number: int) -> Stored:
+        """Raises `NotFound` naming the versions there are."""
+        self.require_model(name)
+        try:
+            found = self.client.get_model_version(name, str(number))
+        except self._mlflow.MlflowException:
+            known = [str(v.version) for v in self.versions(name)]
+            raise NotFound(f"The model '{name}' has no version {number}.", closest(str(number), known)) from None
+        return self._stored(found)
+
+    def _stored(self, version: Any, aliases: Sequence[str] | None = None) -> Stored:
+        return Stored(
+            name=version.name,
+            version=int(version.version),
+            source=version.source,
+            run_id=version.run_id or "",
+            created=_moment(version.creation_timestamp),
+            aliases=tuple(sorted(version.aliases if aliases is None else aliases)),
+            tags=_own(version.tags),
+        )
+
+    def tag_version(self, name: str, number: int, key: str, value: str) -> None:
+        self.client.set_model_version_tag(name, str(number), PREFIX + key, value)
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """The version an alias points at, or None."""
+        try:
+            return int(self.client.get_model_version_by_alias(name, alias).version)
+        except self._mlflow.MlflowException:
+            return None
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self.client.set_registered_model_alias(name, alias, str(version))
+
+    def folder(self, stored: Stored) -> Path:
+        """The version's model folder on this machine; fetched once when artifacts live elsewhere.
+
+        Raises `NotFound` when the artifacts or our manifest are gone.
+        """
+        model_id = stored.source.removeprefix("models:/")
+        location = self.client.get_logged_model(model_id).artifact_location
+        parsed = urlparse(location)
+        if parsed.scheme in ("", "file"):
+            path = Path(unquote(parsed.path))
+        else:
+            path = self.project.folder("cache", "models") / model_id
+            if not (path / FILE_NAME).is_file():
+                with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+                    self._mlflow.artifacts.download_artifacts(
+                        artifact_uri=location, dst_path=scratch, tracking_uri=self.project.tracking_url
+                    )
+                    holder = next(p.parent for p in Path(scratch).rglob(FILE_NAME))
+                    holder.rename(path)
+        if not (path / FILE_NAME).is_file():
+            raise NotFound(
+                f"Version {stored.version} of '{stored.name}' has no {FILE_NAME} in {path}.", "Register it anew."
+            )
+        return path

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+import model_folders
+import uvicorn
+from fastapi import FastAPI
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(
+    url: str, body: Any = None, *, headers: dict[str, str] | None = None, method: str | None = None
+) -> Answer:
+    """One request over a real socket; `body` is sent as it is if it is bytes, else as JSON."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json"} | (headers or {})
+    request = urllib.request.Request(url, data, sent, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return Answer(answer.status, dict(answer.headers), answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, dict(error.headers), error.read())
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket, in a thread."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        assert thread.is_alive(), "the application did not start"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(folder: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m mlops_workbench.serving` as a real process; killed at the end if it still runs."""
+    variables = os.environ | {
+        "MLOPS_MODEL_DIR": str(folder),
+        "MLOPS_MODEL_NAME": "flights",
+        "MLOPS_MODEL_VERSION": "3",
+        "MLOPS_LOG_URL": "",
+        **env,
+    }
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mlops_workbench.serving"], env=variables, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.send_signal(signal.SIGKILL)
+        running.wait()
+        assert running.stderr is not None
+        running.stderr.close()
+
+
+def wait_ready(url: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if ask(f"{url}/health/ready").status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{url} did not become ready")
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "classifier"
+    model_folders.save(folder, model_folders.classifier())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def regressor_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "regressor"
+    model_folders.save(folder, model_folders.regressor(), task="regression")
+    return folder

@@ -1,0 +1,95 @@
+"""Small real projects: a store that is migrated once and copied, data with an honest signal, a fitted pipeline."""
+
+from __future__ import annotations
+
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from mlops_workbench.track.runs import Cell
+from mlops_workbench.workbench import Workbench
+
+NUMBERS = ["hour", "wind speed", "größe"]
+
+
+def trips(rows: int = 800, seed: int = 0, shift: float = 0.0) -> pd.DataFrame:
+    """Numbers with gaps, a text column, and a label that depends on them."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "hour": rng.integers(5, 23, rows),
+            "wind speed": rng.gamma(2, 4, rows) + shift,
+            "größe": rng.normal(0, 1, rows),
+            "carrier": rng.choice(["AA", "UA", "B6"], rows).astype(object),
+        }
+    )
+    pull = 0.15 * (frame["hour"] - 14) + 1.2 * frame["größe"] + (frame["carrier"] == "B6")
+    frame["late"] = (pull + rng.logistic(0, 1, rows) > 0.8).astype(int)
+    frame.loc[rng.choice(rows, rows // 20, replace=False), "wind speed"] = np.nan
+    return frame
+
+
+def pipeline(**options: Any) -> Any:
+    return make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["carrier"]),
+            (make_pipeline(SimpleImputer(), StandardScaler()), NUMBERS),
+        ),
+        LogisticRegression(**options),
+    )
+
+
+FIT = """
+from projects import pipeline
+model = pipeline(C={c}).fit(train.drop(columns="late"), train["late"])
+"""
+
+
+@lru_cache(maxsize=1)
+def _migrated(folder: Path) -> Path:
+    """MLflow's migrations take seconds: once for all tests."""
+    workbench = Workbench(folder)
+    workbench.init("template")
+    _ = workbench._tracking.client
+    workbench.close()
+    return folder
+
+
+def project(template: Path, folder: Path, name: str = "trips") -> Workbench:
+    """A fresh project in `folder` with a namespace that tests may fill."""
+    source = _migrated(template)
+    state = folder / ".mlops"
+    state.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / ".mlops" / "mlflow.db", state / "mlflow.db")
+    workbench = Workbench(folder, namespace={"train": trips(seed=1), "test": trips(seed=2)})
+    workbench.init(name)
+    return workbench
+
+
+def fit(workbench: Workbench, *, c: float = 1.0, run: str = "first") -> Any:
+    """Fit in a tracked run, as a cell would; returns the model."""
+    space: dict[str, Any] = dict(workbench.namespace)
+    source = FIT.format(c=c)
+
+    def execute() -> None:
+        exec(source, space)
+
+    workbench.run(Cell(source, execute, space), name=run, data="train", evaluate="test")
+    return space["model"]
+
+
+def champion(workbench: Workbench, name: str = "trips") -> int:
+    """Register, judge and promote one version."""
+    version = workbench.register(fit(workbench), name=name).version
+    workbench.gate(name, version=version)
+    workbench.promote(name, version=version, why="a test needs a champion")
+    return version

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_workbench.errors import UsageError
+from mlops_workbench.parser import OPTIONAL_POSITIONALS, VERBS, Arg, HelpRequested, from_json, line, parse
+from mlops_workbench.workbench import Workbench
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda v: v.name)
+def test_each_verb_is_a_method_with_the_same_options(verb: Any) -> None:
+    parameters = inspect.signature(getattr(Workbench, verb.name)).parameters
+    assert [p for p in parameters if p != "self"] == [a.name for a in verb.args]
+    for arg in verb.args:
+        parameter = parameters[arg.name]
+        needed = arg.required or (not arg.flags and (verb.name, arg.name) not in OPTIONAL_POSITIONALS)
+        assert (parameter.default is inspect.Parameter.empty) == needed, arg.name
+        if not needed:
+            default = False if arg.switch else () if arg.repeat else arg.default
+            assert parameter.default == default, arg.name
+
+
+def test_every_public_method_that_is_no_verb_is_known() -> None:
+    public = {n for n, f in vars(Workbench).items() if not n.startswith("_") and inspect.isfunction(f)}
+    assert public - set(VERBS) == {"close", "submit", "run_job"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(verb: str) -> None:
+    with pytest.raises(HelpRequested) as asked:
+        parse([verb, "--help"], "%mlops")
+    assert f"%mlops {verb}" in asked.value.text
+
+
+def test_alone_it_lists_all_verbs() -> None:
+    with pytest.raises(HelpRequested) as asked:
+        parse("", "%mlops")
+    assert all(f" {name} " in asked.value.text for name in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("promte flights", "There is no verb 'promte'. Did you mean 'promote'?"),
+        ("promote flights --vrsion 2", "no option '--vrsion'. Did you mean '--version'?"),
+        ("promote flights --version two --why x", "Got 'two' instead"),
+        ("promote flights --version 0 --why x", "from 1 up. Got '0' instead"),
+        ("promote flights --version 2", "--why"),
+        ("serve flights --port 99999", "Got '99999' instead"),
+        ("register m --name flights --format onnx", "onnx"),
+        ("retrain flights --notebook a.ipynb -p month", "must be name=value. Got 'month' instead"),
+        ("status --why 'x", "No closing quotation"),
+    ],
+)
+def test_a_wrong_word_gets_one_sentence(words: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse(words, "%mlops")
+    assert sentence in str(refused.value)
+
+
+def test_quotes_are_no_part_of_a_value() -> None:
+    assert parse('promote flights -v 3 --why "it is better"', "mlops").options["why"] == "it is better"
+
+
+text = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+
+
+def values_of(arg: Arg) -> st.SearchStrategy[Any]:
+    if arg.switch:
+        return st.booleans()
+    if arg.choices:
+        return st.sampled_from(arg.choices)
+    if arg.type is not str and arg.name != "parameters":
+        one: st.SearchStrategy[Any] = st.integers(1, 65535)
+    elif arg.name == "parameters":
+        one = st.tuples(text.map(str.strip).filter(lambda t: t and "=" not in t and t[0] != "-"), text)
+    else:
+        one = text.filter(lambda t: not t.startswith("-"))
+    if arg.repeat:
+        return st.lists(one, max_size=3)
+    return one if arg.required or not arg.flags else st.none() | one
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    verb = draw(st.sampled_from(sorted(VERBS)))
+    options = {a.name: draw(values_of(a)) for a in VERBS[verb].args}
+    return verb, {k: a if (a := options[k]) is not None else _default(verb, k) for k in options}
+
+
+def _default(verb: str, name: str) -> Any:
+    return next(a.default for a in VERBS[verb].args if a.name == name)
+
+
+@given(calls())
+def test_a_line_parses_back_to_its_options(call: tuple[str, dict[str, Any]]) -> None:
+    verb, options = call
+    again = parse(line(verb, options), "%mlops")
+    assert again.verb.name == verb
+    assert again.options == options
+
+
+@given(calls())
+def test_json_gives_the_same_options_as_words(call: tuple[str, dict[str, Any]]) -> None:
+    verb, options = call
+    raw = {k: dict(v) if k == "parameters" else v for k, v in options.items()}
+    wanted = options | ({"parameters": list(dict(options["parameters"]).items())} if "parameters" in options else {})
+    assert from_json(VERBS[verb], raw) == wanted
+
+
+@pytest.mark.parametrize(
+    ("verb", "raw", "sentence"),
+    [
+        ("promote", {"name": "m", "version": 1}, "needs 'why'"),
+        ("promote", {"name": "m", "version": 1, "why": "x", "froce": True}, "Did you mean 'force'?"),
+        ("promote", {"name": "m", "version": 1, "why": "x", "force": "yes"}, "true or false"),
+        ("promote", {"name": "m", "version": "1; drop", "why": "x"}, "Got '1; drop' instead"),
+        ("serve", {"name": "m", "kind": "rocket"}, "container, process"),
+    ],
+)
+def test_wrong_json_gets_one_sentence(verb: str, raw: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        from_json(VERBS[verb], raw)
+    assert sentence in str(refused.value)
