@@ -251,7 +251,7 @@ def test_labels_let_the_runtime_write_between(url: str) -> None:
 
 
 def test_reads_what_the_runtime_writes(tmp_path: Path) -> None:
-    """The runtime's own table: names that differ in case, or are too long for a database, find their columns."""
+    """The runtime's own table: names that differ in case, or are too long, find their columns."""
     from mlops_workbench.manifest import Field, Manifest
     from mlops_workbench.serving.tables import predictions_table
 
