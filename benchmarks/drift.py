@@ -80,7 +80,7 @@ def seconds(rows: int, rounds: int) -> dict[str, list[float]]:
 
 
 def peak(name: str, rows: int) -> None:
-    """Prints megabytes. The small run before the baseline makes lazy imports and pools part of the baseline."""
+    """Prints megabytes. The small run first makes lazy imports and thread pools part of the baseline."""
     run = MAKERS[name]()
     reference, current = frames(rows)
     run(reference.head(2000), current.head(2000))

@@ -111,6 +111,14 @@ def test_thresholds_can_be_set_and_are_checked() -> None:
         Thresholds(psi_warn=0.5)
 
 
+class Quarrelsome:
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("cannot be compared with anything")
+
+
 class Opaque:
     __hash__ = None  # type: ignore[assignment]
 
@@ -127,6 +135,7 @@ BROKEN: dict[str, tuple[Any, Any, str]] = {
     "date objects": ([dt.date(2013, 1, 1)] * N, [dt.date(2013, 2, 1)] * N, "are not compared: derive"),
     "lists": ([[1, 2]] * N, [[1]] * N, "values of type list"),
     "objects": ([Opaque()] * N, [Opaque()] * N, "values of type Opaque"),
+    "quarrelsome": ([Quarrelsome() for _ in range(N)],) * 2 + ("Could not be compared: cannot be",),
     "complex": (np.full(N, 1j), np.full(N, 1j), "Complex numbers"),
     "too far apart": (np.r_[1e308, np.zeros(N - 1)], np.r_[-1e308, np.zeros(N - 1)], "too far apart"),
     "identifier": ([f"r{i}" for i in range(N)], [f"s{i}" for i in range(N)], "look like an identifier"),

@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from mlops_workbench.errors import InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.monitor import inference
-from mlops_workbench.names import feature_columns, slug
+from mlops_workbench.serving.tables import slug
 
 START = datetime(2013, 7, 1, tzinfo=UTC).timestamp()
 ROWS = 400
@@ -250,14 +250,34 @@ def test_labels_let_the_runtime_write_between(url: str) -> None:
     assert inference.write_labels(url, "flights", many.iloc[:5]).replaced == 5
 
 
-def test_names_are_those_of_the_runtime() -> None:
-    names = ["flights", "Flights", "fl-ights", "fl ights", "flights_0a1b2c3d", "航空", "x" * 60]
-    assert len({slug(name) for name in names}) == len(names)
-    assert slug("flights") == "flights"
-    assert all(len(slug(name)) <= 44 for name in names)
-    features = ["a", "A", "b c", "ü" * 40]
-    assert len({c.lower() for c in feature_columns(features).values()}) == 4
-    assert feature_columns(["b c"]) == {"b c": "x_b c"}
-    tables = pytest.importorskip("mlops_workbench.serving.tables")
-    assert [tables.slug(name) for name in names] == [slug(name) for name in names]
-    assert tables.feature_columns(features) == feature_columns(features)
+def test_reads_what_the_runtime_writes(tmp_path: Path) -> None:
+    """The runtime's own table: names that differ in case, or are too long, find their columns."""
+    from mlops_workbench.manifest import Field, Manifest
+    from mlops_workbench.serving.tables import predictions_table
+
+    names = ["distance", "Distance", "ü" * 40]
+    manifest = Manifest(
+        name="Flights 2013",
+        task="regression",
+        inputs=tuple(Field(name, "double") for name in names),
+        model_file="model.skops",
+        serialization="skops",
+        trusted=(),
+        sha256="",
+        python="3.11",
+        requirements=(),
+    )
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    engine = sa.create_engine(url)
+    table = predictions_table(sa.MetaData(), manifest, manifest.name)
+    fixed = {"request_id": "r", "row_index": 0, "at": START, "model_version": "1", "role": "champion"}
+    values = dict(
+        zip([c.name for c in table.columns if c.name.startswith("x_")], (1.0, 2.0, 3.0), strict=True)
+    )
+    with engine.begin() as connection:
+        table.create(connection)
+        connection.execute(sa.insert(table), [fixed | {"latency_ms": 1.0, "prediction": 7.0} | values])
+    engine.dispose()
+    frame = inference.read(url, "Flights 2013", features=names)
+    assert frame[names].to_numpy().tolist() == [[1.0, 2.0, 3.0]]
+    assert inference.count(url, "flights 2013") == 0

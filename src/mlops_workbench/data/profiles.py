@@ -25,7 +25,8 @@ def profile(frame: pd.DataFrame) -> bytes:
     if frame.empty:
         raise InvalidData("A profile needs rows and columns; the data has none.")
     whylogs = _whylogs()
-    # whylogs reads strings, dates and pandas' extension types only as Python objects
+    # whylogs 1.6 asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas' extension
+    # types of their own; as Python objects it takes them all
     plain = frame.astype({name: object for name, kind in frame.dtypes.items() if _foreign(kind)})
     return bytes(whylogs.log(pandas=plain.rename(columns=str)).view().serialize())
 
@@ -41,7 +42,7 @@ def merge(blobs: Sequence[bytes]) -> bytes:
 
 
 def summary(blob: bytes) -> dict[str, dict[str, Any]]:
-    """For each column: rows, missing, distinct (an estimate) and types; mean, std, extremes and quantiles of a
+    """For each column: rows, missing, distinct (estimated) and types; mean, std, extremes and quantiles of a
     number, the most frequent values of a text. Raises InvalidData if the profile cannot be read."""
     return {name: _column(column) for name, column in _view(blob).get_columns().items()}
 
@@ -81,9 +82,6 @@ def _view(blob: bytes) -> Any:
 
 def _whylogs() -> Any:
     os.environ.setdefault("WHYLOGS_NO_ANALYTICS", "True")
-    if not hasattr(np, "unicode_"):
-        # whylogs 1.6 asks for a name that NumPy 2 removed, and fails on text and dates without it
-        np.unicode_ = np.str_  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations in what it imports
         import whylogs

@@ -29,7 +29,7 @@ from mlops_workbench.errors import (
 )
 from mlops_workbench.manifest import Task
 from mlops_workbench.monitor.performance import Performance, classification, regression
-from mlops_workbench.names import feature_columns, slug
+from mlops_workbench.serving.tables import feature_columns, slug, table_name
 from mlops_workbench.values import Value
 
 Moment = datetime | float
@@ -196,7 +196,7 @@ def _open(url: str) -> Iterator[sa.Engine]:
 
 
 def _predictions(engine: sa.Engine, model: str) -> sa.Table:
-    name = f"predictions_{slug(model)}"
+    name = table_name(model)
     try:
         return sa.Table(name, sa.MetaData(), autoload_with=engine)
     except sa.exc.NoSuchTableError:

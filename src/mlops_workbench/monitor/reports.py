@@ -35,7 +35,7 @@ def evidently_report(
 ) -> Path:
     """Writes Evidently's data drift report of two frames as one HTML file that works offline.
 
-    With more than 25 columns, further files lie beside it (`report-2.html` …), linked from the first one's end.
+    With more than 25 columns, further files lie beside it (`report-2.html` …), linked at the first one's end.
     Columns that Evidently refuses a whole report for (empty, dates, lists) are left out and named there.
     Raises InvalidData if no column is left or a frame has no rows.
     """

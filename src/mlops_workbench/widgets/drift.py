@@ -39,8 +39,8 @@ class DriftWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget ships
         )
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        # JupyterLab sends what the browser writes over subshells, and ipywidgets keeps what it is in the middle
-        # of writing in one attribute: two messages at once would fail with a KeyError
+        # JupyterLab sends what the browser writes over subshells, and ipywidgets keeps what it is just
+        # writing in one attribute: of two messages at once one would fail with a KeyError
         with self._writing:
             super().set_state(sync_data)
 
