@@ -16,7 +16,13 @@ pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
-for name in ("MLOPS_TRACKING_URL", "MLOPS_STORE_URL", "MLOPS_INFERENCE_URL", "MLOPS_ARTIFACT_ROOT", "MLOPS_JOB_ID"):
+for name in (
+    "MLOPS_TRACKING_URL",
+    "MLOPS_STORE_URL",
+    "MLOPS_INFERENCE_URL",
+    "MLOPS_ARTIFACT_ROOT",
+    "MLOPS_JOB_ID",
+):
     os.environ.pop(name, None)
 
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")

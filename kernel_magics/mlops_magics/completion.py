@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
 
 
-def complete(line: str, symbol: str, namespace: Mapping[str, Any], workbench: Callable[[], Workbench]) -> list[str]:
+def complete(
+    line: str, symbol: str, namespace: Mapping[str, Any], workbench: Callable[[], Workbench]
+) -> list[str]:
     """What may stand at the end of the line; `symbol` is the part of the word that was typed."""
     words = line.split()
     typed = words[1:] if line.endswith((" ", "\t")) else words[1:-1]
@@ -25,7 +27,9 @@ def complete(line: str, symbol: str, namespace: Mapping[str, Any], workbench: Ca
         return []
     if symbol.startswith("-"):
         given = set(typed)
-        flags = [max(a.flags, key=len) for a in verb.args if a.flags and (a.repeat or not given & set(a.flags))]
+        flags = [
+            max(a.flags, key=len) for a in verb.args if a.flags and (a.repeat or not given & set(a.flags))
+        ]
         return _starting([*flags, "--help"], symbol)
     arg = _expected(verb, typed[1:])
     return _starting(_offers(arg, namespace, workbench, typed), symbol) if arg else []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_workbench.parser import Verb
 from mlops_workbench.values import Value
+
+if TYPE_CHECKING:
+    from mlops_workbench.monitor.drift import DriftReport
 
 _PATIENCE = 0.4
 """Seconds after which work counts as long enough to show progress."""
@@ -15,10 +18,10 @@ _PATIENCE = 0.4
 
 def bundle(value: Value) -> dict[str, Any]:
     """MIME types of a value. The drift report brings its widget, with the static picture beside it."""
-    if type(value).__name__ == "DriftReport":
+    if type(value).__name__ == "DriftReport":  # asked by name: importing the class is what is to be avoided
         from mlops_workbench.widgets.drift import DriftWidget
 
-        made = DriftWidget(value)._repr_mimebundle_()
+        made = DriftWidget(cast("DriftReport", value))._repr_mimebundle_()
         return dict(made[0] if isinstance(made, tuple) else made)
     return {"text/plain": value.text(), "text/html": value._repr_html_()}
 
@@ -33,11 +36,17 @@ class Shown:
     def register(self) -> None:
         formatter = self.shell.display_formatter.ipython_display_formatter
         formatter.for_type_by_name("mlops_workbench.values", "Value", self._display)
+        self.shell.events.register("post_run_cell", self._forget)
 
     def unregister(self) -> None:
         formatter = self.shell.display_formatter.ipython_display_formatter
         formatter.deferred_printers.pop(("mlops_workbench.values", "Value"), None)
         formatter.type_printers.pop(Value, None)
+        self.shell.events.unregister("post_run_cell", self._forget)
+
+    def _forget(self, _result: Any = None) -> None:
+        """What a cell kept in a variable is shown again when a later cell asks for it."""
+        self._last = None
 
     def show(self, value: Value) -> Value:
         self._publish(value)
@@ -55,7 +64,7 @@ class Shown:
 
 
 def show_text(text: str) -> None:
-    print(text)  # noqa: T201 - help is plain text in every face
+    print(text)
 
 
 class Bar:
@@ -101,4 +110,3 @@ class Bar:
             f'background:#1976d2;width:{max(0.0, min(fraction, 1.0)):.0%}"></span></span>'
         )
         return f'<span style="font-size:13px">{bar}{html.escape(message)}</span>'
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
 
 NAME = "mlops"
+_QUESTION = re.compile(r"^(\s*%%?mlops\s+\S+)\s*\?+\s*$")
 PROG = "%mlops"
 
 
@@ -36,11 +38,13 @@ class MlopsMagics:
         self.shell.register_magic_function(self.cell, "cell", NAME)
         for start in ("%mlops", "%%mlops"):
             self.shell.set_hook("complete_command", self._complete, str_key=start)
+        self.shell.input_transformers_cleanup.append(explain)
         self.shown.register()
 
     def unload(self) -> None:
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop(NAME, None)
+        self.shell.input_transformers_cleanup.remove(explain)
         self.shown.unregister()
 
     @cached_property
@@ -51,21 +55,23 @@ class MlopsMagics:
 
     def line(self, line: str) -> Any:
         """`%mlops VERB …`: one verb of the workbench; `%mlops` lists them, `%mlops VERB --help` explains one."""
-        return self._call(line.rstrip("?") + (" --help" if line.endswith("?") else ""), None)
+        return self._call(line, None)
 
     def cell(self, line: str, cell: str) -> Any:
         """`%%mlops run --name NAME …`: the cell below as a tracked run."""
         return self._call(line, cell)
 
     def _call(self, line: str, cell: str | None) -> Any:
+        if cell is not None and line.split()[:1] != ["run"]:
+            raise UsageError(
+                f"'{(line.split() or [''])[0]}' takes no cell.", "Write it on a line of its own: %mlops …"
+            )
         try:
             call = parse(line, PROG if cell is None else f"%{PROG}")
         except HelpRequested as asked:
             return show_text(asked.text)
         options = dict(call.options)
         if cell is not None:
-            if call.verb.name != "run":
-                raise UsageError(f"'{call.verb.name}' takes no cell.", "Write it on a line of its own: %mlops …")
             options["script"] = cell_of(self.shell, cell)
         with Bar(call.verb) as progress:
             self.workbench.progress = progress
@@ -78,5 +84,11 @@ class MlopsMagics:
         return self.shown.show(value)
 
     def _complete(self, _shell: Any, event: Any) -> list[str]:
-        return complete(event.line[: len(event.line)], event.symbol, self.shell.user_ns, lambda: self.workbench)
+        return complete(
+            event.line[: len(event.line)], event.symbol, self.shell.user_ns, lambda: self.workbench
+        )
 
+
+def explain(lines: list[str]) -> list[str]:
+    """`%mlops VERB?` asks for the verb's help; IPython by itself would look for a variable of that name."""
+    return [_QUESTION.sub(r"\1 --help\n", line) for line in lines]

@@ -94,7 +94,11 @@ def summary(folder: Path) -> str:
             workbench.history("flights").text(),
         ]
         docker = next((v.image for v in workbench.models().models if v.image), None)
-    parts.append(f"Image: {docker}" if docker else "No Docker engine could be used: the model was served by a local process.")
+    parts.append(
+        f"Image: {docker}"
+        if docker
+        else "No Docker engine could be used: the model was served by a local process."
+    )
     return "\n\n".join("\n".join(f"  {line}" for line in part.splitlines()) for part in parts)
 
 

@@ -45,7 +45,9 @@ class Status(Value):
 
     @property
     def title(self) -> str:
-        running = f", {self.running_jobs} running job{'s' * (self.running_jobs != 1)}" if self.running_jobs else ""
+        running = (
+            f", {self.running_jobs} running job{'s' * (self.running_jobs != 1)}" if self.running_jobs else ""
+        )
         return f"Project '{self.project}' in {self.root}{running}"
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
@@ -199,7 +201,9 @@ def _tracking(project: Project) -> Finding:
     from mlops_workbench.track.tracking import Tracking
 
     tracking = Tracking(project)
-    return Finding("tracking store", "ok", f"experiment {tracking.experiment_id}, {len(tracking.model_names())} models")
+    return Finding(
+        "tracking store", "ok", f"experiment {tracking.experiment_id}, {len(tracking.model_names())} models"
+    )
 
 
 def _docker(project: Project) -> Finding:

@@ -465,7 +465,9 @@ def line(verb: str, options: dict[str, Any]) -> str:
             continue
         for one in value if arg.repeat else [value]:
             text = "=".join(map(str, one)) if isinstance(one, tuple | list) else str(one)
-            words += [max(arg.flags, key=len, default="")] * bool(arg.flags) + ([] if arg.switch else [shlex.quote(text)])
+            words += [max(arg.flags, key=len, default="")] * bool(arg.flags) + (
+                [] if arg.switch else [shlex.quote(text)]
+            )
     return " ".join(words)
 
 

@@ -11,7 +11,9 @@ from mlops_workbench.errors import NotFound
 def templates_dir() -> Path:
     """The folder of the notebooks. Raises `NotFound` when the installation has none."""
     inside = Path(__file__).parent / "templates" / "notebooks"
-    checkout = Path(__file__).parents[2] / "templates" / "notebooks"  # an editable install ships no data files
+    checkout = (
+        Path(__file__).parents[2] / "templates" / "notebooks"
+    )  # an editable install ships no data files
     for folder in (inside, checkout):
         if (folder / "quickstart.ipynb").is_file():
             return folder

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench import project as projects
-from mlops_workbench.errors import Conflict, ContractViolation, GateFailed, InvalidData, InvalidModel, MlopsError, NotFound, UsageError, closest
+from mlops_workbench.errors import (
+    Conflict,
+    ContractViolation,
+    GateFailed,
+    InvalidData,
+    InvalidModel,
+    MlopsError,
+    NotFound,
+    UsageError,
+    closest,
+)
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
@@ -166,7 +176,9 @@ class Workbench:
         from mlops_workbench.track import runs
 
         if script is None:
-            raise UsageError("A run needs a cell below its line, or a script.", "Put the code into the same cell.")
+            raise UsageError(
+                "A run needs a cell below its line, or a script.", "Put the code into the same cell."
+            )
         cell = runs.script(Path(script)) if isinstance(script, str) else script
         done = runs.track(
             self.project,
@@ -241,7 +253,11 @@ class Workbench:
         report = self._judge(name, version, data)
         if not report.passed:
             first = report.failures[0]
-            found = f"{first.figure}, limit {first.limit}" if first.passed is False else first.detail or "no evidence"
+            found = (
+                f"{first.figure}, limit {first.limit}"
+                if first.passed is False
+                else first.detail or "no evidence"
+            )
             raise GateFailed(
                 f"Version {version} of '{name}' did not pass the gate: {first.name}: {found}.",
                 "Train a better version, or change [gate] in mlops.toml.",
@@ -283,7 +299,10 @@ class Workbench:
             if not force:
                 _require_green(name, version, champion, seen)
             evidence = {"gate": seen["id"], "digest": seen["digest"]} if seen else {}
-            return version, evidence | {"sha256": stored.tags.get("digest"), "forced": True if force else None}
+            return version, evidence | {
+                "sha256": stored.tags.get("digest"),
+                "forced": True if force else None,
+            }
 
         return promotion.move(self._store, self._tracking, model=name, action="promote", why=why, plan=plan)
 
@@ -405,6 +424,10 @@ class Workbench:
         self._tracking.require_model(name)
         frame, label = frames.resolve(data, self.namespace)
         chosen = column or next(iter(v.tags.get("target") for v in self._tracking.versions(name)), None)
+        if "request_id" not in frame.columns:
+            raise InvalidData(
+                f"'{label}' has no column 'request_id'.", "Take it from the answers of predict."
+            )
         if chosen and chosen not in frame.columns:
             raise InvalidData(f"'{label}' has no label column '{chosen}'.", closest(chosen, frame.columns))
         wanted = [c for c in ("request_id", "row_index", chosen) if c in frame.columns]
@@ -462,7 +485,9 @@ class Workbench:
         projects.check_name(name, "model")
         path = engine.find_notebook(self._notebook_path(notebook))
         values = engine.typed(path, dict(parameters))
-        words = line("retrain", {"name": name, "notebook": notebook, "parameters": parameters, "timeout": timeout})
+        words = line(
+            "retrain", {"name": name, "notebook": notebook, "parameters": parameters, "timeout": timeout}
+        )
         options = {"name": name, "notebook": str(path), "parameters": values, "timeout": timeout}
         job = self._start("retrain", name, options, words)
         if detach:
@@ -483,7 +508,10 @@ class Workbench:
     def submit(self, verb: str, options: Mapping[str, Any]) -> Job:
         """Run a long verb as a job in a process of its own; returns at once."""
         if verb not in VERBS or not VERBS[verb].long:
-            raise UsageError(f"The verb '{verb}' does not run as a job.", closest(verb, [v.name for v in VERBS.values() if v.long]))
+            raise UsageError(
+                f"The verb '{verb}' does not run as a job.",
+                closest(verb, [v.name for v in VERBS.values() if v.long]),
+            )
         if verb == "retrain":
             return self.retrain(**(dict(options) | {"detach": True}))
         self._tracking.require_model(str(options["name"]))
@@ -520,9 +548,13 @@ class Workbench:
         report = self._judge(name, version)
         if not report.passed:
             first = report.failures[0]
-            outcome = f"version {version} did not pass the gate ({first.name}: {first.figure}); the champion stays"
+            outcome = (
+                f"version {version} did not pass the gate ({first.name}: {first.figure}); the champion stays"
+            )
             return {"version": version, "promoted": False, "gate": report.id, "outcome": outcome}
-        entry = self.promote(name, version=version, why=f"retrained by job {number}, gate report {report.id} passed")
+        entry = self.promote(
+            name, version=version, why=f"retrained by job {number}, gate report {report.id} passed"
+        )
         before = f" instead of version {entry.old_version}" if entry.old_version else ""
         return {
             "version": version,

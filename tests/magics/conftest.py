@@ -13,6 +13,7 @@ from typing import Any
 import projects
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 
 @dataclass
@@ -53,15 +54,18 @@ def notebook(template: Path, tmp_path: Path) -> Iterator[Notebook]:
     workbench = projects.project(template, tmp_path / "project")
     os.chdir(workbench.project.root)
     workbench.close()
-    shell = InteractiveShell()
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell(config=config)
     shell.colors = "nocolor"
     made = Notebook(shell, workbench.project.root)
     shell.display_pub.publish = lambda data, metadata=None, **_: made.published.append(data)
-    shell.user_ns |= {"train": projects.trips(seed=1), "test": projects.trips(seed=2), "pipeline": projects.pipeline}
+    shell.user_ns |= {
+        "train": projects.trips(seed=1),
+        "test": projects.trips(seed=2),
+        "pipeline": projects.pipeline,
+    }
     assert made.run("%load_ext mlops_workbench").success
     yield made
     magics = shell.magics_manager.magics["line"]["mlops"].__self__
     magics.workbench.close()
-    shell.history_manager.end_session()
-    shell.history_manager.close()
-

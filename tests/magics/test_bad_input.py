@@ -15,7 +15,8 @@ from projects import trips
 
 STORY = [
     "%mlops validate train --contract trips",
-    '%%mlops run --name first --data train --eval test\nmodel = pipeline().fit(train.drop(columns="late"), train["late"])',
+    "%%mlops run --name first --data train --eval test\n"
+    'model = pipeline().fit(train.drop(columns="late"), train["late"])',
     "%mlops register model --name trips",
     "%mlops gate trips --version 1",
     '%mlops promote trips --version 1 --why "first"',
@@ -97,7 +98,9 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("cell", "sentence", "step"), WORDS, ids=[w[0].split("\n")[0] for w in WORDS])
-def test_a_wrong_word_is_one_sentence_and_changes_nothing(told: Any, cell: str, sentence: str, step: str) -> None:
+def test_a_wrong_word_is_one_sentence_and_changes_nothing(
+    told: Any, cell: str, sentence: str, step: str
+) -> None:
     before = records(told.folder)
     ran = told.run(cell)
     assert not ran.success

@@ -15,7 +15,11 @@ from mlops_workbench.workbench import Workbench
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mlops_workbench", *words], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "mlops_workbench", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -39,12 +43,15 @@ def test_usage_errors_exit_with_two(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["promote", "--help"]) == 0
     assert "mlops promote" in capsys.readouterr().out
     assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("mlops-workbench 0.")
     os.chdir(tmp_path)
     assert cli.main(["status", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"] == "NotFound"
 
 
-def test_a_script_is_a_run_and_a_file_is_data(workbench: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_is_a_run_and_a_file_is_data(
+    workbench: Workbench, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = workbench.project.root
     os.chdir(root)
     trips(seed=1).to_parquet("train.parquet")

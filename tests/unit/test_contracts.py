@@ -25,7 +25,9 @@ columns = st.one_of(
 
 @settings(deadline=None, max_examples=40)
 @given(st.dictionaries(names, columns, min_size=1, max_size=4))
-def test_data_keep_the_contract_that_was_inferred_from_them(tmp_path_factory: Any, data: dict[str, list[Any]]) -> None:
+def test_data_keep_the_contract_that_was_inferred_from_them(
+    tmp_path_factory: Any, data: dict[str, list[Any]]
+) -> None:
     frame = pd.DataFrame(data)
     contract = contracts.infer_contract(frame, "c")
     path = tmp_path_factory.mktemp("c") / "c.yaml"
@@ -85,11 +87,16 @@ def test_validate_infers_once_then_checks(workbench: Workbench) -> None:
         (("nullable", "nulable"), "has no key 'nulable'. Did you mean 'nullable'"),
         (("level: warn", "level: loud"), "must be warn or error. Got 'loud' instead"),
         (("columns:", "colums:"), "must have 'columns'"),
-        (("extra_columns", "extra_colums"), "key 'extra_colums' that is not known. Did you mean 'extra_columns'"),
+        (
+            ("extra_columns", "extra_colums"),
+            "key 'extra_colums' that is not known. Did you mean 'extra_columns'",
+        ),
         (("{", "{{"), "is not YAML"),
     ],
 )
-def test_a_wrong_contract_file_names_the_place(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
+def test_a_wrong_contract_file_names_the_place(
+    tmp_path: Path, change: tuple[str, str], sentence: str
+) -> None:
     path = tmp_path / "c.yaml"
     contracts.write(contracts.infer_contract(trips(), "c"), path)
     path.write_text(path.read_text().replace(*change))

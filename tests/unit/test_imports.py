@@ -79,7 +79,10 @@ def test_the_runtime_imports_nothing_else_of_ours(path: Path) -> None:
 @pytest.mark.parametrize(("package", "home"), WRAPPED.items())
 def test_each_heavy_package_is_imported_in_one_module(package: str, home: str) -> None:
     users = {
-        str(p.relative_to(CORE)) for p in modules() for name in imports(p) if name.partition(".")[0] == package
+        str(p.relative_to(CORE))
+        for p in modules()
+        for name in imports(p)
+        if name.partition(".")[0] == package
     }
     assert users == {home}
 
@@ -121,8 +124,20 @@ def test_loading_the_magics_imports_nothing_heavy() -> None:
         "shell = s.InteractiveShell(); before = set(sys.modules); shell.run_line_magic('load_ext', 'mlops_workbench'); "
         "print(','.join(sorted(set(sys.modules) - before)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     added = done.stdout.strip().splitlines()[-1].split(",")
-    heavy = {"mlflow", "pandas", "numpy", "sklearn", "sqlalchemy", "papermill", "evidently", "whylogs", "docker"}
+    heavy = {
+        "mlflow",
+        "pandas",
+        "numpy",
+        "sklearn",
+        "sqlalchemy",
+        "papermill",
+        "evidently",
+        "whylogs",
+        "docker",
+    }
     assert not heavy & {name.partition(".")[0] for name in added}
     assert len(added) < 150

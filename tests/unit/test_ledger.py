@@ -12,7 +12,9 @@ from mlops_workbench.registry import ledger
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import ledger as table
 
-moves = st.lists(st.tuples(st.sampled_from(["promote", "rollback", "register"]), st.integers(1, 5)), max_size=12)
+moves = st.lists(
+    st.tuples(st.sampled_from(["promote", "rollback", "register"]), st.integers(1, 5)), max_size=12
+)
 
 
 @pytest.fixture
@@ -86,7 +88,9 @@ def test_an_entry_recomputed_with_its_hash_breaks_the_next(store: Store) -> None
 
 
 def entry(number: int, action: str, version: int) -> ledger.Entry:
-    return ledger.Entry(number, "", "", action, "m", "champion" if action != "register" else None, None, version, "", {}, "")
+    return ledger.Entry(
+        number, "", "", action, "m", "champion" if action != "register" else None, None, version, "", {}, ""
+    )
 
 
 @given(moves)

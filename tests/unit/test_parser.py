@@ -109,7 +109,9 @@ def test_a_line_parses_back_to_its_options(call: tuple[str, dict[str, Any]]) -> 
 def test_json_gives_the_same_options_as_words(call: tuple[str, dict[str, Any]]) -> None:
     verb, options = call
     raw = {k: dict(v) if k == "parameters" else v for k, v in options.items()}
-    wanted = options | ({"parameters": list(dict(options["parameters"]).items())} if "parameters" in options else {})
+    wanted = options | (
+        {"parameters": list(dict(options["parameters"]).items())} if "parameters" in options else {}
+    )
     assert from_json(VERBS[verb], raw) == wanted
 
 

@@ -60,7 +60,7 @@ HEAD = '[project]\nname = "x"\n'
         (HEAD + '[gate.thresholds]\nroc_auc = "high"\n', "must map names to numbers"),
         (HEAD + "[drift]\nwarn = 0.5\n", "warn ≤ drift"),
         (HEAD + "[image]\nbase = 3\n", "base must be a text"),
-        ('gate = 3\n' + HEAD, "'gate' must be a section"),
+        ("gate = 3\n" + HEAD, "'gate' must be a section"),
     ],
 )
 def test_a_wrong_policy_names_file_key_and_value(tmp_path: Path, toml: str, sentence: str) -> None:

@@ -29,9 +29,14 @@ def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
 
 def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/w.db")
-    with pytest.raises(ZeroDivisionError), store.write() as connection:
-        connection.execute(validations.insert().values(**row("half")))
-        _ = 1 / 0
+
+    def half() -> None:
+        with store.write() as connection:
+            connection.execute(validations.insert().values(**row("half")))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
     assert store.rows(select(validations)) == []
     store.close()
 

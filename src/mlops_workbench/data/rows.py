@@ -43,4 +43,6 @@ def require_finite(frame: pd.DataFrame) -> None:
         if kind_of(frame[name]) == "double":
             count = int(np.isinf(frame[name].to_numpy(dtype=float, na_value=np.nan)).sum())
             if count:
-                raise InvalidData(f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none.")
+                raise InvalidData(
+                    f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none."
+                )

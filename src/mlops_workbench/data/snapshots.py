@@ -25,7 +25,10 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
     if not path.exists():
         _write(frame, path, name)
     with store.write() as connection:
-        if connection.execute(select(snapshots.c.sha256).where(snapshots.c.sha256 == mark.sha256)).first() is None:
+        if (
+            connection.execute(select(snapshots.c.sha256).where(snapshots.c.sha256 == mark.sha256)).first()
+            is None
+        ):
             connection.execute(
                 snapshots.insert().values(
                     sha256=mark.sha256,
@@ -60,5 +63,7 @@ def find(project: Project, sha256: str) -> pd.DataFrame:
 
     path = project.state / "snapshots" / f"{sha256}.parquet"
     if not path.is_file():
-        raise NotFound(f"The snapshot {sha256[:12]} is not in {path.parent}.", "Register the model again with --data.")
+        raise NotFound(
+            f"The snapshot {sha256[:12]} is not in {path.parent}.", "Register the model again with --data."
+        )
     return pd.read_parquet(path)

@@ -52,7 +52,9 @@ def drift(
         rows = rows[columns]
     else:
         if not set(columns) & set(current.columns):
-            raise InvalidData(f"The rows have none of the columns that '{name}' reads.", f"It reads {columns[0]} …")
+            raise InvalidData(
+                f"The rows have none of the columns that '{name}' reads.", f"It reads {columns[0]} …"
+            )
         rows, period = current, "given rows"
     progress("comparing")
     found = compare(
@@ -80,7 +82,8 @@ def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> pd.
     )
     if rows.empty:
         raise NotFound(
-            f"No prediction of '{manifest.name}' version {version} is logged.", "Serve it and send requests first."
+            f"No prediction of '{manifest.name}' version {version} is logged.",
+            "Serve it and send requests first.",
         )
     return rows
 

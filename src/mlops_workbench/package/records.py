@@ -19,7 +19,9 @@ def keep(store: Store, model: str, version: int, image: Image) -> None:
     with store.write() as connection:
         connection.execute(delete(images).where(images.c.model == model, images.c.version == version))
         connection.execute(
-            images.insert().values(tag=image.tag, model=model, version=version, at=now(), image=image.to_dict())
+            images.insert().values(
+                tag=image.tag, model=model, version=version, at=now(), image=image.to_dict()
+            )
         )
 
 

@@ -114,7 +114,11 @@ class Judged:
 
 
 def judge(
-    model: str, candidate: Contestant, champion: Contestant | None, frame: pd.DataFrame | None, policy: GatePolicy
+    model: str,
+    candidate: Contestant,
+    champion: Contestant | None,
+    frame: pd.DataFrame | None,
+    policy: GatePolicy,
 ) -> GateReport:
     """All checks of the policy. Raises `InvalidData` when rows are given that do not fit the candidate."""
     manifest = candidate.manifest
@@ -124,7 +128,9 @@ def judge(
     importance: dict[str, float] = {}
     if frame is None or manifest.target is None:
         lacking = "labelled rows" if frame is None else "a label column"
-        checks.append(Check("held-out rows", None, "none", "some", f"the version has no {lacking}; give some"))
+        checks.append(
+            Check("held-out rows", None, "none", "some", f"the version has no {lacking}; give some")
+        )
     else:
         mine = answer(candidate, frame)
         importance = _importance(candidate, frame, name)
@@ -219,7 +225,9 @@ def _thresholds(mine: Judged, policy: GatePolicy) -> list[Check]:
         figure = mine.metrics.get(name)
         if figure is None:
             known = ", ".join(mine.metrics)
-            checks.append(Check(f"threshold {name}", None, "–", _limit(name, limit, False), f"known here: {known}"))
+            checks.append(
+                Check(f"threshold {name}", None, "–", _limit(name, limit, False), f"known here: {known}")
+            )
         else:
             passed = better(name, figure, limit) >= 0
             checks.append(Check(f"threshold {name}", passed, f"{figure:.4f}", _limit(name, limit, False)))
@@ -269,7 +277,9 @@ def _interval(
     for _ in range(RESAMPLES):
         weights = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(float)
         a = metric(name, mine.truth, mine.labels, mine.probabilities, candidate.manifest.classes, weights)
-        b = metric(name, theirs.truth, theirs.labels, theirs.probabilities, champion.manifest.classes, weights)
+        b = metric(
+            name, theirs.truth, theirs.labels, theirs.probabilities, champion.manifest.classes, weights
+        )
         if a is not None and b is not None:
             gains.append(better(name, a, b))
     if not gains:
@@ -321,13 +331,16 @@ def keep(store: Store, report: GateReport) -> GateReport:
                 digest=report.digest,
             )
         )
-        return replace(report, id=int(result.inserted_primary_key[0]))
+        return replace(report, id=int(result.inserted_primary_key[0]))  # type: ignore[index] - both databases tell it
 
 
 def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
     """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
     return store.row(
-        select(gates).where(gates.c.model == model, gates.c.version == version).order_by(gates.c.id.desc()).limit(1)
+        select(gates)
+        .where(gates.c.model == model, gates.c.version == version)
+        .order_by(gates.c.id.desc())
+        .limit(1)
     )
 
 

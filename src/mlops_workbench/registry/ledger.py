@@ -85,7 +85,9 @@ class History(Value):
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
-    short = {k: v[:12] if isinstance(v, str) and len(v) >= 32 else v for k, v in evidence.items() if v is not None}
+    short = {
+        k: v[:12] if isinstance(v, str) and len(v) >= 32 else v for k, v in evidence.items() if v is not None
+    }
     return ", ".join(f"{k} {v}" for k, v in short.items()) or "–"
 
 
@@ -142,9 +144,8 @@ def _entry(row: Row) -> Entry:
 
 def broken(store: Store) -> str | None:
     """The first place where the chain does not hold, as a sentence; None when it does."""
-    previous, count = GENESIS, 0
-    for row in store.rows(select(ledger).order_by(ledger.c.id)):
-        count += 1
+    previous = GENESIS
+    for count, row in enumerate(store.rows(select(ledger).order_by(ledger.c.id)), start=1):
         if row["id"] != count:
             return f"Ledger entry {count} is missing: after entry {count - 1} comes entry {row['id']}."
         if row["previous_hash"] != previous:

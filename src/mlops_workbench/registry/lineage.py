@@ -28,7 +28,8 @@ class Lineage(Value):
         return f"Lineage of '{self.model}' version {self.version}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "version": self.version} | plain(dict(self.tree))
+        tree: dict[str, Any] = plain(dict(self.tree))
+        return {"model": self.model, "version": self.version} | tree
 
     def text(self) -> str:
         return "\n".join([self.title, *_lines(self.tree)])
@@ -56,7 +57,8 @@ def _lines(tree: Tree, indent: str = "") -> list[str]:
 
 def _html(tree: Tree) -> str:
     leaves = "".join(
-        f'<tr style="background:transparent"><td style="opacity:.7;padding:1px 14px 1px 0;text-align:left">{html.escape(k)}</td>'
+        '<tr style="background:transparent">'
+        f'<td style="opacity:.7;padding:1px 14px 1px 0;text-align:left">{html.escape(k)}</td>'
         f'<td style="text-align:left">{html.escape(cell(v))}</td></tr>'
         for k, v in tree.items()
         if not isinstance(v, Mapping)
@@ -124,7 +126,9 @@ def trace(
             "digest": gate["digest"],
         } | {c["name"]: f"{c['figure']} ({c['limit']})" for c in report["checks"] if c["applies"]}
     tree["image"] = dict(image) if image else "not built"
-    tree["deployments"] = {d["id"]: f"{d['kind']} {d['url']} from {d['at'][:19]}" for d in deployments} or "none"
+    tree["deployments"] = {
+        d["id"]: f"{d['kind']} {d['url']} from {d['at'][:19]}" for d in deployments
+    } or "none"
     tree["decisions"] = {
         f"entry {e.id}": f"{e.at[:19]}  {e.who}: {e.action} — {e.why}" for e in entries
     } or "none"

@@ -33,7 +33,13 @@ def move(store: Store, tracking: Tracking, *, model: str, action: str, why: str,
     try:
         old = tracking.alias(model, CHAMPION)
         new, evidence = plan(old)
-        meant = {"action": action, "why": why, "old_version": old, "new_version": new, "evidence": dict(evidence)}
+        meant = {
+            "action": action,
+            "why": why,
+            "old_version": old,
+            "new_version": new,
+            "evidence": dict(evidence),
+        }
         with store.write() as connection:
             connection.execute(update(intents).where(intents.c.model == model).values(entry=meant))
         tracking.set_alias(model, CHAMPION, new)
@@ -58,7 +64,8 @@ def _claim(store: Store, tracking: Tracking, model: str) -> None:
             connection.execute(intents.insert().values(**row))
     except IntegrityError:
         raise Conflict(
-            f"Someone else is moving the champion of '{model}' just now.", "Look at the history, then try again."
+            f"Someone else is moving the champion of '{model}' just now.",
+            "Look at the history, then try again.",
         ) from None
 
 
@@ -96,7 +103,7 @@ def _alive(row: Row) -> bool:
     if row["host"] != socket.gethostname():
         return True
     try:
-        return abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1
+        return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
     except psutil.NoSuchProcess:
         return False
 

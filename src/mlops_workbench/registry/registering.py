@@ -34,15 +34,23 @@ def resolve_model(model: Any, namespace: Mapping[str, Any]) -> tuple[Any, str]:
         return namespace[model], model
     path = Path(model).expanduser()
     if path.suffix != ".skops":
-        known = [k for k, v in namespace.items() if not k.startswith("_") and callable(getattr(v, "predict", None))]
-        raise NotFound(f"There is no variable '{model}'.", closest(model, known) or "Give a model or a .skops file.")
+        known = [
+            k for k, v in namespace.items() if not k.startswith("_") and callable(getattr(v, "predict", None))
+        ]
+        raise NotFound(
+            f"There is no variable '{model}'.", closest(model, known) or "Give a model or a .skops file."
+        )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
     import skops.io
 
-    foreign = [t for t in skops.io.get_untrusted_types(file=path) if not t.startswith(versions.TRUSTED_PREFIXES)]
+    foreign = [
+        t for t in skops.io.get_untrusted_types(file=path) if not t.startswith(versions.TRUSTED_PREFIXES)
+    ]
     if foreign:
-        raise InvalidModel(f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself.")
+        raise InvalidModel(
+            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
+        )
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
 
 
@@ -72,7 +80,8 @@ def register(
             "Fit it in a tracked run, or say data.",
         )
     _, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
-    looked = versions.inspect(model, label, fitted_on, marks["data.name"], target or (run and run.tags.get("target")))
+    known = run.tags.get("target") if run else None
+    looked = versions.inspect(model, label, fitted_on, marks["data.name"], target or known)
     trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
     needed = requirements.for_model(versions.modules_in(trusted, model))
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
@@ -98,7 +107,11 @@ def register(
             model=name,
             new_version=stored.version,
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": stored.tags["digest"], "run": run.id if run else None, "data": marks["data.sha256"]},
+            evidence={
+                "sha256": stored.tags["digest"],
+                "run": run.id if run else None,
+                "data": marks["data.sha256"],
+            },
         )
     return stored
 
@@ -139,7 +152,9 @@ def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
     return snapshots.find(project, sha256) if sha256 else None
 
 
-def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> tuple[dict[str, float], str | None]:
+def measure(
+    model: Any, frame: pd.DataFrame, name: str, target: str | None
+) -> tuple[dict[str, float], str | None]:
     """Metrics of a fitted model on held-out rows, and which column the label is. Raises `InvalidData`."""
     features = versions.features_of(model, frame, name, target)
     column = versions.target_of(frame, features, name, target)
@@ -178,4 +193,3 @@ def describe(store: Store, stored: Stored) -> Version:
         gate=None if seen is None else "passed" if seen["passed"] else "failed",
         image=image["tag"] if image else None,
     )
-

@@ -96,6 +96,8 @@ class Inspected:
     expected: tuple[Any, ...]
     expected_probabilities: tuple[tuple[float, ...], ...]
     frame: Any
+    null_is_none: tuple[str, ...]
+    """text columns whose missing values are None, not NaN: to a OneHotEncoder these are two categories"""
 
 
 def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target: str | None) -> Inspected:
@@ -115,9 +117,16 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
         target=target,
         sample=tuple(to_rows(rows)),
         expected=tuple(plain(list(predicted))),
-        expected_probabilities=tuple(tuple(map(float, p)) for p in probabilities) if probabilities is not None else (),
+        expected_probabilities=tuple(tuple(map(float, p)) for p in probabilities)
+        if probabilities is not None
+        else (),
         frame=rows,
+        null_is_none=tuple(n for n in features if kind_of(frame[n]) == "string" and _holds_none(frame[n])),
     )
+
+
+def _holds_none(series: Any) -> bool:
+    return series.dtype == object and any(value is None for value in series[series.isna()].head(100))
 
 
 def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
@@ -132,7 +141,8 @@ def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
         ) from None
     if getattr(predicted, "ndim", 1) != 1:
         raise InvalidModel(
-            f"'{label}' answers with {predicted.shape[1]} values a row; one is served.", "Fit one model a target."
+            f"'{label}' answers with {predicted.shape[1]} values a row; one is served.",
+            "Fit one model a target.",
         )
     return predicted, probabilities
 
@@ -170,7 +180,9 @@ def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, targ
         if target not in frame.columns:
             raise InvalidData(f"'{data_name}' has no column '{target}'.", closest(target, frame.columns))
         if target in features:
-            raise InvalidData(f"The model reads the label column '{target}' itself.", "Fit it without that column.")
+            raise InvalidData(
+                f"The model reads the label column '{target}' itself.", "Fit it without that column."
+            )
         return target
     rest = [c for c in frame.columns if c not in features]
     if len(rest) > 1:
@@ -263,6 +275,7 @@ def keep(
             sample=looked.sample,
             expected=looked.expected,
             expected_probabilities=looked.expected_probabilities,
+            extra={"null_is_none": list(looked.null_is_none)},
         )
         manifest.dump(folder)
         digest = manifest.sha256
@@ -286,7 +299,9 @@ def prove(manifest: Manifest, served: Served, label: str) -> None:
     """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
     found = difference(manifest, served(manifest.sample))
     if found:
-        raise InvalidModel(f"Served from its file, '{label}' answers otherwise than in the notebook: {found}.")
+        raise InvalidModel(
+            f"Served from its file, '{label}' answers otherwise than in the notebook: {found}."
+        )
 
 
 def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) -> str:
@@ -294,7 +309,11 @@ def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) ->
     import numpy as np
 
     for row, (got, wanted) in enumerate(zip(answers.values, manifest.expected, strict=True)):
-        same = np.isclose(got, wanted, rtol=tolerance, atol=tolerance) if isinstance(wanted, float) else got == wanted
+        same = (
+            np.isclose(got, wanted, rtol=tolerance, atol=tolerance)
+            if isinstance(wanted, float)
+            else got == wanted
+        )
         if not same:
             return f"sample row {row}: {got!r}, recorded {wanted!r}"
     if manifest.expected_probabilities:

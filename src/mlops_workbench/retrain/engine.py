@@ -97,7 +97,11 @@ def _convert(parameter: Parameter, value: Any) -> Any:
 
 
 def execute(
-    notebook: Path, output: Path, parameters: Mapping[str, Any], progress: Progress, timeout: int | None = None
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    progress: Progress,
+    timeout: int | None = None,
 ) -> None:
     """Run a notebook in its own folder and keep the executed one, whatever happens.
 
@@ -125,7 +129,9 @@ def execute(
                 on_step=steps,
             )
     except papermill.PapermillExecutionError as problem:
-        raise JobFailed(f"Cell {steps.number} of '{notebook.name}' failed: {problem.ename}: {problem.evalue}") from None
+        raise JobFailed(
+            f"Cell {steps.number} of '{notebook.name}' failed: {problem.ename}: {problem.evalue}"
+        ) from None
     except DeadKernelError:
         sentence = f"The kernel died in cell {steps.number} of '{notebook.name}' (out of memory, or killed)."
         stamp(output, steps.index, sentence)
@@ -150,7 +156,10 @@ class _Steps:
         self.index = index
         if index in code:
             self.number = code.index(index) + 1
-            self.progress(f"{self.number:>2}/{len(code)}  {_headline(cells[index].source)}", (self.number - 1) / len(code))
+            self.progress(
+                f"{self.number:>2}/{len(code)}  {_headline(cells[index].source)}",
+                (self.number - 1) / len(code),
+            )
 
 
 def _headline(source: str) -> str:
@@ -160,9 +169,11 @@ def _headline(source: str) -> str:
 
 
 def _register(papermill: Any) -> None:
-    class Engine(papermill.engines.NBClientEngine):  # type: ignore[misc, name-defined]
+    class Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, on_step: Any, **options: Any) -> Any:
+        def execute_managed_notebook(
+            cls, nb_man: Any, kernel_name: str, *, on_step: Any, **options: Any
+        ) -> Any:
             begin = nb_man.cell_start
 
             def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> Any:

@@ -81,7 +81,9 @@ class JobList(Value):
         ]
 
 
-def create(project: Project, store: Store, kind: str, model: str, options: Mapping[str, Any], line: str) -> int:
+def create(
+    project: Project, store: Store, kind: str, model: str, options: Mapping[str, Any], line: str
+) -> int:
     """A queued job with a folder of its own."""
     with store.write() as connection:
         result = connection.execute(
@@ -95,7 +97,7 @@ def create(project: Project, store: Store, kind: str, model: str, options: Mappi
                 created=now(),
             )
         )
-        number = int(result.inserted_primary_key[0])
+        number = int(result.inserted_primary_key[0])  # type: ignore[index] - SQLite and PostgreSQL both tell it
         folder = project.folder("jobs", str(number))
         connection.execute(update(jobs).where(jobs.c.id == number).values(log=str(folder / "job.log")))
     return number
@@ -131,7 +133,13 @@ def running(store: Store, number: int) -> Iterator[Progress]:
     """The job's own process holds this while it works: state, heartbeat, and the way to report progress."""
     me = psutil.Process()
     _update(
-        store, number, state="running", started=now(), heartbeat=now(), pid=me.pid, pid_started=me.create_time()
+        store,
+        number,
+        state="running",
+        started=now(),
+        heartbeat=now(),
+        pid=me.pid,
+        pid_started=me.create_time(),
     )
     done = threading.Event()
 
@@ -152,7 +160,9 @@ def running(store: Store, number: int) -> Iterator[Progress]:
         thread.join()
 
 
-def finish(store: Store, number: int, *, error: str | None = None, result: Mapping[str, Any] | None = None) -> None:
+def finish(
+    store: Store, number: int, *, error: str | None = None, result: Mapping[str, Any] | None = None
+) -> None:
     """The verdict, once; a cancelled job stays cancelled."""
     state = "failed" if error else "succeeded"
     values: dict[str, Any] = {"state": state, "ended": now(), "error": error, "result": result}
@@ -190,7 +200,19 @@ def find(store: Store, limit: int) -> tuple[Job, ...]:
 
 
 def _job(row: Row) -> Job:
-    fields = ("id", "kind", "model", "who", "state", "step", "fraction", "created", "started", "ended", "error")
+    fields = (
+        "id",
+        "kind",
+        "model",
+        "who",
+        "state",
+        "step",
+        "fraction",
+        "created",
+        "started",
+        "ended",
+        "error",
+    )
     return Job(
         **{f: row[f] for f in fields},
         notebook=row["notebook"],

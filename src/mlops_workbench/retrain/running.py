@@ -36,7 +36,7 @@ def settle(store: Store, number: int, work: Callable[[], Mapping[str, Any]]) -> 
     try:
         result = work()
     except MlopsError as problem:
-        print(problem, flush=True)  # noqa: T201 - the job's log
+        print(problem, flush=True)
         jobs.finish(store, number, error=str(problem))
         return False
     except Exception as problem:

@@ -81,7 +81,8 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
         raise Conflict(
-            "A container reaches a database only over a network, which is not set up here.", "Serve as a process."
+            "A container reaches a database only over a network, which is not set up here.",
+            "Serve as a process.",
         )
     if not docker_client.engine_answers():
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")

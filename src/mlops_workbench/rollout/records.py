@@ -118,4 +118,3 @@ def of_version(store: Store, model: str, version: int) -> list[Mapping[str, Any]
         {"id": r["id"], "at": r["at"], "ended": r["ended"]} | {k: r["deployment"][k] for k in ("kind", "url")}
         for r in store.rows(statement)
     ]
-

@@ -46,7 +46,9 @@ class Predictions(Value):
         return list(head.columns), [plain(row) for row in head.itertuples(index=False, name=None)]
 
     def to_dict(self) -> dict[str, Any]:
-        rows = [plain(dict(zip(self.frame.columns, r, strict=True))) for r in self.frame.itertuples(index=False)]
+        rows = [
+            plain(dict(zip(self.frame.columns, r, strict=True))) for r in self.frame.itertuples(index=False)
+        ]
         return {
             "model": self.model,
             "version": self.version,
@@ -58,7 +60,13 @@ class Predictions(Value):
 
 
 def send(
-    deployment: Deployment, manifest: Manifest, frame: pd.DataFrame, label: str, *, batch: int, progress: Progress
+    deployment: Deployment,
+    manifest: Manifest,
+    frame: pd.DataFrame,
+    label: str,
+    *,
+    batch: int,
+    progress: Progress,
 ) -> Predictions:
     """Raises `InvalidData` when columns do not fit, and what the served model answers otherwise."""
     import pandas as pd
@@ -66,7 +74,8 @@ def send(
     missing = [c for c in manifest.columns if c not in frame.columns]
     if missing:
         raise InvalidData(
-            f"'{label}' has no column '{missing[0]}', which the model reads.", closest(missing[0], frame.columns)
+            f"'{label}' has no column '{missing[0]}', which the model reads.",
+            closest(missing[0], frame.columns),
         )
     rows = to_rows(frame[manifest.columns])
     parts: list[pd.DataFrame] = []

@@ -44,16 +44,24 @@ def metric(
 
     y, p = np.asarray(truth), np.asarray(predicted)
     if name == "roc_auc":
-        if probabilities is None or len(classes) != 2 or len(np.unique(y if weights is None else y[weights > 0])) < 2:
+        if (
+            probabilities is None
+            or len(classes) != 2
+            or len(np.unique(y if weights is None else y[weights > 0])) < 2
+        ):
             return None
-        return float(sk.roc_auc_score(y == classes[1], np.asarray(probabilities)[:, 1], sample_weight=weights))
+        return float(
+            sk.roc_auc_score(y == classes[1], np.asarray(probabilities)[:, 1], sample_weight=weights)
+        )
     if name == "log_loss":
         if probabilities is None:
             return None
         return float(sk.log_loss(y, np.asarray(probabilities), labels=list(classes), sample_weight=weights))
     if name == "f1":
         if len(classes) == 2:
-            return float(sk.f1_score(y == classes[1], p == classes[1], sample_weight=weights, zero_division=0.0))
+            return float(
+                sk.f1_score(y == classes[1], p == classes[1], sample_weight=weights, zero_division=0.0)
+            )
         return float(sk.f1_score(y, p, average="macro", sample_weight=weights, zero_division=0.0))
     if name == "balanced_accuracy":
         recalls = [
@@ -78,7 +86,9 @@ def deciding(name: str, task: Task, classes: Sequence[Any]) -> str:
             return "roc_auc" if len(classes) == 2 else "balanced_accuracy"
         return "rmse"
     if name not in NAMES[task]:
-        raise UsageError(f"The gate's metric '{name}' is not one of a {task} model.", closest(name, NAMES[task]))
+        raise UsageError(
+            f"The gate's metric '{name}' is not one of a {task} model.", closest(name, NAMES[task])
+        )
     return name
 
 
@@ -96,8 +106,12 @@ def labels_of(frame: Any, target: str, classes: Sequence[Any]) -> Any:
         raise InvalidData(f"The rows have no label column '{target}'.", closest(target, frame.columns))
     labels = frame[target]
     if labels.isna().any():
-        raise InvalidData(f"The label column '{target}' has {int(labels.isna().sum())} missing values.", "Drop them.")
+        raise InvalidData(
+            f"The label column '{target}' has {int(labels.isna().sum())} missing values.", "Drop them."
+        )
     unknown = set(labels.unique()) - set(classes) if classes else set()
     if unknown:
-        raise InvalidData(f"The label column '{target}' has values that the model does not know: {sorted(map(str, unknown))[:3]}.")
+        raise InvalidData(
+            f"The label column '{target}' has values that the model does not know: {sorted(map(str, unknown))[:3]}."
+        )
     return labels.to_numpy()

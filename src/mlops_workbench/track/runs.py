@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def script(path: Path) -> Cell:
     """A Python file as a cell with a namespace of its own. Raises `NotFound`."""
     if not path.is_file():
         raise NotFound(f"There is no script '{path}'.", "Give a Python file, or a cell.")
-    namespace: MutableMapping[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
     text = path.read_text()
     return Cell(text, lambda: exec(compile(text, str(path), "exec"), namespace), namespace)  # noqa: S102 - the user's own script, run as asked
 

@@ -57,7 +57,9 @@ def is_fitted_model(value: Any) -> bool:
 
 def models_made(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Fitted models that the source names, by variable; parts of a pipeline that is itself named are left out."""
-    found = {n: namespace[n] for n in sorted(names_in(source)) if n in namespace and is_fitted_model(namespace[n])}
+    found = {
+        n: namespace[n] for n in sorted(names_in(source)) if n in namespace and is_fitted_model(namespace[n])
+    }
     inner = {id(part) for model in found.values() for part in _parts(model)}
     return {n: m for n, m in found.items() if id(m) not in inner}
 
@@ -77,6 +79,8 @@ def scalar_params(model: Any) -> dict[str, Any]:
         defaults = inspect.signature(type(part)).parameters
         for name, value in part.get_params(deep=False).items():
             known = name in defaults and defaults[name].default is not inspect.Parameter.empty
-            if isinstance(value, str | int | float | bool) and not (known and value == defaults[name].default):
+            if isinstance(value, str | int | float | bool) and not (
+                known and value == defaults[name].default
+            ):
                 params[f"{owner}__{name}" if owner else name] = value
     return dict(list(params.items())[:90])

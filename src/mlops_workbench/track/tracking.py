@@ -107,7 +107,9 @@ class Tracking:
             try:
                 return self._mlflow.MlflowClient(tracking_uri=url, registry_uri=url)
             except self._mlflow.MlflowException as problem:
-                raise InvalidConfig(f"The tracking store cannot be opened: {problem}.", "Check [stores].") from None
+                raise InvalidConfig(
+                    f"The tracking store cannot be opened: {problem}.", "Check [stores]."
+                ) from None
 
     @cached_property
     def experiment_id(self) -> str:
@@ -115,7 +117,9 @@ class Tracking:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                created: str = self.client.create_experiment(name, artifact_location=self.project.artifact_root)
+                created: str = self.client.create_experiment(
+                    name, artifact_location=self.project.artifact_root
+                )
                 return created
             except self._mlflow.MlflowException:  # another process made it meanwhile
                 found = self.client.get_experiment_by_name(name)
@@ -290,7 +294,9 @@ class Tracking:
             found = self.client.get_model_version(name, str(number))
         except self._mlflow.MlflowException:
             known = [str(v.version) for v in self.versions(name)]
-            raise NotFound(f"The model '{name}' has no version {number}.", closest(str(number), known)) from None
+            raise NotFound(
+                f"The model '{name}' has no version {number}.", closest(str(number), known)
+            ) from None
         return self._stored(found)
 
     def _stored(self, version: Any, aliases: Sequence[str] | None = None) -> Stored:
@@ -338,6 +344,7 @@ class Tracking:
                     holder.rename(path)
         if not (path / FILE_NAME).is_file():
             raise NotFound(
-                f"Version {stored.version} of '{stored.name}' has no {FILE_NAME} in {path}.", "Register it anew."
+                f"Version {stored.version} of '{stored.name}' has no {FILE_NAME} in {path}.",
+                "Register it anew.",
             )
         return path
