@@ -58,6 +58,10 @@ test: $(READY) ## every test: Python, TypeScript, server, docker, browser
 lint: $(READY) ## types and style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+.PHONY: docs
+docs: $(READY) ## write docs/verbs.md from the parser
+	@$(BIN)/python -c 'from mlops_workbench.parser import reference; print(reference(), end="")' > docs/verbs.md
+
 .PHONY: lock
 lock: $(UV) ## compute requirements/lock.txt anew
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -512,3 +512,36 @@ def _typed(arg: Arg, text: str) -> Any:
             closest(text, arg.choices),
         )
     return value
+
+
+def reference() -> str:
+    """`docs/verbs.md`: every verb and option, as Markdown."""
+    parts = [
+        "# Verbs",
+        "",
+        "Made from the parser by `make docs`; a test compares. The same words follow `%mlops` in a notebook and `mlops` on a",
+        "command line; the same names are the keywords of `Workbench` methods and the JSON of `POST /mlops/api/verbs/VERB`.",
+    ]
+    stage = ""
+    for verb in VERBS.values():
+        if verb.stage != stage:
+            stage = verb.stage
+            parts += ["", f"## {stage}"]
+        positionals = " ".join(
+            f"[{a.name.upper()}]" if (verb.name, a.name) in OPTIONAL_POSITIONALS else a.name.upper()
+            for a in verb.args
+            if not a.flags
+        )
+        parts += ["", f"### {verb.name}", "", f"`{verb.name} {positionals}`".replace(" `", "`"), ""]
+        parts += [f"{verb.summary[:1].upper()}{verb.summary[1:]}."]
+        if verb.args:
+            parts += ["", "| option | meaning |", "|---|---|"]
+        for arg in verb.args:
+            name = ", ".join(f"`{f}`" for f in arg.flags) or f"`{arg.name.upper()}`"
+            notes = " (required)" if arg.required else " (may be repeated)" if arg.repeat else ""
+            if arg.flags and arg.default is not None:
+                notes += f" (default {arg.default})"
+            parts.append(f"| {name} | {arg.help.replace('|', chr(92) + '|')}{notes} |")
+        if verb.example:
+            parts += ["", f"    %mlops {verb.example}"]
+    return "\n".join(parts) + "\n"

@@ -15,8 +15,10 @@ from projects import trips
 
 STORY = [
     "%mlops validate train --contract trips",
-    "%%mlops run --name first --data train --eval test\n"
-    'model = pipeline().fit(train.drop(columns="late"), train["late"])',
+    (
+        "%%mlops run --name first --data train --eval test\n"
+        'model = pipeline().fit(train.drop(columns="late"), train["late"])'
+    ),
     "%mlops register model --name trips",
     "%mlops gate trips --version 1",
     '%mlops promote trips --version 1 --why "first"',

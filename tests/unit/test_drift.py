@@ -282,7 +282,7 @@ def test_frames_are_left_as_they_were() -> None:
 
 
 def test_performance_is_shown_on_top() -> None:
-    performance = Performance(1200, {"accuracy": 0.71, "auc": 0.8}, {"accuracy": 0.79})
+    performance = Performance(1200, {"accuracy": 0.71, "roc_auc": 0.8}, {"accuracy": 0.79})
     report: DriftReport = compare(frame(), frame(1), performance=performance)
     text = report.text()
     assert text.index("0.71") < text.index("steady")
@@ -300,11 +300,11 @@ def test_metrics_are_scikit_learns() -> None:
     guess = (score > 0.5).astype(int)
     found = classification(truth, guess, score, classes=(0, 1))
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guess))
-    assert found["auc"] == pytest.approx(metrics.roc_auc_score(truth, score))
+    assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, score))
     assert found["f1"] == pytest.approx(metrics.f1_score(truth, guess))
     assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, score))
     assert found["positive_rate"] == pytest.approx(truth.mean())
-    assert "auc" not in classification([1, 1], [1, 0], [0.9, 0.2], classes=(0, 1))
+    assert "roc_auc" not in classification([1, 1], [1, 0], [0.9, 0.2], classes=(0, 1))
     values = rng.normal(size=100)
     found = regression(values, values + 1)
     assert found["mae"] == pytest.approx(1)

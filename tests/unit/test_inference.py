@@ -193,7 +193,7 @@ def test_numeric_models_take_numeric_labels(tmp_path: Path) -> None:
     found = inference.performance(url, "flights", task="classification", classes=(False, True))
     assert found is not None
     assert found.metrics["accuracy"] == pytest.approx(0.8, abs=0.1)
-    assert 0 < found.metrics["auc"] < 1
+    assert 0 < found.metrics["roc_auc"] < 1
     found = inference.performance(url, "flights", task="regression")
     assert found is not None
     assert found.metrics["mae"] == pytest.approx(1 - inference_accuracy(labels), abs=1e-9)
@@ -209,17 +209,21 @@ def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
     labels = truth()
     inference.write_labels(url, "flights", labels.iloc[:300])
     found = inference.performance(
-        url, "flights", task="classification", classes=("on time", "late"), baseline={"auc": 0.9, "other": 1}
+        url,
+        "flights",
+        task="classification",
+        classes=("on time", "late"),
+        baseline={"roc_auc": 0.9, "other": 1},
     )
     assert found is not None
     assert found.n == 300
     score = np.random.default_rng(0).random(ROWS)[:300]
     late = labels["outcome"][:300] == "late"
     assert found.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(late, score > 0.5))
-    assert found.metrics["auc"] == pytest.approx(metrics.roc_auc_score(late, score))
+    assert found.metrics["roc_auc"] == pytest.approx(metrics.roc_auc_score(late, score))
     assert found.metrics["log_loss"] == pytest.approx(metrics.log_loss(late, score))
     assert found.metrics["positive_rate"] == pytest.approx(late.mean())
-    assert found.baseline == {"auc": 0.9}
+    assert found.baseline == {"roc_auc": 0.9}
     first = inference.performance(
         url, "flights", task="classification", classes=("on time", "late"), until=START + 600
     )

@@ -11,16 +11,6 @@ import pandas as pd
 
 from mlops_workbench.values import Value
 
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "auc": True,
-    "f1": True,
-    "r2": True,
-    "log_loss": False,
-    "mae": False,
-    "rmse": False,
-}
-
 
 @dataclass(frozen=True)
 class Performance(Value):
@@ -64,7 +54,7 @@ def classification(
         known = np.isfinite(s)
         if known.any():
             if truth[known].any() and not truth[known].all():
-                found["auc"] = float(metrics.roc_auc_score(truth[known], s[known]))
+                found["roc_auc"] = float(metrics.roc_auc_score(truth[known], s[known]))
             found["log_loss"] = float(metrics.log_loss(truth[known], s[known], labels=[False, True]))
     found["positive_rate"] = float(np.mean(truth))
     found["predicted_positive_rate"] = float(np.mean(guess))

@@ -20,7 +20,7 @@ from mlops_workbench.errors import MlopsError
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.project import GatePolicy, user
 from mlops_workbench.registry.versions import Served, difference
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.database import Store, inserted_id
 from mlops_workbench.store.tables import gates, now
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, evaluate, labels_of, metric
 from mlops_workbench.values import Html, Value, html_table
@@ -331,7 +331,7 @@ def keep(store: Store, report: GateReport) -> GateReport:
                 digest=report.digest,
             )
         )
-        return replace(report, id=int(result.inserted_primary_key[0]))  # type: ignore[index] - both databases tell it
+        return replace(report, id=inserted_id(result))
 
 
 def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:

@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from mlops_workbench.errors import Conflict, NotFound
 from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project, user
-from mlops_workbench.store.database import Row, Store
+from mlops_workbench.store.database import Row, Store, inserted_id
 from mlops_workbench.store.tables import jobs, now
 from mlops_workbench.values import Value
 
@@ -97,7 +97,7 @@ def create(
                 created=now(),
             )
         )
-        number = int(result.inserted_primary_key[0])  # type: ignore[index] - SQLite and PostgreSQL both tell it
+        number = inserted_id(result)
         folder = project.folder("jobs", str(number))
         connection.execute(update(jobs).where(jobs.c.id == number).values(log=str(folder / "job.log")))
     return number

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
@@ -21,7 +21,7 @@ WRITE_LOCK = 7245701
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-Row = RowMapping
+Row = Mapping[str, Any]
 
 
 class Store:
@@ -66,11 +66,11 @@ class Store:
 
     def rows(self, statement: Any) -> Sequence[Row]:
         with self.engine.connect() as connection:
-            return list(connection.execute(statement).mappings())
+            return cast("Sequence[Row]", list(connection.execute(statement).mappings()))
 
     def row(self, statement: Any) -> Row | None:
         with self.engine.connect() as connection:
-            return connection.execute(statement).mappings().first()
+            return cast("Row | None", connection.execute(statement).mappings().first())
 
     def close(self) -> None:
         self.engine.dispose()
@@ -101,3 +101,8 @@ def open_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def inserted_id(result: Any) -> int:
+    """The number that the database gave to the row just inserted."""
+    return int(result.inserted_primary_key[0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -65,6 +67,18 @@ def for_model(modules: Iterable[str], *, also: Iterable[str] = ()) -> tuple[str,
     notebook's own tools are left out. `also` names further distributions, such as the driver of a
     log that is not SQLite. Raises NotFound for a module that belongs to no installed distribution.
     """
+    return _for_model(frozenset(modules), frozenset(also), _installation())
+
+
+def _installation() -> tuple[tuple[str, int], ...]:
+    """Changes whenever something is installed or removed: the folders of the import path and their times."""
+    return tuple((p, Path(p).stat().st_mtime_ns) for p in sys.path if p and Path(p).is_dir())
+
+
+@lru_cache(maxsize=16)  # reading the files of 200 distributions takes longer than all else in `register`
+def _for_model(
+    modules: frozenset[str], also: frozenset[str], _installation: tuple[tuple[str, int], ...]
+) -> tuple[str, ...]:
     owners = metadata.packages_distributions()
     wanted = {*RUNTIME, *also}
     for module in sorted({m.partition(".")[0] for m in modules}):

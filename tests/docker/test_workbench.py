@@ -1,0 +1,52 @@
+"""build → serve → predict → stop through the workbench, in a real container."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from projects import champion, trips
+
+from mlops_workbench.package import docker_client
+from mlops_workbench.workbench import Workbench
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.mark.timeout(600)
+def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
+    workbench.project.root.joinpath("mlops.toml").write_text(
+        f'[project]\nname = "trips"\n[image]\nbase = "{os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")}"\n'
+    )
+    champion(workbench, name="trips-e2e")
+    steps: list[str] = []
+    workbench.progress = lambda message, fraction=None: steps.append(message)
+    image = workbench.build("trips-e2e")
+    try:
+        assert len(steps) > 5
+        assert workbench.models().models[0].image == image.tag
+        live = workbench.serve("trips-e2e")
+        try:
+            assert (live.state, live.deployment.kind) == ("ready", "container")
+            later = trips(seed=9)
+            answers = workbench.predict("trips-e2e", later).frame
+            model = workbench._made
+            assert model, "the fitted model is known to the workbench"
+            fitted = next(ref() for ref, _ in model.values())
+            wanted = fitted.predict_proba(later.drop(columns="late"))[:, 1]
+            assert np.allclose(answers["score"], wanted, rtol=0, atol=1e-12)
+            assert workbench.drift("trips-e2e").current_rows == len(later)
+            tree = workbench.lineage("trips-e2e").to_dict()
+            assert tree["image"]["tag"] == image.tag
+            # a second version takes its place without a moment when nothing serves
+            workbench.register(fitted, name="trips-e2e", data="train", evaluate="test")
+            second = workbench.serve("trips-e2e", version=2, kind="process")
+            assert second.deployment.kind == "process"
+            assert [d.version for d in workbench.deployments().deployments] == ["2"]
+        finally:
+            workbench.stop("trips-e2e")
+    finally:
+        with docker_client.connect() as engine:
+            engine.remove_image(image.tag)
+            engine.remove_image(f"{image.tag.rpartition(':')[0]}:build-cache")
