@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from projects import champion, trips
+from projects import fit, trips
 
 from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench
@@ -19,7 +19,10 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
     workbench.project.root.joinpath("mlops.toml").write_text(
         f'[project]\nname = "trips"\n[image]\nbase = "{os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")}"\n'
     )
-    champion(workbench, name="trips-e2e")
+    fitted = fit(workbench)
+    workbench.register(fitted, name="trips-e2e")
+    workbench.gate("trips-e2e", version=1)
+    workbench.promote("trips-e2e", version=1, why="to be served")
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)
     image = workbench.build("trips-e2e")
@@ -31,9 +34,6 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
             assert (live.state, live.deployment.kind) == ("ready", "container")
             later = trips(seed=9)
             answers = workbench.predict("trips-e2e", later).frame
-            model = workbench._made
-            assert model, "the fitted model is known to the workbench"
-            fitted = next(ref() for ref, _ in model.values())
             wanted = fitted.predict_proba(later.drop(columns="late"))[:, 1]
             assert np.allclose(answers["score"], wanted, rtol=0, atol=1e-12)
             assert workbench.drift("trips-e2e").current_rows == len(later)

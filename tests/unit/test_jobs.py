@@ -201,6 +201,10 @@ def test_a_notebook_that_is_not_there_is_named(workbench: Workbench) -> None:
         workbench.retrain("trips", notebook="jobb.ipynb")
     with pytest.raises(UsageError, match="must be a notebook"):
         workbench.retrain("trips", notebook="mlops.toml")
+    for content in ("{", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'):
+        (workbench.project.root / "odd.ipynb").write_text(content)
+        with pytest.raises(UsageError, match="cannot be read as a notebook"):
+            workbench.retrain("trips", notebook="odd.ipynb")
 
 
 def test_long_verbs_run_as_jobs_too(workbench: Workbench) -> None:

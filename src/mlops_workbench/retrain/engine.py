@@ -52,7 +52,14 @@ def find_notebook(path: Path) -> Path:
 
 def declared(notebook: Path) -> dict[str, Parameter]:
     """The parameters that the notebook's cell tagged `parameters` declares."""
-    found = _papermill().inspect_notebook(str(notebook))
+    papermill = _papermill()
+    try:
+        found = papermill.inspect_notebook(str(notebook))
+    except Exception as problem:  # broken JSON, another format, no kernel named: all mean the same here
+        raise UsageError(
+            f"'{notebook}' cannot be read as a notebook: {' '.join(str(problem).split())[:200]}.",
+            "Open it in JupyterLab, choose a kernel, and save it.",
+        ) from None
     return {
         name: Parameter(name, _type_of(raw), raw["default"], raw["help"] or "") for name, raw in found.items()
     }

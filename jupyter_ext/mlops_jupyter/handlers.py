@@ -1,0 +1,211 @@
+"""Handlers under `/mlops/api/`: each parses, calls the core in a thread, and answers JSON. No logic here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import closing
+from http.client import responses
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado.web import HTTPError, authenticated
+
+from mlops_jupyter.pages import notebook_page
+from mlops_jupyter.request import Call, call, project_folder
+from mlops_workbench import __version__
+from mlops_workbench.errors import MlopsError, UsageError
+from mlops_workbench.parser import OPTIONAL_POSITIONALS, VERBS, Arg, Verb, from_json, line
+from mlops_workbench.values import plain
+
+T = TypeVar("T")
+
+NO_OPTIONS = {"project", "html", "token", "no_track_activity"}
+
+
+class MlopsHandler(APIHandler):
+    """What all handlers share: the root folder, the threads, and one mapping from errors to answers."""
+
+    auth_resource = "mlops"
+
+    async def prepare(self) -> None:
+        # The sidebar's polling must not keep an idle server alive that a hub would like to stop.
+        self._track_activity = self.request.method != "GET"
+        await super().prepare()
+
+    @property
+    def root(self) -> Path:
+        return Path(self.settings["server_root_dir"]).expanduser()
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Runs `work` off the event loop, so that kernels and other requests go on meanwhile."""
+        pool: Executor = self.settings["mlops_pool"]
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def query(self) -> dict[str, Any]:
+        """The verb's options in the query: what is neither ours, nor Jupyter's, nor against caches."""
+        names = [key for key in self.request.query_arguments if key not in NO_OPTIONS and not key.isdigit()]
+        return {name: self.get_query_argument(name) for name in names}
+
+    def body(self) -> dict[str, Any]:
+        """The request's JSON object. Raises `UsageError` for anything else."""
+        try:
+            raw = json.loads(self.request.body or b"{}")
+        except ValueError as problem:
+            raise UsageError(f"The request's body is not JSON: {problem}.") from None
+        if not isinstance(raw, dict):
+            raise UsageError(f"The request's body must be a JSON object. Got {type(raw).__name__} instead.")
+        return raw
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """The one place where errors become answers. Tornado has logged the traceback of what is not ours."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, MlopsError):
+            self.set_status(error.status)
+            answer = error.to_dict()
+        elif isinstance(error, HTTPError):
+            answer = {
+                "error": responses.get(status_code, "HTTPError"),
+                "message": error.log_message or error.reason,
+            }
+        else:
+            answer = {
+                "error": "InternalError",
+                "message": f"{type(error).__name__}: {error}",
+                "next_step": "The server's log has the details.",
+            }
+        self.finish(json.dumps(answer))
+
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        """A traceback for what nobody expected; one line for what is meant for a person."""
+        if isinstance(error, MlopsError):
+            self.log.info("%s %s: %s: %s", self.request.method, self.request.path, error.kind, error)
+        else:
+            super().log_exception(kind, error, trace)
+
+
+class VersionHandler(MlopsHandler):
+    """The handshake: the sidebar compares this with the version it was built with."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        self.finish(json.dumps({"version": __version__}))
+
+
+class VerbsHandler(MlopsHandler):
+    """The table of verbs."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        self.finish(json.dumps({"verbs": [describe(verb) for verb in VERBS.values()]}))
+
+
+class VerbHandler(MlopsHandler):
+    """One verb on one project: GET reads, POST does; the query's `project` names the folder."""
+
+    @authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        options, project = self.query(), self.get_query_argument("project", "")
+        html = self.get_query_argument("html", "") == "1"
+        answer = await self.in_thread(lambda: self.perform(name, options, project, True, html))
+        self.finish(json.dumps(answer))
+
+    @authenticated
+    @authorized
+    async def post(self, name: str) -> None:
+        options, project = self.body(), self.get_query_argument("project", "")
+        if name in VERBS and VERBS[name].long:
+            self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
+        answer = await self.in_thread(lambda: self.perform(name, options, project, False))
+        self.finish(json.dumps(answer))
+
+    def perform(self, name: str, raw: dict[str, Any], project: str, reading: bool, html: bool = False) -> Any:
+        """In a thread: check, call, make JSON (which may be large, so it is done here too)."""
+        asked = call(name, raw, project_folder(self.root, project), self.root, reading=reading)
+        # Opened for each request (milliseconds), so that an edited mlops.toml counts at once and no
+        # connection stays open for a project that nobody looks at any more.
+        with closing(self.settings["mlops_open"](asked.folder)) as workbench:
+            value = carry_out(workbench, asked)
+            return value.to_dict() | ({"html": value._repr_html_()} if html else {})
+
+
+class JobNotebookHandler(MlopsHandler):
+    """The notebook that a job has run, as a page: it lies in a hidden folder, which Jupyter does not open."""
+
+    @authenticated
+    @authorized
+    async def get(self, number: str) -> None:
+        project = self.get_query_argument("project", "")
+        self.finish(json.dumps({"html": await self.in_thread(lambda: self.page(int(number), project))}))
+
+    def page(self, number: int, project: str) -> str:
+        with closing(self.settings["mlops_open"](project_folder(self.root, project))) as workbench:
+            (job,) = workbench.jobs(id=number).jobs
+        return notebook_page(job.notebook, f"Job {number}")
+
+
+class LineHandler(MlopsHandler):
+    """The line a person would type for a verb and options: what the sidebar offers to copy."""
+
+    @authenticated
+    @authorized
+    async def post(self) -> None:
+        raw = self.body()
+        verb = VERBS.get(str(raw.get("verb")))
+        if verb is None:
+            raise UsageError(f"There is no verb '{raw.get('verb')}'.")
+        self.finish(
+            json.dumps({"line": "%mlops " + line(verb.name, from_json(verb, raw.get("options") or {}))})
+        )
+
+
+def carry_out(workbench: Any, asked: Call) -> Any:
+    """Long verbs become a job and return at once; the others run here."""
+    if asked.verb.long:
+        return workbench.submit(asked.verb.name, asked.options)
+    return getattr(workbench, asked.verb.name)(**asked.options)
+
+
+def is_required(verb: Verb, arg: Arg) -> bool:
+    return arg.required or (not arg.flags and (verb.name, arg.name) not in OPTIONAL_POSITIONALS)
+
+
+def describe(verb: Verb) -> dict[str, Any]:
+    """A verb as JSON: what a form or a menu needs to know."""
+    return {
+        "name": verb.name,
+        "stage": verb.stage,
+        "summary": verb.summary,
+        "in_kernel": verb.in_kernel,
+        "long": verb.long,
+        "args": [
+            {
+                "name": arg.name,
+                "help": arg.help,
+                "type": "text" if arg.type is str else arg.type.__name__,
+                "default": plain(arg.default),
+                "required": is_required(verb, arg),
+                "switch": arg.switch,
+                "repeat": arg.repeat,
+                "choices": list(arg.choices) if arg.choices else None,
+                "offer": arg.offer,
+            }
+            for arg in verb.args
+        ],
+    }
+
+
+ROUTES = [
+    (r"/mlops/api/version", VersionHandler),
+    (r"/mlops/api/verbs", VerbsHandler),
+    (r"/mlops/api/verbs/([a-z_]+)", VerbHandler),
+    (r"/mlops/api/jobs/([0-9]{1,9})/notebook", JobNotebookHandler),
+    (r"/mlops/api/line", LineHandler),
+]

@@ -1,0 +1,103 @@
+"""From what an HTTP request says to one call of a verb. Plain values in, a `Call` or an error out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.errors import Conflict, MlopsError, NotFound, closest
+from mlops_workbench.parser import VERBS, Arg, Verb, from_json
+
+READS = ("status", "doctor", "runs", "models", "deployments", "jobs", "history", "lineage", "drift")
+"""Verbs that GET answers."""
+
+WRITING_OPTIONS = {("jobs", "cancel"), ("drift", "report")}
+"""Options with which a reading verb changes something: only POST takes them, which cannot be forged."""
+
+DATA_FILES = (".parquet", ".csv", ".skops")
+
+
+class MethodNotAllowed(MlopsError):
+    """A read that was posted is fine; a change that came as GET is not."""
+
+    status = 405
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is to be done: the verb, the checked keywords of its method, and the folder it is done in."""
+
+    verb: Verb
+    options: dict[str, Any]
+    folder: Path
+
+
+def project_folder(root: Path, relative: str) -> Path:
+    """The folder below the server's root that `relative` names (the root itself for an empty string).
+
+    Raises `NotFound` for what does not exist, is hidden, or leads out of the root (by `..` or a link too).
+    """
+    return _inside(root, root, relative, kind="folder")
+
+
+def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> Call:
+    """Checks verb and options as a typed line would be.
+
+    Raises `NotFound` (verb, file), `MethodNotAllowed`, `UsageError` (options), or `Conflict` when the verb
+    acts on a variable of the notebook and the request names no file instead.
+    """
+    verb = VERBS.get(name)
+    if verb is None:
+        raise NotFound(f"There is no verb '{name}'.", closest(name, VERBS))
+    if reading:
+        _refuse_changes(verb, raw)
+    options = from_json(verb, raw)
+    variables = [arg for arg in verb.args if arg.offer == "variable" and options[arg.name]]
+    if (verb.in_kernel and not variables) or not all(_is_data_file(options[arg.name]) for arg in variables):
+        raise Conflict(
+            f"The verb '{name}' acts on the notebook: on a cell or a variable that only its kernel has.",
+            "Run it as a cell of that notebook, or give a data file instead of a variable.",
+        )
+    for arg in (*variables, *(arg for arg in verb.args if arg.offer == "file" and options[arg.name])):
+        options[arg.name] = str(_option_file(arg, options[arg.name], folder, root))
+    return Call(verb, options, folder)
+
+
+def _refuse_changes(verb: Verb, raw: dict[str, Any]) -> None:
+    if verb.name not in READS:
+        raise MethodNotAllowed(f"The verb '{verb.name}' changes something.", "Send it with POST.")
+    for name in raw:
+        if (verb.name, name) in WRITING_OPTIONS:
+            raise MethodNotAllowed(
+                f"The option '{name}' of '{verb.name}' changes something.", "Send it with POST."
+            )
+
+
+def _is_data_file(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().endswith(DATA_FILES)
+
+
+def _option_file(arg: Arg, text: str, folder: Path, root: Path) -> Path:
+    # `report` names a file that is to be written: its folder must exist, the file need not.
+    if arg.name == "report":
+        parent = _inside(root, folder, str(Path(text).parent), kind="folder")
+        return parent / Path(text).name
+    return _inside(root, folder, text, kind="file")
+
+
+def _inside(root: Path, base: Path, text: str, *, kind: str) -> Path:
+    """`text` as seen from `base`, resolved, and proven to lie in `root`."""
+    missing = NotFound(
+        f"There is no {kind} '{text}' in the server's folder.", "Paths are read from that folder."
+    )
+    if "\0" in text:
+        raise missing
+    real_root = root.resolve()
+    path = (base / text).resolve()
+    if not path.is_relative_to(real_root) or not (path.is_dir() if kind == "folder" else path.is_file()):
+        # One sentence for both, so that nothing can be learnt about what lies outside.
+        raise missing
+    if any(part.startswith(".") for part in path.relative_to(real_root).parts):
+        raise missing
+    return path

@@ -1,0 +1,72 @@
+/**
+ * JupyterLab commands of the sidebar, for menus, the palette and keyboard shortcuts.
+ */
+import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { CommandRegistry } from '@lumino/commands';
+import { Menu } from '@lumino/widgets';
+
+import { ACTIONS } from './actions';
+import type { ITarget } from './actions';
+import type { Controller } from './controller';
+
+const CATEGORY = 'MLOps';
+
+export namespace CommandIDs {
+  export const open = 'mlops:open';
+  export const refresh = 'mlops:refresh';
+  export const drift = 'mlops:drift';
+  /** The command of an action's verb. */
+  export const of = (verb: string): string => `mlops:${verb}`;
+}
+
+/**
+ * Registers all commands. `open` shows the sidebar; without a `name` argument, an action asks for the model.
+ */
+export function addCommands(
+  commands: CommandRegistry,
+  controller: Controller,
+  open: () => void,
+  palette: ICommandPalette | null
+): void {
+  const known = (): boolean => !!controller.model.snapshot?.status.models.length;
+
+  commands.addCommand(CommandIDs.open, { label: 'Show MLOps Sidebar', execute: open });
+  commands.addCommand(CommandIDs.refresh, {
+    label: 'Refresh MLOps Sidebar',
+    execute: () => controller.model.refresh()
+  });
+  for (const action of ACTIONS) {
+    commands.addCommand(CommandIDs.of(action.verb), {
+      label: args => (args['name'] ? `${action.label}…` : `${action.label} a Model…`),
+      caption: action.about,
+      isEnabled: known,
+      execute: args => controller.perform(action.verb, args as ITarget)
+    });
+  }
+  commands.addCommand(CommandIDs.drift, {
+    label: args => (args['name'] ? 'Drift' : 'Show the Drift of a Model'),
+    caption: 'Inserts and runs a cell that compares what the model is asked now with its training data.',
+    isEnabled: known,
+    execute: args => {
+      const name = args['name'] ?? controller.model.snapshot?.status.models[0]?.name;
+      return controller.drift(name as string);
+    }
+  });
+  const all = [CommandIDs.open, CommandIDs.refresh, CommandIDs.drift];
+  for (const command of [...all, ...ACTIONS.map(action => CommandIDs.of(action.verb))]) {
+    palette?.addItem({ command, category: CATEGORY });
+  }
+}
+
+const OF_VERSION = ['promote', 'gate', 'build', 'serve'];
+const OF_MODEL = ['drift', 'retrain', 'rollback', 'stop'];
+
+/** Opens the menu of a version, or of a model when the target names no version. */
+export function openMenu(commands: CommandRegistry, target: ITarget, x: number, y: number): void {
+  const menu = new Menu({ commands });
+  menu.addClass('mlops-Menu');
+  for (const verb of target.version === undefined ? OF_MODEL : OF_VERSION) {
+    menu.addItem({ command: CommandIDs.of(verb), args: { ...target } });
+  }
+  menu.open(x, y);
+}

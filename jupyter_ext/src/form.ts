@@ -1,0 +1,147 @@
+/**
+ * The body of an action's dialog: what it does, its fields, and the line that does the same.
+ */
+import { Dialog } from '@jupyterlab/apputils';
+import { addIcon, copyIcon } from '@jupyterlab/ui-components';
+import type { LabIcon } from '@jupyterlab/ui-components';
+import { Widget } from '@lumino/widgets';
+
+import type { IField } from './actions';
+
+const PAUSE = 150; // milliseconds of no typing before the line is asked for
+
+type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
+
+export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<string, string>> {
+  constructor(private readonly options: ActionForm.IOptions) {
+    super();
+    this.addClass('mlops-Form');
+    this.node.append(element('p', 'mlops-Form-about', options.about));
+    for (const field of options.fields) {
+      this.node.append(this._row(field));
+    }
+    this.node.append(this._lineBox());
+    this.node.addEventListener('input', () => this._later());
+    this.node.addEventListener('change', () => this._later());
+    void this._showLine();
+  }
+
+  getValue(): Record<string, string> {
+    return Object.fromEntries([...this._controls].map(([name, control]) => [name, control.value]));
+  }
+
+  dispose(): void {
+    window.clearTimeout(this._timer);
+    super.dispose();
+  }
+
+  private _row(field: IField): HTMLElement {
+    const control = controlFor(field);
+    control.name = field.name;
+    control.required = field.required;
+    this._controls.set(field.name, control);
+    const row = element('label', 'mlops-Form-row');
+    row.append(element('span', 'mlops-Form-label', field.label), control);
+    return row;
+  }
+
+  private _lineBox(): HTMLElement {
+    const box = element('div', 'mlops-Line');
+    this._code.setAttribute('aria-label', 'Equivalent line');
+    box.append(this._code);
+    box.append(tool(copyIcon, 'Copy the line', () => this.options.copy(this._line)));
+    const insert = this.options.insert;
+    if (insert) {
+      box.append(tool(addIcon, 'Insert the line as a cell', () => insert(this._line)));
+    }
+    return box;
+  }
+
+  private _later(): void {
+    window.clearTimeout(this._timer);
+    this._timer = window.setTimeout(() => void this._showLine(), PAUSE);
+  }
+
+  private async _showLine(): Promise<void> {
+    // What is still missing shows as an ellipsis, so that the line can be read before all is filled in.
+    const form = this.getValue();
+    for (const field of this.options.fields) {
+      if (field.required && !form[field.name].trim()) {
+        form[field.name] = '…';
+      }
+    }
+    const asked = ++this._asked;
+    let text: string;
+    let wrong = false;
+    try {
+      text = await this.options.line(form);
+    } catch (problem) {
+      text = problem instanceof Error ? problem.message : `${problem}`;
+      wrong = true;
+    }
+    if (asked === this._asked && !this.isDisposed) {
+      this._line = wrong ? '' : text;
+      this._code.textContent = text;
+      this._code.classList.toggle('mlops-mod-wrong', wrong);
+    }
+  }
+
+  private readonly _controls = new Map<string, Control>();
+  private readonly _code = element('code', 'mlops-Line-code');
+  private _line = '';
+  private _asked = 0;
+  private _timer = 0;
+}
+
+function controlFor(field: IField): Control {
+  if (field.kind === 'choice') {
+    const select = document.createElement('select');
+    select.className = 'jp-mod-styled';
+    for (const choice of field.choices ?? []) {
+      select.append(new Option(choice || 'the champion', choice));
+    }
+    return select;
+  }
+  const control = document.createElement(field.kind === 'lines' ? 'textarea' : 'input');
+  control.className = 'jp-mod-styled';
+  control.value = field.value;
+  control.placeholder = field.placeholder ?? '';
+  control.spellcheck = field.name === 'why';
+  if (control instanceof HTMLInputElement) {
+    control.pattern = '.*\\S.*'; // blanks alone are not a reason
+  }
+  if (control instanceof HTMLTextAreaElement) {
+    control.rows = 3;
+  }
+  return control;
+}
+
+function tool(icon: LabIcon, label: string, act: () => void): HTMLElement {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.className = 'mlops-IconButton';
+  button.title = label;
+  button.setAttribute('aria-label', label);
+  icon.element({ container: button, elementPosition: 'center', width: '16px' });
+  button.addEventListener('click', act);
+  return button;
+}
+
+function element(tag: string, className: string, text = ''): HTMLElement {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+export namespace ActionForm {
+  export interface IOptions {
+    about: string;
+    fields: readonly IField[];
+    /** The line for what the form says now. */
+    line: (form: Record<string, string>) => Promise<string>;
+    /** Inserts the line as a cell; absent without an active notebook. */
+    insert?: (line: string) => void;
+    copy: (line: string) => void;
+  }
+}

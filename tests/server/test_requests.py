@@ -1,0 +1,114 @@
+"""What an HTTP request may ask for: folders, verbs and options, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlops_jupyter.request import READS, MethodNotAllowed, call, project_folder
+
+from mlops_workbench.errors import Conflict, NotFound, UsageError
+from mlops_workbench.parser import VERBS
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "work" / "sub").mkdir(parents=True)
+    (root / ".mlops").mkdir()
+    (root / "work" / "rows.csv").write_text("a\n1\n")
+    (root / "work" / "retrain.ipynb").write_text("{}")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "rows.csv").write_text("a\n1\n")
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "inner-link").symlink_to(root / "work")
+    return root
+
+
+@pytest.mark.parametrize("relative", ["", ".", "work", "work/sub", "/", "work/../work", "inner-link"])
+def test_folders_inside_the_root_are_found(root: Path, relative: str) -> None:
+    # A leading slash is what the browser may send for the root; nothing above it is reached by it.
+    relative = relative.lstrip("/")
+    assert project_folder(root, relative).is_relative_to(root)
+
+
+@pytest.mark.parametrize(
+    "relative",
+    [
+        "..",
+        "../secret",
+        "work/../../secret",
+        "link",
+        "link/.",
+        "/etc",
+        "nowhere",
+        ".mlops",
+        "work/rows.csv",
+        "a\0b",
+    ],
+)
+def test_what_leads_out_of_the_root_is_not_found(root: Path, relative: str) -> None:
+    with pytest.raises(NotFound, match="There is no folder"):
+        project_folder(root, relative)
+
+
+def test_an_unknown_verb_offers_the_closest(root: Path) -> None:
+    with pytest.raises(NotFound, match=r"no verb 'statu'.*'status'"):
+        call("statu", {}, root, root, reading=True)
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - set(READS)))
+def test_verbs_that_change_something_are_refused_as_get(root: Path, verb: str) -> None:
+    with pytest.raises(MethodNotAllowed):
+        call(verb, {}, root, root, reading=True)
+
+
+def test_a_reading_verb_does_not_cancel_as_get(root: Path) -> None:
+    with pytest.raises(MethodNotAllowed, match="'cancel'"):
+        call("jobs", {"cancel": "3"}, root, root, reading=True)
+    assert call("jobs", {"cancel": 3}, root, root, reading=False).options["cancel"] == 3
+
+
+def test_query_text_is_typed_like_a_line(root: Path) -> None:
+    assert call("runs", {"limit": "5"}, root, root, reading=True).options == {"limit": 5}
+    with pytest.raises(UsageError, match="limit"):
+        call("runs", {"limit": "many"}, root, root, reading=True)
+    with pytest.raises(UsageError, match="no option 'colour'"):
+        call("runs", {"colour": "red"}, root, root, reading=True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("run", {"name": "january"}),
+        ("register", {"model": "model", "name": "flights"}),
+        ("predict", {"name": "flights", "data": "february"}),
+        ("drift", {"name": "flights", "data": "february"}),
+        ("gate", {"name": "flights", "version": 1, "data": "held_out"}),
+    ],
+)
+def test_a_variable_of_the_notebook_is_a_conflict(root: Path, verb: str, options: dict[str, object]) -> None:
+    with pytest.raises(Conflict, match="acts on the notebook"):
+        call(verb, options, root, root, reading=False)
+
+
+def test_a_data_file_takes_the_place_of_a_variable(root: Path) -> None:
+    folder = root / "work"
+    asked = call("predict", {"name": "flights", "data": "rows.csv"}, folder, root, reading=False)
+    assert asked.options["data"] == str(folder / "rows.csv")
+
+
+@pytest.mark.parametrize("data", ["../../secret/rows.csv", "../link/rows.csv", "other.csv", "/etc/x.csv"])
+def test_a_data_file_outside_the_root_is_not_found(root: Path, data: str) -> None:
+    with pytest.raises(NotFound, match="There is no file"):
+        call("predict", {"name": "flights", "data": data}, root / "work", root, reading=False)
+
+
+def test_a_notebook_and_a_report_are_paths_from_the_folder(root: Path) -> None:
+    folder = root / "work"
+    asked = call("retrain", {"name": "flights", "notebook": "retrain.ipynb"}, folder, root, reading=False)
+    assert asked.options["notebook"] == str(folder / "retrain.ipynb")
+    asked = call("drift", {"name": "flights", "report": "new.html"}, folder, root, reading=False)
+    assert asked.options["report"] == str(folder / "new.html")
+    with pytest.raises(NotFound):
+        call("drift", {"name": "flights", "report": "../../new.html"}, folder, root, reading=False)
