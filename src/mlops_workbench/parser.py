@@ -519,8 +519,8 @@ def reference() -> str:
     parts = [
         "# Verbs",
         "",
-        "Made from the parser by `make docs`; a test compares. The same words follow `%mlops` in a notebook and `mlops`",
-        "on a command line; the same names are the keywords of `Workbench` methods and the JSON of",
+        "Made from the parser by `make docs`; a test compares. The same words follow `%mlops` in a notebook and",
+        "`mlops` on a command line; the same names are the keywords of `Workbench` methods and the JSON of",
         "`POST /mlops/api/verbs/VERB`.",
     ]
     stage = ""
