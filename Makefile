@@ -47,7 +47,8 @@ demo: $(READY) ## run the quickstart headless in a fresh project
 .PHONY: lab
 lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
 	@$(BIN)/python -c 'from pathlib import Path; from mlops_workbench.templates import copy_notebooks; copy_notebooks(Path("demo/by-hand"))'
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)/demo/by-hand" quickstart.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
+	    --ServerApp.root_dir="$(CURDIR)/demo/by-hand" "$(CURDIR)/demo/by-hand/quickstart.ipynb"
 
 .PHONY: test
 test: $(READY) ## every test: Python, TypeScript, server, docker, browser
