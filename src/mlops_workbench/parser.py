@@ -301,6 +301,12 @@ VERBS: dict[str, Verb] = {
                 ),
                 Arg("last", "only the newest N logged rows", ("--last",), type=positive),
                 Arg(
+                    "profile",
+                    "also write a whylogs profile of the rows to this file; profiles of several periods merge",
+                    ("--profile",),
+                    offer="file",
+                ),
+                Arg(
                     "report",
                     "also write Evidently's full report to this HTML file",
                     ("--report",),

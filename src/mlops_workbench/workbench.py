@@ -440,6 +440,7 @@ class Workbench:
         version: int | None = None,
         data: Any = None,
         last: int | None = None,
+        profile: str | None = None,
         report: str | None = None,
     ) -> DriftReport:
         """Compare what the model is asked now with what it was fitted on."""
@@ -460,6 +461,7 @@ class Workbench:
             last=last,
             importance=seen["report"]["importance"] if seen else {},
             baseline=seen["report"]["metrics"] if seen else {},
+            profile=Path(profile) if profile else None,
             report=Path(report) if report else None,
             progress=self.progress,
         )

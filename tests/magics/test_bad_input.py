@@ -13,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 from projects import trips
 
+from mlops_workbench.data import profiles
+
 STORY = [
     "%mlops validate train --contract trips",
     (
@@ -88,6 +90,7 @@ WORDS = [
     ("%mlops predict trips train", "Nothing serves 'trips'", "Serve it first"),
     ("%mlops stop trips", "Nothing serves 'trips'", ""),
     ("%mlops drift trips", "No prediction of 'trips' has been logged", "Serve"),
+    ("%mlops drift trips --data train --report no/x.html", "no folder 'no'", "Make it first"),
     ("%mlops label trips train", "request_id", ""),
     ("%mlops serve trips --kind container", "Version 1 of 'trips' has no image", "Build it first"),
     ("%mlops retrain trips --notebook gone.ipynb", "no notebook", ""),
@@ -170,6 +173,11 @@ def test_a_served_model_is_asked_labelled_and_watched(told: Any) -> None:
         assert report.performance.n == 800
         assert "application/vnd.jupyter.widget-view+json" in ran.outputs[-1]
         assert "wind speed" in ran.html
+        ran = told.run("%mlops drift trips --last 300 --profile rows.bin --report full.html")
+        assert ran.success, ran.text
+        assert "300 logged rows" in ran.plain
+        assert profiles.summary((told.folder / "rows.bin").read_bytes())["hour"]["rows"] == 300
+        assert "<html" in (told.folder / "full.html").read_text()[:2000]
         for bad, named in ((later.drop(columns="größe"), "größe"), (later.assign(größe=np.inf), "größe")):
             told.shell.user_ns["bad"] = bad
             ran = told.run("%mlops predict trips bad")

@@ -30,11 +30,15 @@ def drift(
     last: int | None,
     importance: Mapping[str, float],
     baseline: Mapping[str, float],
+    profile: Path | None,
     report: Path | None,
     progress: Progress,
 ) -> DriftReport:
     """Raises `NotFound` when nothing was logged, `InvalidData` when the rows have none of the features."""
     name, columns = manifest.name, manifest.columns
+    for path in (profile, report):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise NotFound(f"There is no folder '{path.parent}' to write '{path.name}' to.", "Make it first.")
     performance = None
     if current is None:
         progress("reading the logged requests")
@@ -67,6 +71,11 @@ def drift(
         thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
         columns=columns,
     )
+    if profile is not None:
+        from mlops_workbench.data import profiles
+
+        progress("profiling with whylogs")
+        profile.write_bytes(profiles.profile(rows))
     if report is not None:
         from mlops_workbench.monitor.reports import evidently_report
 
