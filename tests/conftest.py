@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import projects
 import pytest
+import sqlalchemy as sa
 
 from mlops_workbench.workbench import Workbench
 
@@ -25,13 +27,19 @@ for name in (
 ):
     os.environ.pop(name, None)
 
+POSTGRES = os.environ.get("MLOPS_TEST_POSTGRES")
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a folder named after what they need carry its marker; what is missing is said once, as a skip."""
     required = set(filter(None, os.environ.get("MLOPS_TEST_REQUIRE", "").split(",")))
-    missing = {"docker": _docker_lacks, "browser": _browser_lacks, "node": _node_lacks}
+    missing = {
+        "docker": _docker_lacks,
+        "browser": _browser_lacks,
+        "node": _node_lacks,
+        "postgres": lambda: None if POSTGRES else "MLOPS_TEST_POSTGRES names no server",
+    }
     reasons: dict[str, str | None] = {}
     for item in items:
         for marker, look in missing.items():
@@ -88,3 +96,17 @@ def workbench(template: Path, tmp_path: Path) -> Iterator[Workbench]:
     made = projects.project(template, tmp_path / "project")
     yield made
     made.close()
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of an empty database on a real PostgreSQL, dropped at the end."""
+    assert POSTGRES, "tests that use it are marked postgres"
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()

@@ -70,7 +70,7 @@ def test_a_broken_frame_fails_validation_and_names_the_column(told: Any, kind: s
     assert named in ran.text
     assert "Traceback" not in ran.text
     after = records(told.folder)
-    kept = "workbench.db:validations"  # that it failed is a record of its own
+    kept = "workbench.db:workbench_validations"  # that it failed is a record of its own
     assert {k: v for k, v in after.items() if k != kept} == {k: v for k, v in before.items() if k != kept}
 
 

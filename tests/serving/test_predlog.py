@@ -81,16 +81,12 @@ def rows_in(log: PredictionLog) -> list[dict[str, Any]]:
         return [dict(r) for r in connection.execute(query).mappings()]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/inference.db"
         return
-    server = os.environ.get("MLOPS_TEST_POSTGRES")
-    if not server:
-        if "postgres" in os.environ.get("MLOPS_TEST_REQUIRE", ""):
-            pytest.fail("MLOPS_TEST_REQUIRE asks for PostgreSQL, but MLOPS_TEST_POSTGRES names none")
-        pytest.skip("MLOPS_TEST_POSTGRES names no server")
+    server = os.environ["MLOPS_TEST_POSTGRES"]
     schema = f"t_{uuid.uuid4().hex[:12]}"
     engine = log_engine(server)
     with engine.begin() as connection:

@@ -11,14 +11,19 @@ from sqlalchemy import select
 
 from mlops_workbench.errors import InvalidConfig
 from mlops_workbench.store import database
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.database import VERSION_TABLE, Store
 from mlops_workbench.store.tables import metadata, now, validations
 
 
 def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/w.db")
     with store.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata
+            )
+            == []
+        )
     assert store.revision() == database.HEAD
     store.close()
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
@@ -18,6 +18,9 @@ HEAD = "0001"
 
 WRITE_LOCK = 7245701
 """PostgreSQL's advisory lock that stands for SQLite's one write lock; any fixed number."""
+
+VERSION_TABLE = "workbench_version"
+"""Not Alembic's own name for it: MLflow's tables may be in the same database."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,9 +44,10 @@ class Store:
 
     def revision(self) -> str | None:
         with self.engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
+            if not inspect(connection).has_table(VERSION_TABLE):
                 return None
-            found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            statement = select(column("version_num")).select_from(table(VERSION_TABLE))
+            found: str | None = connection.execute(statement).scalar()
             return found
 
     def _upgrade(self) -> None:

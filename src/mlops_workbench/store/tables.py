@@ -8,13 +8,16 @@ from sqlalchemy import JSON, Column, Float, Integer, MetaData, String, Table, Te
 
 metadata = MetaData()
 
+PREFIX = "workbench_"
+"""MLflow's tables may be in the same database, and it has jobs too."""
+
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 ledger = Table(
-    "ledger",
+    PREFIX + "ledger",
     metadata,
     Column("id", Integer, primary_key=True),  # without gaps, by the chain; not autoincrement
     Column("at", String(40), nullable=False),
@@ -32,7 +35,7 @@ ledger = Table(
 
 # An alias is moved in MLflow, the entry is written here: two stores. The intent tells after a crash what was meant.
 intents = Table(
-    "intents",
+    PREFIX + "intents",
     metadata,
     Column("model", String(200), primary_key=True),
     Column("entry", JSON, nullable=False),
@@ -43,7 +46,7 @@ intents = Table(
 )
 
 gates = Table(
-    "gates",
+    PREFIX + "gates",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("model", String(200), nullable=False, index=True),
@@ -57,7 +60,7 @@ gates = Table(
 )
 
 snapshots = Table(
-    "snapshots",
+    PREFIX + "snapshots",
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("at", String(40), nullable=False),
@@ -69,7 +72,7 @@ snapshots = Table(
 )
 
 validations = Table(
-    "validations",
+    PREFIX + "validations",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", String(40), nullable=False),
@@ -81,7 +84,7 @@ validations = Table(
 )
 
 images = Table(
-    "images",
+    PREFIX + "images",
     metadata,
     Column("tag", String(300), primary_key=True),
     Column("model", String(200), nullable=False),
@@ -92,7 +95,7 @@ images = Table(
 )
 
 deployments = Table(
-    "deployments",
+    PREFIX + "deployments",
     metadata,
     Column("id", String(40), primary_key=True),
     Column("model", String(200), nullable=False, index=True),
@@ -103,7 +106,7 @@ deployments = Table(
 )
 
 jobs = Table(
-    "jobs",
+    PREFIX + "jobs",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String(40), nullable=False),

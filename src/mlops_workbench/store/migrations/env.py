@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
+from mlops_workbench.store.database import VERSION_TABLE
 from mlops_workbench.store.tables import metadata
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
 )
 context.run_migrations()

@@ -11,7 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     op.create_table(
-        "deployments",
+        "workbench_deployments",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -20,9 +20,9 @@ def upgrade() -> None:
         sa.Column("deployment", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_deployments_model"), "deployments", ["model"], unique=False)
+    op.create_index(op.f("ix_workbench_deployments_model"), "workbench_deployments", ["model"], unique=False)
     op.create_table(
-        "gates",
+        "workbench_gates",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -34,9 +34,9 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_gates_model"), "gates", ["model"], unique=False)
+    op.create_index(op.f("ix_workbench_gates_model"), "workbench_gates", ["model"], unique=False)
     op.create_table(
-        "images",
+        "workbench_images",
         sa.Column("tag", sa.String(length=300), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("model", "version"),
     )
     op.create_table(
-        "intents",
+        "workbench_intents",
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("entry", sa.JSON(), nullable=False),
         sa.Column("host", sa.String(length=200), nullable=False),
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model"),
     )
     op.create_table(
-        "jobs",
+        "workbench_jobs",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
@@ -77,9 +77,9 @@ def upgrade() -> None:
         sa.Column("result", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_jobs_state"), "jobs", ["state"], unique=False)
+    op.create_index(op.f("ix_workbench_jobs_state"), "workbench_jobs", ["state"], unique=False)
     op.create_table(
-        "ledger",
+        "workbench_ledger",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("at", sa.String(length=40), nullable=False),
         sa.Column("who", sa.String(length=200), nullable=False),
@@ -96,9 +96,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("hash"),
         sa.UniqueConstraint("previous_hash"),
     )
-    op.create_index(op.f("ix_ledger_model"), "ledger", ["model"], unique=False)
+    op.create_index(op.f("ix_workbench_ledger_model"), "workbench_ledger", ["model"], unique=False)
     op.create_table(
-        "snapshots",
+        "workbench_snapshots",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("at", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -109,7 +109,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256"),
     )
     op.create_table(
-        "validations",
+        "workbench_validations",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("at", sa.String(length=40), nullable=False),
         sa.Column("contract", sa.String(length=200), nullable=False),
@@ -119,20 +119,22 @@ def upgrade() -> None:
         sa.Column("report", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_validations_contract"), "validations", ["contract"], unique=False)
+    op.create_index(
+        op.f("ix_workbench_validations_contract"), "workbench_validations", ["contract"], unique=False
+    )
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_validations_contract"), table_name="validations")
-    op.drop_table("validations")
-    op.drop_table("snapshots")
-    op.drop_index(op.f("ix_ledger_model"), table_name="ledger")
-    op.drop_table("ledger")
-    op.drop_index(op.f("ix_jobs_state"), table_name="jobs")
-    op.drop_table("jobs")
-    op.drop_table("intents")
-    op.drop_table("images")
-    op.drop_index(op.f("ix_gates_model"), table_name="gates")
-    op.drop_table("gates")
-    op.drop_index(op.f("ix_deployments_model"), table_name="deployments")
-    op.drop_table("deployments")
+    op.drop_index(op.f("ix_workbench_validations_contract"), table_name="workbench_validations")
+    op.drop_table("workbench_validations")
+    op.drop_table("workbench_snapshots")
+    op.drop_index(op.f("ix_workbench_ledger_model"), table_name="workbench_ledger")
+    op.drop_table("workbench_ledger")
+    op.drop_index(op.f("ix_workbench_jobs_state"), table_name="workbench_jobs")
+    op.drop_table("workbench_jobs")
+    op.drop_table("workbench_intents")
+    op.drop_table("workbench_images")
+    op.drop_index(op.f("ix_workbench_gates_model"), table_name="workbench_gates")
+    op.drop_table("workbench_gates")
+    op.drop_index(op.f("ix_workbench_deployments_model"), table_name="workbench_deployments")
+    op.drop_table("workbench_deployments")

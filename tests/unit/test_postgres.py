@@ -1,0 +1,74 @@
+"""The same loop with every record on a real PostgreSQL: one line for each store moves it there."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from projects import fit, trips
+
+from mlops_workbench.registry import ledger
+from mlops_workbench.store.database import VERSION_TABLE, Store
+from mlops_workbench.store.tables import metadata
+from mlops_workbench.workbench import Workbench
+
+pytestmark = pytest.mark.postgres
+
+
+def test_migrations_make_exactly_the_tables(database: str) -> None:
+    store = Store(database)
+    with store.engine.connect() as connection:
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata
+            )
+            == []
+        )
+    store.close()
+
+
+@pytest.mark.timeout(300)
+def test_the_loop_on_postgresql(database: str, tmp_path: Path) -> None:
+    # MLflow keeps its connections until the process ends: one of its own
+    process = multiprocessing.get_context("spawn").Process(target=tell, args=(database, tmp_path / "project"))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0
+
+
+def tell(database: str, root: Path) -> None:
+    root.mkdir()
+    (root / "mlops.toml").write_text(
+        '[project]\nname = "trips"\n[stores]\n'
+        + "".join(f'{store} = "{database}"\n' for store in ("tracking", "workbench", "inference"))
+    )
+    workbench = Workbench(root, namespace={"train": trips(seed=1), "test": trips(seed=2)})
+    workbench.init("trips")
+    for number in (1, 2):
+        workbench.register(fit(workbench, run=f"run {number}"), name="trips")
+        workbench.gate("trips", version=number)
+        workbench.promote("trips", version=number, why=f"to {number}")
+    later = trips(seed=9, shift=20.0)
+    workbench.serve("trips")
+    try:
+        answers = workbench.predict("trips", later).frame
+    finally:
+        workbench.stop("trips")
+    receipt = workbench.label("trips", answers.assign(late=later["late"]))
+    assert (receipt.matched, receipt.unmatched) == (800, 0)
+    report = workbench.drift("trips")
+    assert "wind speed" in report.drifted
+    assert report.performance is not None
+    assert workbench.rollback("trips", why="drill").new_version == 1
+    assert workbench.history("trips").champion == 1
+    assert workbench.lineage("trips").to_dict()["run"]["name"] == "run 1"
+    assert ledger.broken(workbench._store) is None
+    assert not list(root.glob(".mlops/**/*.db"))
+    with workbench._store.engine.connect() as connection:
+        tables = sa.inspect(connection).get_table_names()
+    assert {"workbench_ledger", "model_versions", "predictions_trips", "labels_trips"} <= set(tables)
+    workbench.close()
