@@ -203,8 +203,14 @@ def test_a_notebook_that_is_not_there_is_named(workbench: Workbench) -> None:
         workbench.retrain("trips", notebook="mlops.toml")
     for content in ("{", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'):
         (workbench.project.root / "odd.ipynb").write_text(content)
-        with pytest.raises(UsageError, match="cannot be read as a notebook"):
+        with pytest.raises(UsageError, match="is not a notebook with a kernel"):
             workbench.retrain("trips", notebook="odd.ipynb")
+    kernel = (
+        '{"cells": [], "metadata": {"kernelspec": {"name": "pyhton3"}}, "nbformat": 4, "nbformat_minor": 5}'
+    )
+    (workbench.project.root / "odd.ipynb").write_text(kernel)
+    with pytest.raises(NotFound, match=r"wants the kernel 'pyhton3', .* Did you mean 'python3'"):
+        workbench.retrain("trips", notebook="odd.ipynb")
 
 
 def test_long_verbs_run_as_jobs_too(workbench: Workbench) -> None:

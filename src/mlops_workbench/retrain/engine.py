@@ -8,6 +8,7 @@ into the output notebook.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -41,25 +42,36 @@ def _papermill() -> Any:
 
 
 def find_notebook(path: Path) -> Path:
-    """Raises `NotFound`, or `UsageError` for a file that is not a notebook."""
+    """Raises `NotFound`, or `UsageError` for a file that is not a notebook with a kernel."""
     if path.suffix != ".ipynb":
         raise UsageError(f"'{path}' must be a notebook (.ipynb).")
     if not path.is_file():
         near = [p.name for p in path.parent.glob("*.ipynb")] if path.parent.is_dir() else []
         raise NotFound(f"There is no notebook '{path}'.", closest(path.name, near))
+    _require_kernel(path)
     return path.resolve()
+
+
+def _require_kernel(path: Path) -> None:
+    try:
+        name = json.loads(path.read_text())["metadata"]["kernelspec"]["name"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise UsageError(
+            f"'{path}' is not a notebook with a kernel: {type(problem).__name__}: {problem}.",
+            "Open it in JupyterLab, choose a kernel, and save it.",
+        ) from None
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = KernelSpecManager().find_kernel_specs()
+    if name not in known:
+        raise NotFound(
+            f"'{path}' wants the kernel '{name}', which is not installed here.", closest(name, known)
+        )
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
     """The parameters that the notebook's cell tagged `parameters` declares."""
-    papermill = _papermill()
-    try:
-        found = papermill.inspect_notebook(str(notebook))
-    except Exception as problem:  # broken JSON, another format, no kernel named: all mean the same here
-        raise UsageError(
-            f"'{notebook}' cannot be read as a notebook: {' '.join(str(problem).split())[:200]}.",
-            "Open it in JupyterLab, choose a kernel, and save it.",
-        ) from None
+    found = _papermill().inspect_notebook(str(notebook))
     return {
         name: Parameter(name, _type_of(raw), raw["default"], raw["help"] or "") for name, raw in found.items()
     }
