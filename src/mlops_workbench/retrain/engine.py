@@ -182,9 +182,11 @@ class _Steps:
 
 
 def _headline(source: str) -> str:
-    """The first line of a cell that says something."""
+    """What a cell is about: its verb, else its first comment, else its first line."""
     lines = [line.strip() for line in source.splitlines() if line.strip()]
-    return lines[0][:70] if lines else "(empty cell)"
+    verbs = [line for line in lines if "%mlops " in line]
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    return next(iter([*verbs, *comments, *lines]), "(empty cell)")[:70]
 
 
 def _register(papermill: Any) -> None:
