@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_magics.cells import cell_of
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
-from mlops_workbench.errors import MlopsError, UsageError
+from mlops_workbench.errors import Judged, UsageError
 from mlops_workbench.parser import HelpRequested, parse
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class MlopsMagics:
             self.workbench.progress = progress
             try:
                 value = getattr(self.workbench, call.verb.name)(**options)
-            except MlopsError as problem:
-                if (report := getattr(problem, "report", None)) is not None:
-                    self.shown.show(report)  # the evidence stands above the sentence
+            except Judged as verdict:
+                if verdict.report is not None:
+                    self.shown.show(verdict.report)  # the evidence stands above the sentence
                 raise
         return self.shown.show(value)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_workbench.errors import MlopsError
+from mlops_workbench.errors import Judged, MlopsError
 from mlops_workbench.parser import HelpRequested, parse
 
 PROG = "mlops"
@@ -54,7 +54,7 @@ def _json(value: Any) -> str:
 
 
 def _complain(problem: MlopsError, as_json: bool) -> None:
-    report = getattr(problem, "report", None)
+    report = problem.report if isinstance(problem, Judged) else None
     if as_json:
         print(_json(problem.to_dict() | ({"report": report.to_dict()} if report else {})))
         return

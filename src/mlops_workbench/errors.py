@@ -68,12 +68,16 @@ class InvalidData(MlopsError):
     status = 422
 
 
-class ContractViolation(InvalidData):
-    """Data broke its contract; `report` says which checks, columns and rows."""
+class Judged(MlopsError):
+    """Base of verdicts: `report` is the value that holds the evidence, and faces show it above the sentence."""
 
     def __init__(self, message: str, next_step: str = "", report: Any = None) -> None:
         super().__init__(message, next_step)
         self.report = report
+
+
+class ContractViolation(Judged, InvalidData):
+    """Data broke its contract; `report` says which checks, columns and rows."""
 
 
 class InvalidModel(MlopsError):
@@ -82,14 +86,10 @@ class InvalidModel(MlopsError):
     status = 422
 
 
-class GateFailed(MlopsError):
+class GateFailed(Judged):
     """The gate is red, or could not be evaluated; `report` holds the evidence."""
 
     status = 409
-
-    def __init__(self, message: str, next_step: str = "", report: Any = None) -> None:
-        super().__init__(message, next_step)
-        self.report = report
 
 
 class EngineUnavailable(MlopsError):
