@@ -159,6 +159,13 @@ VERBS: dict[str, Verb] = {
             "list tracked runs, newest first",
             (Arg("limit", "how many", ("--limit",), type=positive, default=20),),
         ),
+        Verb(
+            "compare",
+            "track",
+            "show in what two runs differ: metrics, parameters, data, code and environment",
+            (Arg("first", "run by name or id", offer="run"), Arg("second", "another run", offer="run")),
+            example="compare january retrain",
+        ),
         # registry
         Verb(
             "register",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
+    from mlops_workbench.track.compare import Comparison
 
 CHAMPION = "champion"
 
@@ -199,6 +200,12 @@ class Workbench:
     def runs(self, *, limit: int = 20) -> RunList:
         """Tracked runs, newest first."""
         return RunList(self._tracking.runs(limit))
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """In what two runs differ: metrics, parameters, data, code and environment."""
+        from mlops_workbench.track import compare
+
+        return compare.compare(self._tracking, self._tracking.run(first), self._tracking.run(second))
 
     # registry
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table, text
+from sqlalchemy import Connection, Engine, String, column, create_engine, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
@@ -46,7 +46,7 @@ class Store:
         with self.engine.connect() as connection:
             if not inspect(connection).has_table(VERSION_TABLE):
                 return None
-            statement = select(column("version_num")).select_from(table(VERSION_TABLE))
+            statement = select(column("version_num", String)).select_from(table(VERSION_TABLE))
             found: str | None = connection.execute(statement).scalar()
             return found
 

@@ -70,6 +70,17 @@ def for_model(modules: Iterable[str], *, also: Iterable[str] = ()) -> tuple[str,
     return _for_model(frozenset(modules), frozenset(also), _installation())
 
 
+def installed() -> tuple[str, ...]:
+    """Every distribution of this environment as `name==version`, sorted."""
+    return _installed_now(_installation())
+
+
+@lru_cache(maxsize=4)
+def _installed_now(_installation: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    found = {canonicalize_name(d.name): d.version for d in metadata.distributions() if d.name}
+    return tuple(f"{name}=={found[name]}" for name in sorted(found))
+
+
 def _installation() -> tuple[tuple[str, int], ...]:
     """Changes whenever something is installed or removed: the folders of the import path and their times."""
     return tuple((p, Path(p).stat().st_mtime_ns) for p in sys.path if p and Path(p).is_dir())

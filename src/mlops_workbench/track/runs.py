@@ -13,9 +13,13 @@ from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.errors import NotFound, closest
 from mlops_workbench.project import Project
 from mlops_workbench.store.database import Store
-from mlops_workbench.track import source
+from mlops_workbench.track import requirements, source
 from mlops_workbench.track.tracking import Run, Tracking
 from mlops_workbench.values import Value
+
+SOURCE = "source.py"
+ENVIRONMENT = "requirements.txt"
+"""artifacts of every run: the code that ran, and all that was installed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def track(
     if notebook := os.environ.get("IPYNB_FILE") or os.environ.get("JPY_SESSION_NAME"):
         tags["notebook"] = notebook
     with tracking.start(name, tags) as run_id:
-        tracking.log(run_id, texts={"source.py": cell.source})
+        environment = "\n".join(requirements.installed()) + "\n"
+        tracking.log(run_id, texts={SOURCE: cell.source, ENVIRONMENT: environment})
         cell.execute()
         space = cell.namespace
         marks: dict[str, Fingerprint] = {}

@@ -191,6 +191,13 @@ class Tracking:
         known = [run.name for run in self.runs(50)]
         raise NotFound(f"There is no run '{name_or_id}'.", closest(name_or_id, known))
 
+    def text(self, run_id: str, file: str) -> str:
+        """A text artifact of a run; empty if it has none of that name."""
+        if file not in {a.path for a in self.client.list_artifacts(run_id)}:
+            return ""
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(self.client.download_artifacts(run_id, file, scratch)).read_text()
+
     def _run(self, run: Any) -> Run:
         info = run.info
         return Run(

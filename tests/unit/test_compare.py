@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from projects import fit
+
+from mlops_workbench.errors import NotFound
+from mlops_workbench.track import requirements
+from mlops_workbench.workbench import Workbench
+
+
+def test_what_differs_between_two_runs_is_named(workbench: Workbench) -> None:
+    fit(workbench, c=1.0, run="one")
+    workbench.namespace["train"].loc[0, "hour"] += 1  # type: ignore[index]
+    fit(workbench, c=0.01, run="two")
+    found = workbench.compare("one", "two")
+    changed = {(d.what, d.name): (d.first, d.second) for d in found.differences}
+    assert changed["parameter", "logisticregression__C"] == (None, "0.01")  # 1.0 is the default of its class
+    first, second = changed["data", "fitted on"]
+    assert first != second
+    assert ("data", "held out") not in changed
+    assert not [d for d in found.differences if d.what == "package"]
+    assert "-model = pipeline(C=1.0)" in found.code
+    assert "+model = pipeline(C=0.01)" in found.code
+    assert {m.name for m in found.metrics} >= {"roc_auc", "log_loss"}
+    assert "difference" in found.text()
+    assert "<details>" in found._repr_html_()
+
+
+def test_a_run_beside_itself_differs_in_nothing(workbench: Workbench) -> None:
+    fit(workbench, run="one")
+    found = workbench.compare("one", "one")
+    assert (found.differences, found.code) == ((), "")
+    assert "no difference" in found.title
+    with pytest.raises(NotFound, match=r"no run 'tow'"):
+        workbench.compare("one", "tow")
+
+
+def test_a_run_records_its_environment(workbench: Workbench) -> None:
+    fit(workbench, run="one")
+    run = workbench.runs().runs[0]
+    recorded = workbench._tracking.text(run.id, "requirements.txt").splitlines()
+    assert recorded == list(requirements.installed())
+    assert any(line.startswith("scikit-learn==") for line in recorded)
