@@ -117,7 +117,9 @@ def _isolated(home: Path) -> dict[str, str]:
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "IPYTHONDIR": home / "ipython",
     }
-    return os.environ | {name: str(path) for name, path in folders.items()}
+    # no engine answers, so that what is served is a local process, which starts at once
+    engine = {"DOCKER_HOST": f"unix://{home}/no-engine.sock"}
+    return os.environ | engine | {name: str(path) for name, path in folders.items()}
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

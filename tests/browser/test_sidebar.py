@@ -183,8 +183,7 @@ def _predict_in_a_cell(desk: Desk) -> None:
 
 
 def _dark(desk: Desk) -> None:
-    desk.menu("Settings", "Theme", "JupyterLab Dark")
-    desk.page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached")
+    desk.dark()
     colour = desk.sidebar.evaluate("node => getComputedStyle(node).backgroundColor")
     assert max(map(int, re.findall(r"\d+", colour)[:3])) < 80, colour
 
