@@ -60,9 +60,9 @@ class Desk:
         found = self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
         return list(found.all_inner_texts())
 
-    def show(self, text: str) -> None:
-        """Scrolls the notebook until the code cell is at its upper edge."""
-        self.cell(text).evaluate("node => node.scrollIntoView({ block: 'start' })")
+    def show(self, part: Any) -> None:
+        """Scrolls the notebook until this is at its upper edge."""
+        part.evaluate("node => node.scrollIntoView({ block: 'start' })")
         self.page.mouse.move(0, 0)
         self.page.wait_for_timeout(300)  # for the frame after the scroll
 

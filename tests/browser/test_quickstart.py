@@ -44,24 +44,27 @@ def test_the_quickstart_with_notebook_and_sidebar(lab: Lab, page: Any) -> None:
     assert desk.failures() == []
 
     # drift by a button: a cell with the widget, features ranked, labels judged
+    watched = page.locator(".jp-MarkdownCell").filter(has=page.get_by_role("heading", name="Watched"))
+    watched.click()
     desk.act("flights", "Drift")
     widget = page.locator(".mlops-dw")
     widget.get_by_text("Drift of flights v1").wait_for(timeout=60_000)
-    features = widget.get_by_role("option")
+    features = widget.get_by_role("listbox", name="Features").get_by_role("option")
     judged = features.locator(".dw-badge").all_inner_texts()
     assert len(judged) == 13
     assert judged[0] == "drift"
     order = ["drift", "watch", "n/a", "ok"]
     assert judged == sorted(judged, key=order.index)
-    assert widget.get_by_text("roc_auc").is_visible()
+    assert widget.get_by_text("roc auc").is_visible()
     features.nth(1).click()
     chosen = features.nth(1).locator(".dw-name").inner_text()
     widget.get_by_role("heading", name=chosen).wait_for()
     assert desk.failures() == []
 
-    desk.show("%mlops drift flights")
+    desk.show(watched)
     desk.picture("workbench")
     desk.dark()
+    desk.show(watched)
     desk.picture("workbench-dark")
 
     desk.section("Deployments").get_by_role("button", name="Stop flights").click()

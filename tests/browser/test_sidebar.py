@@ -92,6 +92,9 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     desk.dialog.get_by_label("Why").fill("the first model")
     desk.line("%mlops promote tumour --version 1 --why 'the first model'")
     desk.picture("sidebar-promote")
+    # the icons in the dialog are buttons for the keyboard too, and do not send it off
+    desk.dialog.get_by_role("button", name="Copy the line").press("Enter")
+    desk.notification("Copied: %mlops promote tumour --version 1 --why 'the first model'")
     desk.accept("Promote")
     desk.notification("tumour v1 is the champion.")
     desk.version(1).get_by_text("champion").wait_for()
