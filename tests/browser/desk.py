@@ -66,6 +66,10 @@ class Desk:
         self.page.mouse.move(0, 0)
         self.page.wait_for_timeout(300)  # for the frame after the scroll
 
+    def quiet(self) -> None:
+        """Waits until notifications have gone."""
+        self.page.wait_for_function("() => !document.querySelector('.Toastify__toast')")
+
     def dark(self) -> None:
         self.menu("Settings", "Theme", "JupyterLab Dark")
         self.page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached")

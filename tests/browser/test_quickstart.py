@@ -61,6 +61,7 @@ def test_the_quickstart_with_notebook_and_sidebar(lab: Lab, page: Any) -> None:
     widget.get_by_role("heading", name=chosen).wait_for()
     assert desk.failures() == []
 
+    desk.quiet()
     desk.show(watched)
     desk.picture("workbench")
     desk.dark()

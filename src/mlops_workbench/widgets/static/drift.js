@@ -199,9 +199,13 @@ function performance(found) {
   if (!found) return null;
   const box = el("div", { class: "dw-performance" }, el("span", { class: "dw-faint" }, `${found.n.toLocaleString("en")} labelled`));
   for (const [name, value] of Object.entries(found.metrics)) {
-    const before = found.baseline[name];
-    const was = before === undefined ? null : el("span", { class: "dw-faint" }, ` was ${three(before)}`);
-    box.append(el("span", {}, name.replaceAll("_", " "), el("b", {}, three(value)), was));
+    const whole = name.replace("predicted_", "");
+    if (whole !== name && whole in found.metrics) continue; // stands beside it
+    const [before, predicted] = [found.baseline[name], found.metrics[`predicted_${name}`]];
+    const beside = (before === undefined ? "" : ` was ${three(before)}`)
+      + (predicted === undefined ? "" : ` predicted ${three(predicted)}`);
+    const parts = [el("b", {}, three(value)), el("span", { class: "dw-faint" }, beside)];
+    box.append(el("span", {}, name.replaceAll("_", " "), ...parts));
   }
   return box;
 }
