@@ -44,13 +44,10 @@ export function addCommands(
     });
   }
   commands.addCommand(CommandIDs.drift, {
-    label: args => (args['name'] ? 'Drift' : 'Show the Drift of a Model'),
+    label: args => (args['name'] ? 'Drift' : 'Show the Drift of a Model…'),
     caption: 'Inserts and runs a cell that compares what the model is asked now with its training data.',
     isEnabled: known,
-    execute: args => {
-      const name = args['name'] ?? controller.model.snapshot?.status.models[0]?.name;
-      return controller.drift(name as string);
-    }
+    execute: args => controller.drift(args['name'] as string | undefined)
   });
   const all = [CommandIDs.open, CommandIDs.refresh, CommandIDs.drift];
   for (const command of [...all, ...ACTIONS.map(action => CommandIDs.of(action.verb))]) {

@@ -1,7 +1,7 @@
 /**
  * Carries out what was clicked: asks, calls the server, says how it went.
  */
-import { Clipboard, Dialog, Notification } from '@jupyterlab/apputils';
+import { Clipboard, Dialog, InputDialog, Notification } from '@jupyterlab/apputils';
 
 import { actionOf, fieldsFor, optionsOf, titleOf } from './actions';
 import type { ActionName, IAction, ITarget } from './actions';
@@ -41,8 +41,15 @@ export class Controller {
     }
   }
 
-  /** Runs `%mlops drift` as a visible cell; without a notebook, shows the static picture. */
-  async drift(name: string): Promise<void> {
+  /**
+   * Runs `%mlops drift` as a visible cell; without a notebook, shows the static picture. Without a name, asks
+   * which model is meant.
+   */
+  async drift(given?: string): Promise<void> {
+    const name = given ?? (await this.whichModel('Drift of Which Model?'));
+    if (name === undefined) {
+      return;
+    }
     const line = await this.saying(() => this.model.api.line('drift', { name }));
     if (line === undefined || (await this.cells.insertAndRun(line))) {
       return;
@@ -90,6 +97,16 @@ export class Controller {
     Notification.success(`Copied: ${line}`, { autoClose: STAY / 2 });
   }
 
+  /** The only model, or the one that the person picks. */
+  private async whichModel(title: string): Promise<string | undefined> {
+    const items = (this.model.snapshot?.status.models ?? []).map(model => model.name);
+    if (items.length < 2) {
+      return items[0];
+    }
+    const { button, value } = await InputDialog.getItem({ title, items });
+    return button.accept && value !== null ? value : undefined;
+  }
+
   private async ask(action: IAction, target: ITarget): Promise<Record<string, string> | null> {
     const api = this.model.api;
     return this.dialog(
@@ -131,6 +148,16 @@ export class Controller {
       focusNodeSelector: 'input, textarea, select'
     });
     dialog.addClass('mlops-Dialog');
+    // JupyterLab up to 4.6.4 (apputils 4.7.4) keeps Enter from every button that is not at the dialog's foot.
+    dialog.node.addEventListener(
+      'keydown',
+      event => {
+        if (event.key === 'Enter' && (event.target as Element).closest('.mlops-Form button')) {
+          event.stopImmediatePropagation();
+        }
+      },
+      true
+    );
     // JupyterLab looks at what is required only after something was typed.
     void dialog.ready.then(() => body.node.dispatchEvent(new Event('input', { bubbles: true })));
     const result = await dialog.launch();

@@ -98,7 +98,9 @@ class Bar:
             seconds = time.monotonic() - self.started
             ended = "ended" if kind is None else f"stopped at “{html.escape(self._shown)}”"
             self._handle.update(
-                HTML(f'<span style="opacity:.6">{self.verb.name} {ended} after {seconds:.1f} s</span>')
+                HTML(
+                    f'<span style="font-size:12px;opacity:.6">{self.verb.name} {ended} after {seconds:.1f} s</span>'
+                )
             )
 
     def _html(self, message: str, fraction: float | None) -> str:

@@ -6,6 +6,7 @@ One table renderer serves all of them, so that a notebook, a terminal and the si
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
@@ -67,6 +68,8 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
     if isinstance(value, datetime):
         return when(value)
     if isinstance(value, list | tuple):
@@ -103,28 +106,49 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
-_TABLE = "border-collapse:collapse;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
+_TABLE = (
+    "border-collapse:collapse;margin:4px 0;font-size:13px;line-height:1.4;font-variant-numeric:tabular-nums"
+)
 _LINE = "border-bottom:1px solid rgba(128,128,128,.25)"
+_WORDS = 28
+"""up to so many characters a cell keeps in one line: times, names, digests"""
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> str:
     """A calm table that reads in light and dark themes (colours are inherited). Values are escaped."""
     caption = f'<div style="font-weight:600;margin:6px 0 2px">{html.escape(title)}</div>' if title else ""
     if not rows:
-        return f'<div class="mlops-table">{caption}<div style="opacity:.6">(none)</div></div>'
+        none = "" if title and not any(heads) else '<div style="font-size:13px;opacity:.6">(none)</div>'
+        return f'<div class="mlops-table">{caption}{none}</div>'
     right = [all(_is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
 
-    def line(values: Sequence[Any], tag: str, style: str) -> str:
+    def line(values: Sequence[Any], tag: str, styles: Sequence[str]) -> str:
         cells = "".join(
-            f'<{tag} style="padding:3px 14px 3px 0;text-align:{"right" if r else "left"};{style}">'
-            f"{v if isinstance(v, Html) else html.escape(cell(v))}</{tag}>"
-            for v, r in zip(values, right, strict=True)
+            f'<{tag} style="padding:3px 14px 3px 0;text-align:{"right" if r else "left"};vertical-align:top;'
+            f'{style}{_wrapping(v)}">{_inside(v)}</{tag}>'
+            for v, r, style in zip(values, right, styles, strict=True)
         )
         return f'<tr style="{_LINE};background:transparent">{cells}</tr>'
 
-    head = line(heads, "th", "font-weight:600;opacity:.7") if any(heads) else ""
-    body = "".join(line(row, "td", "vertical-align:top") for row in rows)
+    plainly = [""] * len(heads)
+    head = line(heads, "th", ["font-weight:600;opacity:.7;"] * len(heads)) if any(heads) else ""
+    # field and value: the field is quiet, as column heads are
+    styles = plainly if any(heads) or len(heads) != 2 else ["opacity:.7;", ""]
+    body = "".join(line(row, "td", styles) for row in rows)
     return f'<div class="mlops-table">{caption}<table style="{_TABLE}">{head}{body}</table></div>'
+
+
+def _inside(value: Any) -> str:
+    if isinstance(value, Html):
+        return value
+    text = html.escape(cell(value))
+    if isinstance(value, str) and re.fullmatch(r"https?://\S+", value):
+        return f'<a href="{text}" target="_blank" rel="noopener noreferrer">{text}</a>'
+    return text
+
+
+def _wrapping(value: Any) -> str:
+    return "" if isinstance(value, Html) or len(cell(value)) > _WORDS else "white-space:nowrap"
 
 
 class Html(str):

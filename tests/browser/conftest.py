@@ -1,7 +1,7 @@
 """A real JupyterLab on loopback and a headless Chromium.
 
 The project must be installed in the environment that runs the tests. `MLOPS_SCREENSHOTS=folder` keeps
-pictures of what was seen.
+pictures of what was seen, and of what was on the screen when a test failed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,18 @@ from mlops_workbench.workbench import Workbench
 
 TOKEN = "browser-test"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Keeps whether the test itself has failed, for what is done after it."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,9 @@ def _isolated(home: Path) -> dict[str, str]:
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "IPYTHONDIR": home / "ipython",
     }
-    return os.environ | {name: str(path) for name, path in folders.items()}
+    # no engine answers, so that what is served is a local process, which starts at once
+    engine = {"DOCKER_HOST": f"unix://{home}/no-engine.sock"}
+    return os.environ | engine | {name: str(path) for name, path in folders.items()}
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -150,8 +164,9 @@ def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     uncaught: list[str] = []
     page.on("pageerror", lambda error: uncaught.append(str(error)))
     yield page
-    if folder := os.environ.get("MLOPS_SCREENSHOTS"):
-        page.screenshot(path=str(Path(folder) / "last" / f"{request.node.name}.png"))
+    folder = os.environ.get("MLOPS_SCREENSHOTS")
+    if folder and request.node.stash.get(FAILED, False):
+        page.screenshot(path=str(Path(folder) / f"failed-{request.node.name}.png"))
     context.close()
     assert uncaught == []
 

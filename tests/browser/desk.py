@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,46 @@ class Desk:
             timeout=120_000,
         )
         self.idle()
+
+    def cell(self, text: str) -> Any:
+        """The first code cell whose source contains this."""
+        source = self.page.locator(".jp-InputArea-editor").filter(has_text=text)
+        return self.page.locator(".jp-CodeCell").filter(has=source).first
+
+    def select(self, text: str) -> None:
+        """Selects the code cell, in command mode."""
+        self.cell(text).locator(".jp-InputPrompt").click()
+
+    def run(self, text: str) -> None:
+        """Runs the code cell, and waits for its end."""
+        self.select(text)
+        self.page.keyboard.press("Control+Enter")
+        self.ran(text)
+
+    def ran(self, text: str) -> None:
+        """Waits until the code cell and what was to run before it have ended."""
+        prompt = self.cell(text).locator(".jp-InputPrompt")
+        prompt.filter(has_text=re.compile(r"\[\d+\]:")).wait_for(timeout=120_000)
+        self.idle()
+
+    def failures(self) -> list[str]:
+        """What cells have failed with."""
+        found = self.page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
+        return list(found.all_inner_texts())
+
+    def show(self, part: Any) -> None:
+        """Scrolls the notebook until this is at its upper edge."""
+        part.evaluate("node => node.scrollIntoView({ block: 'start' })")
+        self.page.mouse.move(0, 0)
+        self.page.wait_for_timeout(300)  # for the frame after the scroll
+
+    def quiet(self) -> None:
+        """Waits until notifications have gone."""
+        self.page.wait_for_function("() => !document.querySelector('.Toastify__toast')")
+
+    def dark(self) -> None:
+        self.menu("Settings", "Theme", "JupyterLab Dark")
+        self.page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached")
 
     def idle(self) -> None:
         self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)

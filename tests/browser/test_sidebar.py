@@ -92,6 +92,9 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     desk.dialog.get_by_label("Why").fill("the first model")
     desk.line("%mlops promote tumour --version 1 --why 'the first model'")
     desk.picture("sidebar-promote")
+    # the icons in the dialog are buttons for the keyboard too, and do not send it off
+    desk.dialog.get_by_role("button", name="Copy the line").press("Enter")
+    desk.notification("Copied: %mlops promote tumour --version 1 --why 'the first model'")
     desk.accept("Promote")
     desk.notification("tumour v1 is the champion.")
     desk.version(1).get_by_text("champion").wait_for()
@@ -183,8 +186,7 @@ def _predict_in_a_cell(desk: Desk) -> None:
 
 
 def _dark(desk: Desk) -> None:
-    desk.menu("Settings", "Theme", "JupyterLab Dark")
-    desk.page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached")
+    desk.dark()
     colour = desk.sidebar.evaluate("node => getComputedStyle(node).backgroundColor")
     assert max(map(int, re.findall(r"\d+", colour)[:3])) < 80, colour
 

@@ -1,4 +1,5 @@
 /** The whole sidebar: a header, what is wrong if something is, and the four lists. */
+import { PageConfig } from '@jupyterlab/coreutils';
 import { refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
@@ -24,7 +25,7 @@ export function Sidebar(props: ISidebarProps): JSX.Element {
         <div className="mlops-Head-words">
           <h2 className="mlops-Head-title">{snapshot?.status.project ?? 'MLOps'}</h2>
           <div className="mlops-Quiet mlops-Head-folder" title={snapshot?.status.root ?? folder}>
-            <bdi dir="ltr">{snapshot?.status.root ?? (folder || 'top folder')}</bdi>
+            <bdi dir="ltr">{snapshot ? placeOf(snapshot.status.root, folder) : folder || 'top folder'}</bdi>
           </div>
         </div>
         <IconButton icon={refreshIcon} label="Refresh" busy={loading} onClick={refresh} />
@@ -46,6 +47,13 @@ export function Sidebar(props: ISidebarProps): JSX.Element {
       )}
     </div>
   );
+}
+
+/** A project's folder as JupyterLab writes the folder it shows: with `~` for the person's own. */
+function placeOf(root: string, folder: string): string {
+  const shown = PageConfig.getOption('serverRoot');
+  const top = root.endsWith(`/${folder}`) ? root.slice(0, -folder.length - 1) : '';
+  return shown.startsWith('~') && folder && top.endsWith(shown.slice(1)) ? `${shown}/${folder}` : root;
 }
 
 function Notice(props: { trouble: Trouble; folder: string; act: IDo }): JSX.Element {

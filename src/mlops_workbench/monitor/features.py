@@ -24,6 +24,7 @@ TOP = 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 NAME_LENGTH = 60
 """longer category names are cut where they are shown"""
+DISTANCES = (("psi", "PSI"), ("js", "Jensen–Shannon"), ("ks", "KS"))
 MANY_CATEGORIES = 1000
 """from here on, a column whose values hardly repeat is taken for an identifier"""
 
@@ -112,6 +113,11 @@ class FeatureDrift(Value):
     overlay: Overlay | None = None
 
     @property
+    def psi_by_chance(self) -> bool:
+        """Whether so few rows differ by so much anyway, so that its PSI says nothing."""
+        return self.psi is not None and self.psi <= dict(self.chance).get("psi", 0.0)
+
+    @property
     def rank(self) -> tuple[int, float, str]:
         """Drifted first, then by PSI weighted with importance."""
         order = {"drift": 0, "warn": 1, "unknown": 2, "ok": 3}[self.status]
@@ -157,6 +163,7 @@ def compare_columns(name: str, reference: Column, current: Column, thresholds: T
     notes.append(facts.pop("note", ""))
     missing = _missing(reference, current)
     status, reasons = judge(facts | missing, thresholds)
+    notes.append(_by_chance(facts, thresholds))
     note = " ".join(dict.fromkeys(n for n in notes if n))
     return FeatureDrift(name=name, status=status, reasons=reasons, note=note, **facts, **missing)
 
@@ -194,7 +201,7 @@ def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[Status, tup
     """Status and the reasons for it. The widget repeats this rule in the browser, for other thresholds."""
     chance = dict(facts.get("chance", ()))
     found: list[tuple[str, str, float]] = []
-    for key, label in (("psi", "PSI"), ("js", "Jensen–Shannon"), ("ks", "KS")):
+    for key, label in DISTANCES:
         value = facts.get(key)
         if value is not None and value > chance.get(key, 0.0):
             found.append((key, label, value))
@@ -212,6 +219,17 @@ def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[Status, tup
             status = "warn" if status == "ok" else status
             reasons.append(f"{label} {value:.3g} ≥ {warn:g}")
     return status, tuple(reasons)
+
+
+def _by_chance(facts: Mapping[str, Any], thresholds: Thresholds) -> str:
+    """Why what is beyond a threshold was not counted; empty where nothing of that kind happened."""
+    chance = dict(facts.get("chance", ()))
+    found = [
+        f"{label} {facts[key]:.3g} (up to {chance[key]:.3g})"
+        for key, label in DISTANCES
+        if facts.get(key) is not None and thresholds.of(key)[0] <= facts[key] <= chance.get(key, 0.0)
+    ]
+    return f"Within chance for so few rows: {', '.join(found)}." if found else ""
 
 
 def _chance(r: Ints, c: Ints) -> list[tuple[str, float]]:

@@ -57,6 +57,10 @@ class LabelReceipt(Value):
     total: int
     """labels written"""
 
+    @property
+    def title(self) -> str:
+        return f"{self.matched:,} of {self.total:,} labels found their prediction."
+
 
 def read(
     url: str,

@@ -1,5 +1,6 @@
 """A drift report as one static piece of HTML: no script, so saved notebooks, GitHub and nbconvert show it.
 
+JupyterLab lets pictures shrink to nothing in a table (`max-width: 100%`), hence the `none` here.
 Colours are half transparent or mid-tone, so that they read on white and on black.
 """
 
@@ -35,7 +36,15 @@ def report_html(report: DriftReport) -> str:
         parts.append(report.performance._repr_html_())
     parts.append(_legend())
     rows = [_row(feature, report.thresholds) for feature in report.features[:SHOWN]]
-    heads = ("", "feature", Html("reference&ensp;/&ensp;current"), "PSI", "KS", "missing", "why")
+    heads = (
+        "",
+        "feature",
+        Html('<span style="white-space:nowrap">reference / current</span>'),
+        "PSI",
+        "KS",
+        "missing",
+        "why",
+    )
     parts.append(html_table(heads, rows))
     if rest := report.features[SHOWN:]:
         names = html.escape(", ".join(f"{f.name} ({WORDS[f.status]})" for f in rest))
@@ -58,7 +67,7 @@ def _row(feature: FeatureDrift, thresholds: Thresholds) -> Sequence[object]:
         badge(feature.status),
         Html(f'<span style="white-space:nowrap">{html.escape(feature.name)}</span>'),
         Html(overlay_svg(feature.overlay)) if feature.overlay else None,
-        Html(_psi_bar(feature.psi, thresholds)) if feature.psi is not None else None,
+        Html(_psi_bar(feature, feature.psi, thresholds)) if feature.psi is not None else None,
         Html(f"{feature.ks:.2f}") if feature.ks is not None else None,
         missing,
         Html(f'<span style="opacity:.8">{html.escape("; ".join(w for w in why if w))}</span>'),
@@ -84,12 +93,13 @@ def _legend() -> str:
     return f'<div style="margin-top:6px;font-size:12px">{marks}</div>'
 
 
-def _psi_bar(psi: float, thresholds: Thresholds) -> str:
-    """Figure and bar up to twice the drift threshold, with a tick at each threshold."""
+def _psi_bar(feature: FeatureDrift, psi: float, thresholds: Thresholds) -> str:
+    """Figure and bar up to twice the drift threshold, with a tick at each threshold.
+
+    The colour is the feature's verdict, the same as its badge's; grey where the PSI is chance.
+    """
     full = 2 * thresholds.psi_drift
-    colour = STATUS[
-        "drift" if psi >= thresholds.psi_drift else "warn" if psi >= thresholds.psi_warn else "ok"
-    ]
+    colour = STATUS["unknown" if feature.psi_by_chance else feature.status]
     ticks = "".join(
         f'<line x1="{60 * at / full:.1f}" x2="{60 * at / full:.1f}" y1="0" y2="8" stroke="currentColor" '
         f'stroke-opacity=".45"/>'
@@ -97,7 +107,8 @@ def _psi_bar(psi: float, thresholds: Thresholds) -> str:
     )
     return (
         f'<span style="white-space:nowrap">'
-        f'<svg width="60" height="8" viewBox="0 0 60 8" style="vertical-align:middle" aria-hidden="true">'
+        f'<svg width="60" height="8" viewBox="0 0 60 8" aria-hidden="true" '
+        f'style="vertical-align:middle;max-width:none">'
         f'<rect width="60" height="8" rx="2" fill="currentColor" fill-opacity=".08"/>'
         f'<rect width="{60 * min(1.0, psi / full):.1f}" height="8" rx="2" fill="{colour}"/>{ticks}</svg>'
         f"&ensp;{psi:.3f}</span>"
@@ -111,7 +122,7 @@ def overlay_svg(overlay: Overlay) -> str:
     draw = _steps if overlay.edges else _pairs
     return (
         f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="reference and current" style="display:block">{"".join(draw(overlay, top))}'
+        f'aria-label="reference and current" style="display:block;max-width:none">{"".join(draw(overlay, top))}'
         f'<path d="M0 {HEIGHT - 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".35"/></svg>'
     )
 

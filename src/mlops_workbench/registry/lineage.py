@@ -55,21 +55,30 @@ def _lines(tree: Tree, indent: str = "") -> list[str]:
     return lines
 
 
+_LEAVES = "border-collapse:collapse;margin:0;font-size:13px;line-height:1.4;font-variant-numeric:tabular-nums"
+_CELL = "padding:1px 14px 1px 0;text-align:left;vertical-align:top"
+
+
+def _time(at: str) -> str:
+    return at[:19].replace("T", " ")
+
+
 def _html(tree: Tree) -> str:
     leaves = "".join(
         '<tr style="background:transparent">'
-        f'<td style="opacity:.7;padding:1px 14px 1px 0;text-align:left">{html.escape(k)}</td>'
-        f'<td style="text-align:left">{html.escape(cell(v))}</td></tr>'
+        f'<td style="{_CELL};white-space:nowrap;opacity:.7">{html.escape(k)}</td>'
+        f'<td style="{_CELL};overflow-wrap:anywhere">{html.escape(cell(v))}</td></tr>'
         for k, v in tree.items()
         if not isinstance(v, Mapping)
     )
     branches = "".join(
-        f'<details open style="margin:2px 0 2px 2px"><summary style="cursor:pointer">{html.escape(k)}</summary>'
+        f'<details open style="margin:4px 0"><summary style="cursor:pointer;font-weight:600">{html.escape(k)}'
+        "</summary>"
         f'<div style="margin-left:16px">{_html(v)}</div></details>'
         for k, v in tree.items()
         if isinstance(v, Mapping)
     )
-    return (f'<table style="border-collapse:collapse;margin:0">{leaves}</table>' if leaves else "") + branches
+    return (f'<table style="{_LEAVES}">{leaves}</table>' if leaves else "") + branches
 
 
 def trace(
@@ -127,9 +136,9 @@ def trace(
         } | {c["name"]: f"{c['figure']} ({c['limit']})" for c in report["checks"] if c["applies"]}
     tree["image"] = dict(image) if image else "not built"
     tree["deployments"] = {
-        d["id"]: f"{d['kind']} {d['url']} from {d['at'][:19]}" for d in deployments
+        d["id"]: f"{d['kind']} {d['url']} from {_time(d['at'])}" for d in deployments
     } or "none"
     tree["decisions"] = {
-        f"entry {e.id}": f"{e.at[:19]}  {e.who}: {e.action} — {e.why}" for e in entries
+        f"entry {e.id}": f"{_time(e.at)}  {e.who}: {e.action} — {e.why}" for e in entries
     } or "none"
     return Lineage(stored.name, stored.version, tree)

@@ -18,6 +18,7 @@ const short = (x) => {
   if (size !== 0 && (size >= 1e6 || size < 1e-3)) return x.toExponential(2);
   return String(Number(x.toPrecision(4)));
 };
+const three = (x) => String(Number(x.toPrecision(3)));
 const probability = (p) => (p < 1e-6 ? "<1e-6" : short(p));
 const percent = (x) => (x > 0 && x < 0.001 ? "<0.1%" : `${(100 * x).toFixed(1)}%`);
 
@@ -36,6 +37,8 @@ function statusOf(feature, limits, threshold) {
   return status;
 }
 
+const byChance = (feature, key) => feature[key] !== null && feature[key] <= (feature.chance[key] ?? 0);
+
 const SORTS = {
   drift: (a, b) => ORDER[a.now] - ORDER[b.now] || (b.psi ?? 0) * b.weight - (a.psi ?? 0) * a.weight,
   importance: (a, b) => (b.importance ?? -1) - (a.importance ?? -1),
@@ -53,7 +56,8 @@ function psiBar(feature, threshold, limits) {
   const full = 2 * threshold;
   const warn = (limits.psi_warn / limits.psi_drift) * threshold;
   const width = 64 * Math.min(1, feature.psi / full);
-  const level = feature.psi >= threshold ? "drift" : feature.psi >= warn ? "warn" : "ok";
+  // the colour is the verdict, the same as the badge's; grey where so few rows differ by so much anyway
+  const level = byChance(feature, "psi") ? "unknown" : feature.now;
   svg.append(el("rect", { width, height: 8, rx: 2, fill: `var(--dw-${level})` }));
   for (const at of [warn, threshold]) {
     const x = (64 * at) / full;
@@ -62,23 +66,24 @@ function psiBar(feature, threshold, limits) {
   return svg;
 }
 
-/** A round step of about a third of `top`, so that three or four lines are drawn. */
-function niceStep(top) {
-  const raw = top / 3;
+/** A round step, so that at most `parts` of them fit into `span`. */
+function niceStep(span, parts) {
+  const raw = span / parts;
   const unit = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 2.5, 5, 10].map((k) => k * unit).find((step) => step >= raw);
+  return [1, 2, 5, 10].map((k) => k * unit).find((step) => step >= raw * 0.999);
 }
 
-function histogram({ edges, reference, current }) {
-  const [width, height, left, bottom, head] = [620, 230, 44, 24, 8];
+function histogram({ edges, reference, current }, width) {
+  const [height, left, bottom, head] = [212, 44, 24, 8];
   const top = Math.max(...reference, ...current, 1e-9);
-  const step = niceStep(top);
+  const step = niceStep(top, 5);
   const n = reference.length;
   const x = (i) => left + ((width - left) * i) / n;
   const y = (share) => height - bottom - ((height - bottom - head) * share) / top;
-  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   svg.append(el("title", {}, "Share of rows per bin, reference and current"));
-  for (let share = 0; share <= top * 1.001; share += step) {
+  for (let k = 0; k * step <= top * 1.001; k++) {
+    const share = k * step;
     svg.append(el("line", { class: "dw-grid", x1: left, x2: width, y1: y(share), y2: y(share) }));
     const digits = step < 0.001 ? 2 : step < 0.01 ? 1 : 0;
     const text = `${(100 * share).toFixed(digits)}%`;
@@ -88,10 +93,13 @@ function histogram({ edges, reference, current }) {
     `M${x(0)} ${y(0)}` + shares.map((s, i) => `V${y(s).toFixed(1)}H${x(i + 1).toFixed(1)}`).join("") + `V${y(0)}`;
   svg.append(el("path", { class: "dw-area", d: outline(reference) }));
   svg.append(el("path", { class: "dw-line", d: outline(current) }));
-  const every = Math.max(1, Math.ceil(n / 6));
-  for (let i = 0; i <= n; i += every) {
-    const anchor = i === 0 ? "start" : i === n ? "end" : "middle";
-    svg.append(el("text", { x: x(i), y: height - 6, "text-anchor": anchor }, short(edges[i])));
+  const span = edges[n] - edges[0];
+  const tick = niceStep(span, 7);
+  for (let k = Math.ceil(edges[0] / tick); k * tick <= edges[n]; k++) {
+    const at = x((n * (k * tick - edges[0])) / span); // bins are of equal width
+    svg.append(el("line", { class: "dw-grid", x1: at, x2: at, y1: y(0), y2: y(0) + 4 }));
+    const anchor = at > width - 16 ? "end" : "middle";
+    svg.append(el("text", { x: at, y: height - 6, "text-anchor": anchor }, short(k * tick)));
   }
   for (let i = 0; i < n; i++) {
     const low = i === 0 ? "up" : short(edges[i]);
@@ -103,13 +111,15 @@ function histogram({ edges, reference, current }) {
   return svg;
 }
 
-function bars({ labels, reference, current, rest }) {
-  const [width, left, right, slot] = [620, 150, 96, 21];
+function bars({ labels, reference, current, rest }, width) {
+  const longest = Math.min(22, Math.max(...labels.map((label) => label.length)));
+  const [left, right, slot] = [Math.max(48, 16 + 7 * longest), 112, 21];
   // "other" sums up many and would press all else flat: its bar is cut, its figures are written beside it
   const own = rest ? labels.length - 1 : labels.length;
   const top = Math.max(...reference.slice(0, own), ...current.slice(0, own), 1e-9);
   const scale = (share) => ((width - left - right) * Math.min(share, top)) / top;
-  const svg = el("svg", { viewBox: `0 0 ${width} ${labels.length * slot + 4}`, role: "img" });
+  const height = labels.length * slot + 4;
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   svg.append(el("title", {}, "Share of rows per value, reference and current"));
   labels.forEach((label, i) => {
     const y = i * slot + 4;
@@ -133,24 +143,27 @@ function table(heads, rows) {
 
 function statistics(feature, limits, threshold) {
   const rows = [];
-  const three = (x) => String(Number(x.toPrecision(3)));
+  let small = false; // whether chance alone explains what is beyond a limit
   const add = (name, value, key, text = three) => {
     if (value === null || value === undefined) return;
     const drift = key === "psi" ? threshold : limits[`${key}_drift`];
     const warn = key === "psi" ? (limits.psi_warn / limits.psi_drift) * threshold : limits[`${key}_warn`];
     const chance = feature.chance[key] ?? 0;
-    const level = value <= chance ? "ok" : value >= drift ? "drift" : value >= warn ? "warn" : "ok";
-    const shown = el("span", { class: `dw-${level}`, title: chance ? `by chance up to ${short(chance)}` : "" }, text(value));
-    rows.push([name, shown, text(warn), text(drift)]);
+    const level = value < warn ? "ok" : value <= chance ? "unknown" : value >= drift ? "drift" : "warn";
+    small ||= level === "unknown";
+    const shown = el("span", { class: `dw-${level}` }, text(value));
+    rows.push([name, shown, text(warn), text(drift), chance ? text(chance) : "–"]);
   };
   add("PSI", feature.psi, "psi");
   add("Jensen–Shannon", feature.js, "js");
   add("KS", feature.ks, "ks");
   if (feature.kind === "category") add("unseen categories", feature.unseen_share, "unseen", percent);
   add("change of missing", Math.abs(feature.missing_current - feature.missing_reference), "missing", percent);
-  if (feature.ks_p !== null) rows.push(["KS p-value", probability(feature.ks_p), "", ""]);
-  if (feature.chi_square_p !== null) rows.push(["chi-square p-value", probability(feature.chi_square_p), "", ""]);
-  return table(["statistic", "now", "watch", "drift"], rows);
+  if (feature.ks_p !== null) rows.push(["KS p-value", probability(feature.ks_p), "", "", ""]);
+  if (feature.chi_square_p !== null) rows.push(["chi-square p-value", probability(feature.chi_square_p), "", "", ""]);
+  // with many rows chance reaches nothing near a limit: its column would only be one more to read
+  const heads = ["statistic", "now", "watch", "drift", ...(small ? ["by chance"] : [])];
+  return table(heads, rows.map((row) => row.slice(0, heads.length)));
 }
 
 function summary(feature) {
@@ -161,7 +174,7 @@ function summary(feature) {
   return table(["", "reference", "current"], rows);
 }
 
-function detail(feature, limits, threshold) {
+function detail(feature, limits, threshold, width) {
   if (!feature) return [el("div", { class: "dw-faint" }, "No feature.")];
   const legend = el("span", { class: "dw-legend" });
   for (const name of ["reference", "current"]) {
@@ -172,7 +185,7 @@ function detail(feature, limits, threshold) {
   const tables = el("div", { class: "dw-tables" }, statistics(feature, limits, threshold), summary(feature));
   const long = feature.overlay?.labels?.length > 8; // figures first, so that a long list does not hide them
   if (long) parts.push(tables);
-  if (feature.overlay) parts.push(feature.overlay.edges ? histogram(feature.overlay) : bars(feature.overlay));
+  if (feature.overlay) parts.push((feature.overlay.edges ? histogram : bars)(feature.overlay, width));
   if (feature.unseen.length) {
     const more = feature.unseen_count - feature.unseen.length;
     const names = feature.unseen.join(", ") + (more > 0 ? ` and ${more} more` : "");
@@ -186,9 +199,13 @@ function performance(found) {
   if (!found) return null;
   const box = el("div", { class: "dw-performance" }, el("span", { class: "dw-faint" }, `${found.n.toLocaleString("en")} labelled`));
   for (const [name, value] of Object.entries(found.metrics)) {
-    const before = found.baseline[name];
-    const was = before === undefined ? null : el("span", { class: "dw-faint" }, ` was ${short(before)}`);
-    box.append(el("span", {}, name.replaceAll("_", " "), el("b", {}, short(value)), was));
+    const whole = name.replace("predicted_", "");
+    if (whole !== name && whole in found.metrics) continue; // stands beside it
+    const [before, predicted] = [found.baseline[name], found.metrics[`predicted_${name}`]];
+    const beside = (before === undefined ? "" : ` was ${three(before)}`)
+      + (predicted === undefined ? "" : ` predicted ${three(predicted)}`);
+    const parts = [el("b", {}, three(value)), el("span", { class: "dw-faint" }, beside)];
+    box.append(el("span", {}, name.replaceAll("_", " "), ...parts));
   }
   return box;
 }
@@ -211,11 +228,20 @@ function render({ model, el: root }) {
   const side = el(
     "div", { class: "dw-side" },
     el("div", { class: "dw-tools" }, search, sort),
+    el("div", { class: "dw-heads" }, el("span", {}, "feature"), el("span", { class: "dw-psi" }, "PSI"), el("span")),
     list,
     el("label", { class: "dw-limit" }, el("span", {}, "drift from PSI"), slider, shown),
   );
   const right = el("div", { class: "dw-detail", "aria-live": "polite" });
   box.append(header, el("div", { class: "dw-body" }, side, right));
+
+  let space = 0; // width of the detail's content in pixels, so that texts in pictures keep their size
+  const watcher = new ResizeObserver(([{ contentRect }]) => {
+    const now = Math.floor(contentRect.width);
+    if (now === space || now === 0) return;
+    space = now;
+    drawDetail();
+  });
 
   const features = () => {
     const { features: all, thresholds } = model.get("data");
@@ -269,7 +295,7 @@ function render({ model, el: root }) {
   function drawDetail() {
     const { thresholds } = model.get("data");
     const feature = features().find((f) => f.name === model.get("selected"));
-    right.replaceChildren(...detail(feature, thresholds, model.get("threshold")));
+    right.replaceChildren(...detail(feature, thresholds, model.get("threshold"), Math.max(320, space || 620)));
   }
 
   function drawAll() {
@@ -326,7 +352,9 @@ function render({ model, el: root }) {
   model.on("change:threshold", drawAll);
   model.on("change:selected", onSelected);
   drawAll();
+  watcher.observe(right);
   return () => {
+    watcher.disconnect();
     model.off("change:data", drawAll);
     model.off("change:threshold", drawAll);
     model.off("change:selected", onSelected);
