@@ -16,6 +16,7 @@ import pytest
 from mlops_workbench.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.monitor.drift import DriftReport, Thresholds, compare
 from mlops_workbench.monitor.performance import Performance, classification, regression
+from mlops_workbench.monitor.picture import STATUS
 
 N = 4000
 
@@ -58,6 +59,25 @@ def test_few_rows_of_the_same_distribution_are_not_called_drift() -> None:
     drifted = [name for seed in range(30) for name in compare(frame(n=500), frame(seed + 1, n=25)).drifted]
     assert len(drifted) <= 6  # of 90; without the chance level it is more than half
     assert compare(frame(n=500), frame(1, shift=3.0, n=25)).drifted == ("moved",)
+
+
+def test_what_chance_explains_says_so_and_is_not_coloured_as_drift() -> None:
+    rng = np.random.default_rng(0)
+    few = [pd.DataFrame({"height": rng.normal(170, 9, rows)}) for rows in (40, 25)]
+    report = compare(*few)
+    height = report.feature("height")
+    assert height.psi is not None
+    assert height.psi > report.thresholds.psi_drift
+    assert height.status == "ok"
+    assert height.note.startswith(f"Within chance for so few rows: PSI {height.psi:.3g} (up to ")
+    assert height.note in report.text()
+    page = report._repr_html_()
+    assert height.note in page
+    assert STATUS["drift"] not in page
+    many = compare(
+        pd.DataFrame({"height": rng.normal(170, 9, 9000)}), pd.DataFrame({"height": [170.0] * 9000})
+    )
+    assert "chance" not in many.feature("height").note
 
 
 def test_an_outlier_cannot_hide_a_shift() -> None:
