@@ -83,7 +83,8 @@ def when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Of Python's own kinds; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -92,7 +93,7 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return "(none)"
     grid = [[cell(v) for v in row] for row in rows]
-    right = [all(_is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
+    right = [all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
     lines = ([list(heads)] if any(heads) else []) + grid
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     return "\n".join(
@@ -112,7 +113,7 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: st
     caption = f'<div style="font-weight:600;margin:6px 0 2px">{html.escape(title)}</div>' if title else ""
     if not rows:
         return f'<div class="mlops-table">{caption}<div style="opacity:.6">(none)</div></div>'
-    right = [all(_is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
+    right = [all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
 
     def line(values: Sequence[Any], tag: str, style: str) -> str:
         cells = "".join(

@@ -54,6 +54,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     """The parameters that the notebook's cell tagged `parameters` declares."""
     papermill = _papermill()
     try:
+        papermill.utils.nb_kernel_name(papermill.iorw.load_notebook_node(str(notebook)))
         found = papermill.inspect_notebook(str(notebook))
     except Exception as problem:  # broken JSON, another format, no kernel named: all mean the same here
         raise UsageError(

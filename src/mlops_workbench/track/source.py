@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,14 @@ def is_fitted_model(value: Any) -> bool:
         check_is_fitted(value)
     except (NotFittedError, TypeError):
         return False
+    except AttributeError:  # no scikit-learn estimator: the convention is all there is to go by
+        return any(name.endswith("_") and not name.startswith("_") for name in getattr(value, "__dict__", {}))
     return True
 
 
-def models_made(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Fitted models that the source names, by variable; parts of a pipeline that is itself named are left out."""
-    found = {
-        n: namespace[n] for n in sorted(names_in(source)) if n in namespace and is_fitted_model(namespace[n])
-    }
+def models_made(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Fitted models among these names, by variable; parts of a pipeline that is itself named are left out."""
+    found = {n: namespace[n] for n in sorted(names) if n in namespace and is_fitted_model(namespace[n])}
     inner = {id(part) for model in found.values() for part in _parts(model)}
     return {n: m for n, m in found.items() if id(m) not in inner}
 
