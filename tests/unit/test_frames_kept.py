@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from mlops_workbench.data import contracts, frames, snapshots
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.errors import GateFailed, InvalidConfig, InvalidData, InvalidModel, NotFound, UsageError
+from mlops_workbench.registry.versions import trusted_types
 from mlops_workbench.track import source
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
@@ -146,16 +149,9 @@ def test_a_gate_without_figures_leaves_those_of_the_run(workbench: Workbench) ->
 
 
 def test_partial_functions_are_trusted_only_with_what_they_call() -> None:
-    import functools
-
-    from mlops_workbench.registry.versions import trusted_types
-
-    with pytest.raises(InvalidModel, match=r"os\.system|posix\.system"):
-        import os
-
-        trusted_types(FunctionTransformer(functools.partial(os.system)).fit([[1]]), "m")
-    with pytest.raises(InvalidModel, match=r"builtins\.eval"):
-        trusted_types(FunctionTransformer(eval).fit([[1]]), "m")
+    for function, named in ((functools.partial(os.system), r"(os|posix)\.system"), (eval, r"builtins\.eval")):
+        with pytest.raises(InvalidModel, match=named):
+            trusted_types(FunctionTransformer(function).fit([[1]]), "m")
 
 
 class Duck:
@@ -193,7 +189,9 @@ def test_lists_in_a_column_have_a_contract_too() -> None:
     assert [b.column for b in contracts.check(frame.assign(b=[[1], [2]]), made)] == ["b"]
 
 
-@pytest.mark.parametrize("rule", ["minimum: low", "values: 5", "nullable: maybe", "unique: 3", "maximum: true"])
+@pytest.mark.parametrize(
+    "rule", ["minimum: low", "values: 5", "nullable: maybe", "unique: 3", "maximum: true"]
+)
 def test_a_limit_of_the_wrong_kind_names_the_key(tmp_path: Any, rule: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(f"columns:\n  b: {{type: number, {rule}}}\n")

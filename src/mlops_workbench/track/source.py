@@ -31,12 +31,24 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def names_in(source: str) -> set[str]:
-    """Names that occur in a piece of Python; empty if it does not parse."""
+    """Names that occur in a piece of Python, and in the code that it hands to magics (`%time model = …`).
+
+    Empty if it does not parse.
+    """
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("run_line_magic", "run_cell_magic")
+            and isinstance(node.args[-1], ast.Constant)
+        ):
+            names |= names_in(str(node.args[-1].value))
+    return names
 
 
 def is_fitted_model(value: Any) -> bool:
