@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from typing import TYPE_CHECKING, Any
+
+from IPython.core.displayhook import DisplayHook
+
+from mlops_workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_workbench.track.runs import Cell
 
 
 def cell_of(shell: Any, text: str) -> Cell:
-    """The cell, its magics translated; the value of its last expression is displayed as usual."""
+    """The cell, its magics translated; the value of its last expression is displayed as usual.
+
+    Raises `UsageError` for a cell that awaits: the kernel's event loop is busy with the magic itself.
+    """
     from mlops_workbench.track.runs import Cell
 
+    code = shell.transform_cell(text)
+    name = shell.compile.cache(code, raw_code=text)  # so that a traceback shows the lines
+    flags = (
+        shell.compile.flags
+    )  # what earlier cells imported from __future__; what this file did must not leak
+
+    def compiled(tree: Any, mode: str) -> Any:
+        return compile(tree, name, mode, flags, dont_inherit=True)
+
+    if _awaits(code, name, flags):
+        raise UsageError("A tracked cell cannot await.", "Await in a cell before it.")
+
     def execute() -> None:
-        code = shell.transform_cell(text)
-        name = shell.compile.cache(code, raw_code=text)  # so that a traceback shows the lines
         tree = ast.parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102 - the user's own cell, run as asked
+        exec(compiled(tree, "exec"), shell.user_ns)  # noqa: S102 - the user's own cell, run as asked
         if last is not None:
-            value = eval(compile(ast.Expression(last.value), name, "eval"), shell.user_ns)  # noqa: S307
-            if not text.rstrip().endswith(";"):
+            value = eval(compiled(ast.Expression(last.value), "eval"), shell.user_ns)  # noqa: S307
+            if not DisplayHook.semicolon_at_end_of_expression(text):
                 shell.displayhook(value)
 
-    return Cell(text, execute, shell.user_ns)
+    return Cell(text, execute, shell.user_ns, python=code)
+
+
+def _awaits(code: str, name: str, flags: int) -> bool:
+    """Whether it compiles only as the body of a coroutine. What does not compile at all fails when it is run."""
+    try:
+        made = compile(code, name, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return bool(made.co_flags & inspect.CO_COROUTINE)

@@ -42,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    try:
+        print(_json(value.to_dict()) if as_json else value.text(), flush=True)
     except BrokenPipeError:  # `mlops runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    print(_json(value.to_dict()) if as_json else value.text())
     return 0
 
 

@@ -74,7 +74,7 @@ def status(
     """Put the records together."""
     from mlops_workbench.registry import ledger
 
-    by_model = {d.model: d for d in deployments}
+    by_model = {d.model: d for d in reversed(deployments)}  # they come newest first; the newest counts
     models, warnings = [], [broken] if broken else []
     for name in dict.fromkeys(v.name for v in versions):
         past = ledger.champions([e for e in entries if e.model == name])
@@ -93,9 +93,10 @@ def status(
             warnings.append(f"The deployment of '{name}' at {served.url} is {served.state}.")
         elif served and champion and served.version != str(champion):
             warnings.append(f"'{name}' serves version {served.version}, the champion is version {champion}.")
+    latest = {e.model: e for e in entries if e.alias == ledger.CHAMPION}  # a later decision settles it
     warnings += [
         f"{e.at[:19].replace('T', ' ')}: the champion of '{e.model}' was moved behind the workbench's back."
-        for e in entries
+        for e in latest.values()
         if e.action == "moved outside"
     ]
     return Status(

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, UsageError, closest
-from mlops_workbench.values import Value
+from mlops_workbench.values import Value, is_number
 
 FILE_NAME = "mlops.toml"
 STATE = ".mlops"
+ARTIFACTS = "artifacts"
 DEFAULT_BASE_IMAGE = "python:3.11-slim"
 
 
@@ -139,7 +140,7 @@ class Project(Value):
     @property
     def artifact_root(self) -> str:
         given = os.environ.get("MLOPS_ARTIFACT_ROOT") or self.policy.stores.artifacts
-        return given or self.folder("artifacts").as_uri()
+        return given or self.folder(ARTIFACTS).as_uri()
 
     @property
     def base_image(self) -> str:
@@ -188,28 +189,37 @@ def check_name(name: str, what: str) -> str:
 def init(folder: Path, name: str) -> Project:
     """Make `folder` a project, or return the one that is there.
 
-    Raises `Conflict` if it is a project of another name.
+    Raises `Conflict` if it is a project of another name, `UsageError` if the folder cannot be written.
     """
     check_name(name, "project")
     root = folder.resolve()
-    root.mkdir(parents=True, exist_ok=True)
     path = root / FILE_NAME
     try:
-        with path.open("x") as file:  # two at once: one makes it, the other finds it
-            file.write(TEMPLATE.format(name=name, base=DEFAULT_BASE_IMAGE))
-        created = True
-    except FileExistsError:
-        created = False
-    project = load(root)
-    if project.name != name:
-        raise Conflict(
-            f"{path} already names this project '{project.name}', not '{name}'.", "Use another folder."
-        )
-    project.folder()
-    ignore = project.state / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
+        root.mkdir(parents=True, exist_ok=True)
+        created = _write_policy(path, name)
+        project = load(root)
+        if project.name != name:
+            raise Conflict(
+                f"{path} already names this project '{project.name}', not '{name}'.", "Use another folder."
+            )
+        ignore = project.folder() / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as problem:
+        raise UsageError(
+            f"No project can be made in {root}: {problem.strerror}.", "Use a folder that can be written."
+        ) from None
     return Project(root, project.policy, created)
+
+
+def _write_policy(path: Path, name: str) -> bool:
+    """Whether it was made: of two at once, one makes it and the other finds it."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(TEMPLATE.format(name=name, base=DEFAULT_BASE_IMAGE))
+    except FileExistsError:
+        return False
+    return True
 
 
 def find(folder: Path) -> Project:
@@ -225,11 +235,13 @@ def load(root: Path) -> Project:
     """Read and check `mlops.toml`. Raises `InvalidConfig` naming file, key and value."""
     path = root / FILE_NAME
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as problem:
         raise InvalidConfig(f"{path} is not TOML: {problem}.", "Mend that line.") from None
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidConfig(f"{path} cannot be read: {problem}.") from None
+        raise InvalidConfig(
+            f"{path} cannot be read: {problem}.", "Make it a readable file in UTF-8."
+        ) from None
     head = raw.pop("project", None)
     if not isinstance(head, dict) or set(head) - {"name"} or not isinstance(head.get("name"), str):
         raise InvalidConfig(f'{path} must have [project] with name = "…" alone. Got {head!r} instead.')
@@ -257,12 +269,12 @@ def _section(path: Path, name: str, kind: type, content: Any) -> Any:
             raise InvalidConfig(f"{path}: [{name}] has no key '{key}'.", closest(key, known))
         default = known[key].default
         if default is MISSING:  # the one mapping: thresholds
-            if not isinstance(value, dict) or not all(_is_number(v) for v in value.values()):
+            if not isinstance(value, dict) or not all(is_number(v) for v in value.values()):
                 raise InvalidConfig(
                     f"{path}: [{name}.{key}] must map names to numbers. Got {value!r} instead."
                 )
             values[key] = {k: float(v) for k, v in value.items()}
-        elif isinstance(default, float) and _is_number(value):
+        elif isinstance(default, float) and is_number(value):
             values[key] = float(value)
         elif type(value) is type(default):
             values[key] = value
@@ -270,10 +282,6 @@ def _section(path: Path, name: str, kind: type, content: Any) -> Any:
             wanted = "a number" if isinstance(default, float) else "a text"
             raise InvalidConfig(f"{path}: [{name}] {key} must be {wanted}. Got {value!r} instead.")
     return kind(**values)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check(path: Path, policy: Policy) -> None:

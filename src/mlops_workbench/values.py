@@ -86,7 +86,8 @@ def when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Of Python's own kinds; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -95,7 +96,7 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return "(none)"
     grid = [[cell(v) for v in row] for row in rows]
-    right = [all(_is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
+    right = [all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
     lines = ([list(heads)] if any(heads) else []) + grid
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     return "\n".join(
@@ -120,7 +121,7 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: st
     if not rows:
         none = "" if title and not any(heads) else '<div style="font-size:13px;opacity:.6">(none)</div>'
         return f'<div class="mlops-table">{caption}{none}</div>'
-    right = [all(_is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
+    right = [all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(heads))]
 
     def line(values: Sequence[Any], tag: str, styles: Sequence[str]) -> str:
         cells = "".join(

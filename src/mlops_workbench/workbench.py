@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_workbench import project as projects
 from mlops_workbench.errors import (
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
+    from mlops_workbench.serving.dataplane import Prediction
     from mlops_workbench.track.compare import Comparison
 
 CHAMPION = "champion"
@@ -73,6 +73,9 @@ class Workbench:
         self.namespace: Mapping[str, Any] = {} if namespace is None else namespace
         self.progress = progress
         self._opening = threading.RLock()
+        self._seen: Project | None = None
+        self._parts: dict[str, Any] = {}
+        self._files: dict[str, tuple[int, int]] = {}
         self._made: dict[int, tuple[weakref.ref[Any], str]] = {}
 
     @classmethod
@@ -86,32 +89,64 @@ class Workbench:
     def folder(self) -> Path:
         return self._folder or Path.cwd()
 
-    @cached_property
+    @property
     def project(self) -> Project:
-        return projects.find(self.folder)
+        """The project that was found first, with its policy as the file says now: a person edits it meanwhile.
 
-    @cached_property
+        Raises `NotFound`, `InvalidConfig`.
+        """
+        with self._opening:
+            before = self._seen
+            if before is not None and (before.root / projects.FILE_NAME).is_file():
+                found = projects.load(before.root)
+            else:
+                found = projects.find(self.folder)
+            if before is not None and (found.root, found.policy.stores) != (
+                before.root,
+                before.policy.stores,
+            ):
+                self.close()
+            self._seen = found
+            return found
+
+    @property
     def _store(self) -> Store:
-        with self._opening:
-            return Store(self.project.store_url)
+        return cast("Store", self._part("workbench.db", lambda project: Store(project.store_url)))
 
-    @cached_property
+    @property
     def _tracking(self) -> Tracking:
+        return cast("Tracking", self._part("mlflow.db", Tracking))
+
+    def _part(self, file: str, make: Callable[[Project], Any]) -> Any:
+        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost."""
         with self._opening:
-            return Tracking(self.project)
+            project = self.project
+            if file not in self._parts:
+                self._parts[file] = make(project)
+            found = _identity(project.state / file)
+            known = self._files.setdefault(file, found) if found else self._files.get(file)
+            if known != found:
+                raise Conflict(
+                    f"The records in {project.state} were removed or replaced while they were open here.",
+                    "Put them back, or restart this kernel or program to begin anew.",
+                )
+            return self._parts[file]
 
     def close(self) -> None:
         """Give the database connections back."""
-        if "_store" in self.__dict__:
-            self._store.close()
+        with self._opening:
+            if isinstance(store := self._parts.get("workbench.db"), Store):
+                store.close()
+            self._parts.clear()
+            self._files.clear()
 
     # project
 
     def init(self, name: str) -> Project:
         """Make the folder a project; the one that is there stays as it is. Raises `Conflict`, `UsageError`."""
         made = projects.init(self.folder, name)
-        for stale in ("project", "_store", "_tracking"):
-            self.__dict__.pop(stale, None)
+        self.close()
+        self._seen = made
         self.progress("opening the stores")
         _ = self._store.engine, self._tracking.experiment_id
         return made
@@ -289,7 +324,8 @@ class Workbench:
         report = gate.judge(name, candidate, champion, rows, self.project.policy.gate)
         report = gate.keep(self._store, report)
         self._tracking.tag_version(name, version, "gate", "passed" if report.passed else "failed")
-        self._tracking.tag_version(name, version, "metrics", json.dumps(dict(report.metrics)))
+        if report.metrics:
+            self._tracking.tag_version(name, version, "metrics", json.dumps(dict(report.metrics)))
         return report
 
     def promote(self, name: str, *, version: int, why: str, force: bool = False) -> Entry:
@@ -322,9 +358,10 @@ class Workbench:
 
         def plan(champion: int | None) -> tuple[int, Mapping[str, Any]]:
             past = ledger.champions(ledger.entries(self._store, name))
-            if len(past) < 2:
+            before = [number for number in past[:-1] if number is not None]
+            if not before:
                 raise Conflict(f"'{name}' had no champion before the present one.", "Look at its history.")
-            back = self._tracking.version(name, past[-2])
+            back = self._tracking.version(name, before[-1])
             return back.version, {"sha256": back.tags.get("digest")}
 
         return promotion.move(self._store, self._tracking, model=name, action="rollback", why=why, plan=plan)
@@ -597,7 +634,18 @@ class Workbench:
             plane = DataPlane.load(folder, name=folder.name, version="0")
         except ModelRefused as problem:
             raise InvalidModel(str(problem)) from None
-        return lambda rows: plane.predict(list(rows))
+
+        def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
+            try:
+                return plane.predict([plane.from_json(row) for row in rows])
+            except Exception as problem:  # whatever a model raises means the same here
+                sentence = " ".join(str(problem).split())[:300]
+                raise InvalidModel(
+                    f"Loaded from its file, the model cannot answer: {type(problem).__name__}: {sentence}.",
+                    "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
+                ) from None
+
+        return served
 
     def _contestant(self, stored: Stored) -> Contestant:
         from mlops_workbench.registry.gate import Contestant
@@ -621,6 +669,15 @@ def _measure(model: Any, frame: Any, name: str, target: str | None) -> tuple[dic
     from mlops_workbench.registry.registering import measure
 
     return measure(model, frame, name, target)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none (the records are in a database elsewhere)."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _reason(why: str) -> None:

@@ -10,14 +10,14 @@ import hashlib
 import html
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.errors import InvalidConfig, InvalidData, closest
-from mlops_workbench.values import Html, Value, html_table
+from mlops_workbench.values import Html, Value, html_table, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,7 @@ def _infer_rule(series: pd.Series[Any]) -> ColumnRule:
                 kind, nullable, minimum=_short(max(low - margin, floor)), maximum=_short(high + margin)
             )
     if kind == "text":
-        values = sorted({str(v) for v in present.unique()})
+        values = sorted(set(present.astype(str)))  # as texts: a list or a dict has no hash
         if 0 < len(values) <= MOST_CATEGORIES and len(values) < max(len(present) / 2, 2):
             return ColumnRule(kind, nullable, values=tuple(values))
     return ColumnRule(kind, nullable)
@@ -205,6 +205,10 @@ def read(path: Path) -> Contract:
         raise InvalidConfig(
             f"{path} is not YAML: {' '.join(str(problem).split())}.", "Mend that line."
         ) from None
+    except OSError as problem:
+        raise InvalidConfig(
+            f"{path} cannot be read: {problem.strerror}.", "Make it a readable file."
+        ) from None
     if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
         raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract anew, or add them.")
     unknown = set(raw) - {"contract", "columns", "extra_columns"}
@@ -215,6 +219,15 @@ def read(path: Path) -> Contract:
         )
     columns = {str(name): _read_rule(path, str(name), rule) for name, rule in raw["columns"].items()}
     return Contract(str(raw.get("contract", path.stem)), columns, bool(raw.get("extra_columns", False)))
+
+
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "nullable": (lambda v: isinstance(v, bool), "true or false"),
+    "unique": (lambda v: isinstance(v, bool), "true or false"),
+    "minimum": (is_number, "a number"),
+    "maximum": (is_number, "a number"),
+    "values": (lambda v: isinstance(v, list), "a list"),
+}
 
 
 def _read_rule(path: Path, column: str, raw: Any) -> ColumnRule:
@@ -233,6 +246,11 @@ def _read_rule(path: Path, column: str, raw: Any) -> ColumnRule:
         raise InvalidConfig(
             f"{path}: the level of column '{column}' must be warn or error. Got {raw['level']!r} instead."
         )
+    for key, (fits, wanted) in _VALUES.items():
+        if key in raw and raw[key] is not None and not fits(raw[key]):
+            raise InvalidConfig(
+                f"{path}: {key} of column '{column}' must be {wanted}. Got {raw[key]!r} instead."
+            )
     values = raw.get("values")
     return ColumnRule(**(raw | {"values": None if values is None else tuple(map(str, values))}))
 
@@ -247,7 +265,7 @@ def check(frame: pd.DataFrame, contract: Contract) -> tuple[Breach, ...]:
         if frame[name].isna().all():
             breaches.append(Breach(name, "column is empty", "error", len(frame), ()))
         elif found != rule.type:
-            examples = tuple(str(v)[:40] for v in frame[name].dropna().unique()[:3])
+            examples = tuple(dict.fromkeys(str(v)[:40] for v in frame[name].dropna().head(50)))[:3]
             breaches.append(
                 Breach(name, f"type is {found}, must be {rule.type}", "error", len(frame), examples)
             )

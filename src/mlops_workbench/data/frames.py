@@ -94,12 +94,24 @@ def kind_of(series: pd.Series[Any]) -> Kind:
     return "string"
 
 
+def nan_texts(frame: pd.DataFrame) -> list[str]:
+    """Columns of objects whose missing values are NaN, not None. To a OneHotEncoder these are two categories,
+    to Parquet they are one."""
+    return [
+        name
+        for name in frame.columns
+        if frame[name].dtype == object
+        and (gaps := frame[name][frame[name].isna()]).size
+        and not any(value is None for value in gaps)
+    ]
+
+
 def fingerprint(frame: pd.DataFrame, name: str) -> Fingerprint:
     """SHA-256 of the rows' 64-bit hashes and the schema; 1 million × 10 numbers take a fraction of a second."""
     import pandas as pd
 
     schema = {str(c): str(t) for c, t in frame.dtypes.items()}
-    digest = hashlib.sha256(json.dumps(list(schema.items()), ensure_ascii=False).encode())
+    digest = hashlib.sha256(json.dumps([*schema.items(), nan_texts(frame)], ensure_ascii=False).encode())
     for column in frame.columns:
         series = frame[column]
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from mlops_workbench.data.frames import Fingerprint, fingerprint
+from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
 from mlops_workbench.errors import InvalidData, NotFound
 from mlops_workbench.project import Project
 from mlops_workbench.store.database import Store
@@ -16,6 +16,9 @@ from mlops_workbench.store.tables import now, snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NAN_TEXTS = "mlops.nan_texts"
 
 
 def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fingerprint:
@@ -46,9 +49,11 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
 def _write(frame: pd.DataFrame, path: Path, name: str) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
     try:
-        frame.to_parquet(draft, index=False)
+        bare = frame.copy(deep=False)
+        bare.attrs = {NAN_TEXTS: nan_texts(frame)}  # pandas keeps attributes in the file's metadata
+        bare.to_parquet(draft, index=False)
         draft.replace(path)  # seen whole or not at all
-    except (TypeError, ValueError) as problem:  # pyarrow's errors derive from these
+    except (TypeError, ValueError, NotImplementedError) as problem:  # pyarrow's errors derive from these
         raise InvalidData(
             f"'{name}' cannot be kept as Parquet: {' '.join(str(problem).split())}.",
             "Give each column one type.",
@@ -64,6 +69,10 @@ def find(project: Project, sha256: str) -> pd.DataFrame:
     path = project.state / "snapshots" / f"{sha256}.parquet"
     if not path.is_file():
         raise NotFound(
-            f"The snapshot {sha256[:12]} is not in {path.parent}.", "Register the model again with --data."
+            f"The snapshot {sha256[:12]} is not in {path.parent}.",
+            "Register the model again, with the data it was fitted on.",
         )
-    return pd.read_parquet(path)
+    frame = pd.read_parquet(path)
+    for name in frame.attrs.pop(NAN_TEXTS, ()):
+        frame[name] = frame[name].where(frame[name].notna(), float("nan"))
+    return frame

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.errors import InvalidData, NotFound
+from mlops_workbench.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
@@ -34,12 +34,15 @@ def drift(
     report: Path | None,
     progress: Progress,
 ) -> DriftReport:
-    """Raises `NotFound` when nothing was logged, `InvalidData` when the rows have none of the features."""
+    """Raises `UsageError` for rows and `last` together, `NotFound` when nothing was logged, `InvalidData` when the
+    rows have none of the features."""
     name, columns = manifest.name, manifest.columns
     for path in (profile, report):
         if path is not None and not path.absolute().parent.is_dir():
             raise NotFound(f"There is no folder '{path.parent}' to write '{path.name}' to.", "Make it first.")
     performance = None
+    if current is not None and last is not None:
+        raise UsageError("Given rows are compared as they are: last is of the logged ones.", "Leave one out.")
     if current is None:
         progress("reading the logged requests")
         rows = _logged(url, manifest, version, last)

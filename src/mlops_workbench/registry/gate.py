@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 200
 IMPORTANCE_ROWS = 1000
+IMPORTANCE_CELLS = 10_000_000
+"""Values that all shuffles together ask of the runtime (rows × columns²): keeps wide models to seconds."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,8 @@ def judge(
     mine = theirs = None
     importance: dict[str, float] = {}
     if frame is None or manifest.target is None:
-        lacking = "labelled rows" if frame is None else "a label column"
-        checks.append(
-            Check("held-out rows", None, "none", "some", f"the version has no {lacking}; give some")
-        )
+        lacking = "labelled rows; give some" if frame is None else "label column, so nothing can be measured"
+        checks.append(Check("held-out rows", None, "none", "some", f"the version has no {lacking}"))
     else:
         mine = answer(candidate, frame)
         importance = _importance(candidate, frame, name)
@@ -166,7 +166,7 @@ def _policy_dict(policy: GatePolicy) -> dict[str, Any]:
 def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
-    truth = labels_of(frame, str(manifest.target), manifest.classes)
+    truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
     answers = contestant.served(to_rows(frame[manifest.columns]))
     measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
     return Judged(truth, answers.values, answers.probabilities, measured)
@@ -294,22 +294,28 @@ def _importance(candidate: Contestant, frame: pd.DataFrame, name: str) -> dict[s
     import numpy as np
 
     manifest = candidate.manifest
-    some = frame.sample(min(len(frame), IMPORTANCE_ROWS), random_state=0)
-    truth = labels_of(some, str(manifest.target), manifest.classes)
+    most = min(IMPORTANCE_ROWS, max(100, IMPORTANCE_CELLS // len(manifest.columns) ** 2))
+    some = frame.sample(min(len(frame), most), random_state=0)
+    truth = labels_of(some, str(manifest.target), manifest.classes, manifest.task)
+    rows = to_rows(some[manifest.columns])
     rng = np.random.default_rng(0)
 
-    def figure(rows: pd.DataFrame) -> float | None:
-        answers = candidate.served(to_rows(rows[manifest.columns]))
+    def figure() -> float | None:
+        answers = candidate.served(rows)
         return metric(name, truth, answers.values, answers.probabilities, manifest.classes)
 
-    base = figure(some)
+    base = figure()
     if base is None:
         return {}
     falls: dict[str, float] = {}
     for column in manifest.columns:
-        shuffled = some.assign(**{column: some[column].to_numpy()[rng.permutation(len(some))]})
-        value = figure(shuffled)
+        values = [row[column] for row in rows]
+        for row, place in zip(rows, rng.permutation(len(rows)), strict=True):
+            row[column] = values[place]
+        value = figure()
         falls[column] = max(0.0, better(name, base, value)) if value is not None else 0.0
+        for row, own in zip(rows, values, strict=True):
+            row[column] = own
     total = sum(falls.values())
     return {column: fall / total for column, fall in falls.items()} if total > 0 else {}
 
@@ -342,9 +348,3 @@ def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
         .order_by(gates.c.id.desc())
         .limit(1)
     )
-
-
-def verdicts(store: Store) -> dict[tuple[str, int], str]:
-    """passed or failed by model and version, the newest report counts."""
-    rows = store.rows(select(gates.c.model, gates.c.version, gates.c.passed).order_by(gates.c.id))
-    return {(r["model"], r["version"]): "passed" if r["passed"] else "failed" for r in rows}

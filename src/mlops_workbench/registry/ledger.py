@@ -156,14 +156,18 @@ def broken(store: Store) -> str | None:
     return None
 
 
-def champions(moves: Sequence[Entry]) -> list[int]:
-    """The champions that a rollback walks back through, the present one last: a promotion adds, a rollback removes."""
-    stack: list[int] = []
+def champions(moves: Sequence[Entry]) -> list[int | None]:
+    """The champions that a rollback walks back through, the present one last: a promotion adds, a rollback removes.
+
+    None: someone took the alias away, so that there was no champion.
+    """
+    stack: list[int | None] = []
     for entry in moves:
-        if entry.alias != CHAMPION or entry.new_version is None:
+        if entry.alias != CHAMPION:
             continue
-        if entry.action == "rollback" and len(stack) > 1:
-            stack.pop()
+        if entry.action == "rollback":
+            while len(stack) > 1 and stack[-1] != entry.new_version:
+                stack.pop()
         elif not stack or stack[-1] != entry.new_version:
             stack.append(entry.new_version)
     return stack

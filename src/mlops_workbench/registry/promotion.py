@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
@@ -21,6 +22,9 @@ from mlops_workbench.registry.ledger import CHAMPION, Entry
 from mlops_workbench.store.database import Row, Store
 from mlops_workbench.store.tables import intents, now
 from mlops_workbench.track.tracking import Tracking
+
+ABANDONED_SECONDS = 600
+"""A move takes seconds: an older intent of another machine is of a process that ended."""
 
 Plan = Callable[[int | None], tuple[int, Mapping[str, Any]]]
 """From the present champion to the new one and the evidence; raises when that must not be."""
@@ -99,24 +103,37 @@ def repair(store: Store, tracking: Tracking, model: str, *, mine: bool = False) 
 
 
 def _alive(row: Row) -> bool:
-    """Whether the process of an intent may still be at work (on another machine that cannot be known)."""
+    """Whether the process of an intent may still be at work; on another machine its age has to tell."""
     if row["host"] != socket.gethostname():
-        return True
+        age = datetime.now(UTC) - datetime.fromisoformat(row["at"])
+        return age.total_seconds() < ABANDONED_SECONDS
     try:
         return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
     except psutil.NoSuchProcess:
         return False
 
 
-def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
-    """Record a champion that was moved behind the workbench's back; None when ledger and registry agree."""
-    repair(store, tracking, model)
+def _compared(store: Store, tracking: Tracking, model: str) -> tuple[int | None, int | None] | None:
+    """The champion by the ledger and by the registry where they differ; None while someone is moving it."""
+    if store.row(select(intents).where(intents.c.model == model)) is not None:
+        return None
     stack = ledger.champions(ledger.entries(store, model))
     recorded = stack[-1] if stack else None
     actual = tracking.alias(model, CHAMPION)
-    if actual == recorded or store.row(select(intents).where(intents.c.model == model)) is not None:
+    return None if actual == recorded else (recorded, actual)
+
+
+def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
+    """Record a champion that was moved behind the workbench's back; None when ledger and registry agree."""
+    repair(store, tracking, model)
+    if _compared(store, tracking, model) is None:
         return None
     with store.write() as connection:
+        # Looked at again behind the lock: between the two looks of before, someone may have promoted.
+        found = _compared(store, tracking, model)
+        if found is None:
+            return None
+        recorded, actual = found
         return ledger.append(
             connection,
             action="moved outside",

@@ -160,18 +160,17 @@ def measure(
     column = versions.target_of(frame, features, name, target)
     if column is None:
         return {}, None
-    task = "classification" if hasattr(model, "classes_") else "regression"
+    task = versions.task_of(model)
     classes = list(getattr(model, "classes_", []))
     predicted, probabilities = versions.ask(model, frame[list(features)], type(model).__name__)
-    truth = measures.labels_of(frame, column, classes)
-    return measures.evaluate(truth, predicted, probabilities, classes, task), column  # type: ignore[arg-type]
+    truth = measures.labels_of(frame, column, classes, task)
+    return measures.evaluate(truth, predicted, probabilities, classes, task), column
 
 
 def describe(store: Store, stored: Stored) -> Version:
     """A version as people see it: with its state, its last gate and its image."""
-    past = ledger.champions(ledger.entries(store, stored.name))
     moved = {e.new_version for e in ledger.entries(store, stored.name) if e.alias == ledger.CHAMPION}
-    if ledger.CHAMPION in stored.aliases or (past and past[-1] == stored.version):
+    if ledger.CHAMPION in stored.aliases:
         state = "champion"
     else:
         state = "former champion" if stored.version in moved else "candidate"

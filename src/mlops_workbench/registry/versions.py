@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
-TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "builtins.", "collections.")
+TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "collections.", "functools.partial")
+"""Of a partial, skops lists the function too: it must be trusted by itself. Nothing of `builtins`: eval is there."""
 
 
 class Answers(Protocol):
@@ -42,7 +43,7 @@ Load = Callable[[Path], Served]
 
 @dataclass(frozen=True)
 class Version(Value):
-    """One registered version. `state`: candidate, champion or retired champion; `gate`: passed, failed or None."""
+    """One registered version. `state`: candidate, champion or former champion; `gate`: passed, failed or None."""
 
     name: str
     version: int
@@ -104,7 +105,7 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
     """What the model reads and answers, found by asking it. Raises `InvalidModel` or `InvalidData`."""
     features = features_of(model, frame, data_name, target)
     target = target_of(frame, features, data_name, target)
-    task: Task = "classification" if hasattr(model, "classes_") else "regression"
+    task = task_of(model)
     require_finite(frame[list(features)])
     rows = _sample(frame[list(features)])
     predicted, probabilities = ask(model, rows, label)
@@ -125,15 +126,30 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
     )
 
 
+def task_of(model: Any) -> Task:
+    """Classification, regression, or other: what a clusterer or an outlier detector answers is neither."""
+    from sklearn.base import is_clusterer, is_outlier_detector
+
+    if hasattr(model, "classes_"):
+        return "classification"
+    try:
+        return "other" if is_clusterer(model) or is_outlier_detector(model) else "regression"
+    except AttributeError:  # no scikit-learn estimator: it has no tags
+        return "regression"
+
+
 def _holds_none(series: Any) -> bool:
     return series.dtype == object and any(value is None for value in series[series.isna()].head(100))
 
 
 def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
     """The model's answers and probabilities (or None). Raises `InvalidModel` when it cannot predict."""
+    # A model fitted on an array warns of names; the serving runtime gives it an array too.
+    plain_array = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
+    asked = rows.to_numpy() if plain_array else rows
     try:
-        predicted = model.predict(rows)
-        probabilities = model.predict_proba(rows) if hasattr(model, "predict_proba") else None
+        predicted = model.predict(asked)
+        probabilities = model.predict_proba(asked) if hasattr(model, "predict_proba") else None
     except Exception as problem:  # whatever a model raises means the same here
         sentence = " ".join(str(problem).split())[:300]
         raise InvalidModel(
@@ -286,7 +302,7 @@ def keep(
         name=name,
         run_id=run_id,
         signature_rows=looked.frame.astype({f.name: float for f in looked.inputs if f.kind == "double"}),
-        answers=looked.model.predict(looked.frame),
+        answers=ask(looked.model, looked.frame, label)[0],
         requirements=requirements,
         serialization=serialization,
         trusted=trusted,
@@ -300,7 +316,8 @@ def prove(manifest: Manifest, served: Served, label: str) -> None:
     found = difference(manifest, served(manifest.sample))
     if found:
         raise InvalidModel(
-            f"Served from its file, '{label}' answers otherwise than in the notebook: {found}."
+            f"Served from its file, '{label}' answers otherwise than in the notebook: {found}.",
+            "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
         )
 
 

@@ -71,7 +71,14 @@ def _require_kernel(path: Path) -> None:
 
 def declared(notebook: Path) -> dict[str, Parameter]:
     """The parameters that the notebook's cell tagged `parameters` declares."""
-    found = _papermill().inspect_notebook(str(notebook))
+    papermill = _papermill()
+    try:
+        found = papermill.inspect_notebook(str(notebook))
+    except Exception as problem:  # it is JSON and names a kernel, but is no notebook that papermill can read
+        raise UsageError(
+            f"'{notebook}' cannot be read as a notebook: {' '.join(str(problem).split())[:200]}.",
+            "Open it in JupyterLab and save it.",
+        ) from None
     return {
         name: Parameter(name, _type_of(raw), raw["default"], raw["help"] or "") for name, raw in found.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from mlops_workbench.values import Value
 ENDED = ("succeeded", "failed", "cancelled")
 HEARTBEAT_SECONDS = 2.0
 GRACE_SECONDS = 5.0
+SILENT_SECONDS = 120.0
 LOST = "The job's process ended without a word (killed, or out of memory)."
 
 
@@ -92,7 +95,7 @@ def create(
                 model=model,
                 who=user(),
                 state="queued",
-                options=dict(options) | {"line": line},
+                options=dict(options) | {"line": line, "host": socket.gethostname()},
                 step="waiting",
                 created=now(),
             )
@@ -130,9 +133,12 @@ def _update(store: Store, number: int, **values: Any) -> bool:
 
 @contextmanager
 def running(store: Store, number: int) -> Iterator[Progress]:
-    """The job's own process holds this while it works: state, heartbeat, and the way to report progress."""
+    """The job's own process holds this while it works: state, heartbeat, and the way to report progress.
+
+    Raises `Conflict` if the job was cancelled before it began.
+    """
     me = psutil.Process()
-    _update(
+    begun = _update(
         store,
         number,
         state="running",
@@ -141,6 +147,8 @@ def running(store: Store, number: int) -> Iterator[Progress]:
         pid=me.pid,
         pid_started=me.create_time(),
     )
+    if not begun:
+        raise Conflict(f"Job {number} has ended already.", "Start another one.")
     done = threading.Event()
 
     def beat() -> None:
@@ -178,7 +186,7 @@ def set_notebook(store: Store, number: int, path: Path) -> None:
 def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
     """Kind and options of a job. Raises `NotFound`."""
     row = _row(store, number)
-    return row["kind"], {k: v for k, v in row["options"].items() if k != "line"}
+    return row["kind"], {k: v for k, v in row["options"].items() if k not in ("line", "host")}
 
 
 def _row(store: Store, number: int) -> Row:
@@ -224,10 +232,20 @@ def _job(row: Row) -> Job:
 
 def _reconcile(store: Store) -> None:
     """A job whose process is gone did not end well: say so."""
-    for row in store.rows(select(jobs).where(jobs.c.state.not_in(ENDED), jobs.c.pid.is_not(None))):
-        if not _alive(row["pid"], row["pid_started"]):
+    for row in store.rows(select(jobs).where(jobs.c.state.not_in(ENDED))):
+        if _lost(row):
             # It may have written its verdict between our two looks; `_update` leaves ended jobs alone.
             _update(store, row["id"], state="failed", ended=now(), error=LOST)
+
+
+def _lost(row: Row) -> bool:
+    """Whether no process works on it: by its pid, or by its silence where that cannot be asked (not started
+    yet, or on another machine that shares the store)."""
+    here = row["options"].get("host") == socket.gethostname()
+    if here and row["pid"] is not None:
+        return not _alive(row["pid"], row["pid_started"])
+    silent = datetime.now(UTC) - datetime.fromisoformat(row["heartbeat"] or row["created"])
+    return silent.total_seconds() > SILENT_SECONDS
 
 
 def _alive(pid: int, started: float) -> bool:
@@ -239,10 +257,16 @@ def _alive(pid: int, started: float) -> bool:
 
 
 def cancel(store: Store, number: int) -> Job:
-    """End a job and all that it started. Raises `NotFound`, or `Conflict` if it has ended."""
+    """End a job and all that it started. Raises `NotFound`, or `Conflict` if it has ended or runs elsewhere."""
     row = _row(store, number)
+    host = row["options"].get("host")
+    if row["state"] not in ENDED and host != socket.gethostname():
+        raise Conflict(f"Job {number} runs on the machine '{host}'.", "Cancel it there.")
     if not _update(store, number, state="cancelled", ended=now(), error=f"Cancelled by {user()}."):
-        raise Conflict(f"Job {number} has ended already ({row['state']}).")
+        raise Conflict(
+            f"Job {number} has ended already ({_row(store, number)['state']}).", "There is nothing to cancel."
+        )
+    row = _row(store, number)  # its process may have begun between the two
     if row["pid"] is not None and _alive(row["pid"], row["pid_started"]):
         _end_group(row["pid"], row["pid_started"])
     return _job(_row(store, number))
@@ -272,5 +296,7 @@ def wait(store: Store, number: int, progress: Progress) -> Job:
                 progress(*shown)
             time.sleep(0.2)
     except KeyboardInterrupt:
-        return cancel(store, number)
+        with contextlib.suppress(Conflict):  # it ended just now: then that is what there is to say
+            return cancel(store, number)
+        return get(store, number)
     return job

@@ -90,7 +90,7 @@ class DataPlane:
         differing = 0
         if sample:
             try:
-                answer = self.predict([self._from_json(row) for row in sample])
+                answer = self.predict([self.from_json(row) for row in sample])
             except Exception as error:
                 raise ModelRefused(
                     f"The model '{self.name}' version {self.version} cannot answer its own sample rows here: "
@@ -143,7 +143,7 @@ class DataPlane:
         column[:] = values
         return column
 
-    def _from_json(self, row: Row) -> dict[str, Any]:
+    def from_json(self, row: Row) -> dict[str, Any]:
         """A sample row of the manifest: times are ISO 8601 text there."""
         times = {f.name for f in self.manifest.inputs if f.kind == "datetime"}
         return {

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, String, column, create_engine, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
-from mlops_workbench.errors import InvalidConfig, MissingDependency
+from mlops_workbench.errors import Conflict, InvalidConfig, MissingDependency
 
 HEAD = "0001"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
@@ -36,11 +36,16 @@ class Store:
         try:
             if self.revision() != HEAD:
                 self._upgrade()
-        except OperationalError as problem:
-            where = make_url(url).render_as_string(hide_password=True)
+        except DatabaseError as problem:
             raise InvalidConfig(
-                f"The store {where} cannot be opened: {problem.orig}.", "Check [stores] in mlops.toml."
+                f"The store {self.name} cannot be opened: {problem.orig}.",
+                "Check [stores] in mlops.toml and the rights on its folder.",
             ) from None
+
+    @property
+    def name(self) -> str:
+        """Its URL without the password."""
+        return make_url(self.url).render_as_string(hide_password=True)
 
     def revision(self) -> str | None:
         with self.engine.connect() as connection:
@@ -54,6 +59,11 @@ class Store:
         from alembic import command
         from alembic.config import Config
 
+        if self.revision() not in (None, HEAD):
+            raise InvalidConfig(
+                f"The store {self.name} has schema {self.revision()}; this version knows {HEAD}.",
+                "Use the version of mlops-workbench that wrote it, or a later one.",
+            )
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.write() as connection:  # two processes may open a new project at once
@@ -62,11 +72,20 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that holds the write lock from its start, so that what it read stays true."""
-        with self.engine.execution_options(writes=True).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"))
-            yield connection
+        """One transaction that holds the write lock from its start, so that what it read stays true.
+
+        Raises `Conflict` when the store cannot be written: read-only, full, or locked for too long.
+        """
+        try:
+            with self.engine.execution_options(writes=True).begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"))
+                yield connection
+        except OperationalError as problem:
+            raise Conflict(
+                f"The store {self.name} cannot be written: {problem.orig}.",
+                "Check its rights and the free space; if it is locked, try again.",
+            ) from None
 
     def rows(self, statement: Any) -> Sequence[Row]:
         with self.engine.connect() as connection:

@@ -97,8 +97,8 @@ def better(name: str, value: float, than: float) -> float:
     return than - value if name in LOWER_IS_BETTER else value - than
 
 
-def labels_of(frame: Any, target: str, classes: Sequence[Any]) -> Any:
-    """The label column, checked: there, without gaps, and (for a classifier) of classes that the model knows.
+def labels_of(frame: Any, target: str, classes: Sequence[Any], task: Task) -> Any:
+    """The label column, checked: there, without gaps; of classes that a classifier knows, finite for a regressor.
 
     Raises `InvalidData`.
     """
@@ -112,6 +112,21 @@ def labels_of(frame: Any, target: str, classes: Sequence[Any]) -> Any:
     unknown = set(labels.unique()) - set(classes) if classes else set()
     if unknown:
         raise InvalidData(
-            f"The label column '{target}' has values that the model does not know: {sorted(map(str, unknown))[:3]}."
+            f"The label column '{target}' has values that the model does not know: {sorted(map(str, unknown))[:3]}.",
+            "Drop these rows, or name another label column.",
+        )
+    if task == "regression" and not _finite(labels):
+        raise InvalidData(
+            f"The label column '{target}' must hold finite numbers. Got {labels.dtype} instead.",
+            "Name another label column, or mend it.",
         )
     return labels.to_numpy()
+
+
+def _finite(labels: Any) -> bool:
+    import numpy as np
+    import pandas as pd
+
+    return pd.api.types.is_numeric_dtype(labels.dtype) and bool(
+        np.isfinite(labels.to_numpy(dtype=float)).all()
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 from mlops_workbench.data import frames, snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.errors import NotFound, closest
+from mlops_workbench.errors import InvalidData, NotFound, closest
 from mlops_workbench.project import Project
 from mlops_workbench.store.database import Store
 from mlops_workbench.track import requirements, source
@@ -24,11 +27,19 @@ ENVIRONMENT = "requirements.txt"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Code to run as a tracked run. `execute` runs it in `namespace` and raises what it raises."""
+    """Code to run as a tracked run. `execute` runs it in `namespace` and raises what it raises.
+
+    `python`: the source as Python, where that is not what was typed (a cell with magics).
+    """
 
     source: str
     execute: Callable[[], Any]
     namespace: Mapping[str, Any]
+    python: str = ""
+
+    @property
+    def names(self) -> set[str]:
+        return source.names_in(self.python or self.source)
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,28 @@ class Finished(Value):
 
 
 def script(path: Path) -> Cell:
-    """A Python file as a cell with a namespace of its own. Raises `NotFound`."""
+    """A Python file as a cell with a namespace of its own. Raises `NotFound`, `InvalidData`."""
     if not path.is_file():
         raise NotFound(f"There is no script '{path}'.", "Give a Python file, or a cell.")
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
-    text = path.read_text()
-    return Cell(text, lambda: exec(compile(text, str(path), "exec"), namespace), namespace)  # noqa: S102 - the user's own script, run as asked
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise InvalidData(f"'{path}' is not a text in UTF-8: {problem}.", "Give a Python file.") from None
+
+    def execute() -> None:
+        sys.path.insert(0, str(path.resolve().parent))  # as `python SCRIPT` does, for what lies beside it
+        try:
+            # Without dont_inherit the script would get this file's `from __future__ import annotations`.
+            exec(compile(text, str(path), "exec", dont_inherit=True), namespace)  # noqa: S102 - run as asked
+        except SystemExit as end:
+            if end.code not in (None, 0):  # `sys.exit(main())` is how a script ends well
+                raise
+        finally:
+            with contextlib.suppress(ValueError):  # the script may have taken it out itself
+                sys.path.remove(str(path.resolve().parent))
+
+    return Cell(text, execute, namespace)
 
 
 def track(
@@ -101,19 +128,25 @@ def track(
             if variable is not None:
                 rows[what], _ = frames.resolve(variable, space)
                 marks[what] = snapshots.keep(project, store, rows[what], variable)
-        models = source.models_made(cell.source, space)
+        models = source.models_made(cell.names, space)
         logged: dict[str, Any] = {}
         for variable, model in models.items():
             prefix = f"{variable}." if len(models) > 1 else ""
             logged |= {prefix + k: v for k, v in source.scalar_params(model).items()}
-        logged |= {variable: space[variable] for variable in params}
+        for variable in params:
+            if variable not in space:
+                raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
+            logged[variable] = space[variable]
+        already = tracking.run(
+            run_id
+        ).params  # by the cell or MLflow's autologging; a parameter is written once
         metrics: dict[str, float] = {}
         found = target
         if len(models) == 1 and "evaluate" in rows:
             metrics, found = measure(next(iter(models.values())), rows["evaluate"], str(evaluate), target)
         tracking.log(
             run_id,
-            params=logged,
+            params={k: v for k, v in _loggable(logged).items() if k not in already},
             metrics=metrics,
             tags={f"{what}.{key}": str(value) for what, mark in marks.items() for key, value in _tags(mark)}
             | ({"target": found} if found else {})
@@ -122,14 +155,23 @@ def track(
     return Finished(tracking.run(run_id), models, marks.get("data"), marks.get("evaluate"))
 
 
+def _loggable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """MLflow takes few characters in a name; a step of a pipeline may have any."""
+    return {re.sub(r"[^\w.\- :/]", "_", name)[:250]: value for name, value in params.items()}
+
+
 def _tags(mark: Fingerprint) -> list[tuple[str, Any]]:
     return [("name", mark.name), ("sha256", mark.sha256), ("rows", mark.rows), ("columns", mark.columns)]
 
 
 def _check_names(cell: Cell, wanted: Sequence[str]) -> None:
     """A variable that neither exists nor is named in the code cannot be meant: say so before anything runs."""
-    named = source.names_in(cell.source)
+    named = cell.names
     for name in wanted:
         if name not in cell.namespace and name not in named and Path(name).suffix not in frames.READERS:
-            known = [k for k in cell.namespace if not k.startswith("_")]
+            known = [
+                k
+                for k, v in cell.namespace.items()
+                if not k.startswith("_") and not callable(v) and k not in ("In", "Out")  # IPython's own
+            ]
             raise NotFound(f"There is no variable '{name}'.", closest(name, known))

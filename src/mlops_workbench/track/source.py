@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,24 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def names_in(source: str) -> set[str]:
-    """Names that occur in a piece of Python; empty if it does not parse."""
+    """Names that occur in a piece of Python, and in the code that it hands to magics (`%time model = …`).
+
+    Empty if it does not parse.
+    """
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("run_line_magic", "run_cell_magic")
+            and isinstance(node.args[-1], ast.Constant)
+        ):
+            names |= names_in(str(node.args[-1].value))
+    return names
 
 
 def is_fitted_model(value: Any) -> bool:
@@ -52,14 +64,14 @@ def is_fitted_model(value: Any) -> bool:
         check_is_fitted(value)
     except (NotFittedError, TypeError):
         return False
+    except AttributeError:  # no scikit-learn estimator: the convention is all there is to go by
+        return any(name.endswith("_") and not name.startswith("_") for name in getattr(value, "__dict__", {}))
     return True
 
 
-def models_made(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Fitted models that the source names, by variable; parts of a pipeline that is itself named are left out."""
-    found = {
-        n: namespace[n] for n in sorted(names_in(source)) if n in namespace and is_fitted_model(namespace[n])
-    }
+def models_made(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Fitted models among these names, by variable; parts of a pipeline that is itself named are left out."""
+    found = {n: namespace[n] for n in sorted(names) if n in namespace and is_fitted_model(namespace[n])}
     inner = {id(part) for model in found.values() for part in _parts(model)}
     return {n: m for n, m in found.items() if id(m) not in inner}
 

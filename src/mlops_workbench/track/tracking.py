@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from mlops_workbench.errors import InvalidConfig, NotFound, closest
+from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, closest
 from mlops_workbench.manifest import FILE_NAME
-from mlops_workbench.project import Project
+from mlops_workbench.project import ARTIFACTS, Project
 from mlops_workbench.values import Value
 
 _MOST_VERSIONS = 1000
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a version, run or alias that is not there."""
 
 _POINTING = threading.RLock()
 """Held while MLflow's one global tracking URI must be a certain project's: some of its calls make a client of
@@ -81,6 +83,12 @@ def _own(tags: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
 
 
+def _path(location: str) -> Path | None:
+    """A location on this machine; None for one elsewhere."""
+    parsed = urlparse(location)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+
+
 class Tracking:
     """The project's experiment and registry."""
 
@@ -123,7 +131,23 @@ class Tracking:
                 return created
             except self._mlflow.MlflowException:  # another process made it meanwhile
                 found = self.client.get_experiment_by_name(name)
+        self._require_home(found.artifact_location)
         return str(found.experiment_id)
+
+    def _require_home(self, location: str) -> None:
+        """MLflow names artifacts by absolute paths: a project that was moved would write to its old place.
+
+        Raises `Conflict`.
+        """
+        there = _path(location)
+        here = self.project.state / ARTIFACTS
+        if there is None or there.parts[-2:] != here.parts[-2:] or there.resolve() == here.resolve():
+            return
+        old, new = there.parents[1], self.project.root
+        raise Conflict(
+            f"The project was moved or copied from {old} to {new}, and its records name files by their old place.",
+            "Move it back, or leave a symbolic link to the new folder at the old place.",
+        )
 
     def _point(self) -> None:
         self._mlflow.set_tracking_uri(self.project.tracking_url)
@@ -299,7 +323,9 @@ class Tracking:
         self.require_model(name)
         try:
             found = self.client.get_model_version(name, str(number))
-        except self._mlflow.MlflowException:
+        except self._mlflow.MlflowException as problem:
+            if problem.error_code not in _ABSENT:
+                raise
             known = [str(v.version) for v in self.versions(name)]
             raise NotFound(
                 f"The model '{name}' has no version {number}.", closest(str(number), known)
@@ -324,8 +350,10 @@ class Tracking:
         """The version an alias points at, or None."""
         try:
             return int(self.client.get_model_version_by_alias(name, alias).version)
-        except self._mlflow.MlflowException:
-            return None
+        except self._mlflow.MlflowException as problem:
+            if problem.error_code in _ABSENT:
+                return None
+            raise  # a store that does not answer is no missing alias
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         self.client.set_registered_model_alias(name, alias, str(version))
@@ -335,12 +363,16 @@ class Tracking:
 
         Raises `NotFound` when the artifacts or our manifest are gone.
         """
-        model_id = stored.source.removeprefix("models:/")
+        kind, _, model_id = stored.source.partition("models:/")
+        if kind or not model_id.startswith("m-"):
+            raise NotFound(
+                f"Version {stored.version} of '{stored.name}' was not registered by the workbench "
+                f"(it comes from {stored.source}).",
+                "Register the model with the workbench.",
+            )
         location = self.client.get_logged_model(model_id).artifact_location
-        parsed = urlparse(location)
-        if parsed.scheme in ("", "file"):
-            path = Path(unquote(parsed.path))
-        else:
+        path = _path(location)
+        if path is None:
             path = self.project.folder("cache", "models") / model_id
             if not (path / FILE_NAME).is_file():
                 with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -350,6 +382,7 @@ class Tracking:
                     holder = next(p.parent for p in Path(scratch).rglob(FILE_NAME))
                     holder.rename(path)
         if not (path / FILE_NAME).is_file():
+            _ = self.experiment_id  # says so when the project was moved
             raise NotFound(
                 f"Version {stored.version} of '{stored.name}' has no {FILE_NAME} in {path}.",
                 "Register it anew.",
