@@ -23,9 +23,8 @@ def cell_of(shell: Any, text: str) -> Cell:
 
     code = shell.transform_cell(text)
     name = shell.compile.cache(code, raw_code=text)  # so that a traceback shows the lines
-    flags = (
-        shell.compile.flags
-    )  # what earlier cells imported from __future__; what this file did must not leak
+    # What earlier cells imported from __future__ counts; what this file did must not leak.
+    flags = shell.compile.flags
 
     def compiled(tree: Any, mode: str) -> Any:
         return compile(tree, name, mode, flags, dont_inherit=True)

@@ -58,14 +58,16 @@ class Store:
     def _upgrade(self) -> None:
         from alembic import command
         from alembic.config import Config
+        from alembic.script import ScriptDirectory
 
-        if self.revision() not in (None, HEAD):
-            raise InvalidConfig(
-                f"The store {self.name} has schema {self.revision()}; this version knows {HEAD}.",
-                "Use the version of mlops-workbench that wrote it, or a later one.",
-            )
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if self.revision() not in known | {None}:
+            raise InvalidConfig(
+                f"The store {self.name} has schema {self.revision()}; this version knows up to {HEAD}.",
+                "Use the version of mlops-workbench that wrote it, or a later one.",
+            )
         with self.write() as connection:  # two processes may open a new project at once
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
