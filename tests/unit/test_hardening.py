@@ -19,7 +19,7 @@ from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, NotFound
 from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.retrain import jobs
 from mlops_workbench.store import tables
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.database import VERSION_TABLE, Store
 from mlops_workbench.track.runs import Cell, script
 from mlops_workbench.workbench import Workbench
 
@@ -77,7 +77,7 @@ def test_a_store_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None
         connection.execute(sa.delete(tables.intents))
     with store.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA query_only=OFF")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
         connection.commit()
     store.close()
     with pytest.raises(InvalidConfig, match="schema 9999; this version knows up to"):
