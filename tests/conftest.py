@@ -24,6 +24,7 @@ for name in (
     "MLOPS_INFERENCE_URL",
     "MLOPS_ARTIFACT_ROOT",
     "MLOPS_JOB_ID",
+    "MLOPS_PROJECT",
 ):
     os.environ.pop(name, None)
 

@@ -6,6 +6,7 @@ Every face (magic, command line, REST, sidebar, job) calls these methods with th
 from __future__ import annotations
 
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,11 @@ class Workbench:
         return self._folder or Path.cwd()
 
     @property
+    def _home(self) -> Path:
+        """Where the project is looked for: `MLOPS_PROJECT` is for notebooks that lie elsewhere (a job sets it)."""
+        return self._folder or Path(os.environ.get("MLOPS_PROJECT") or Path.cwd())
+
+    @property
     def project(self) -> Project:
         """The project that was found first, with its policy as the file says now: a person edits it meanwhile.
 
@@ -100,7 +106,7 @@ class Workbench:
             if before is not None and (before.root / projects.FILE_NAME).is_file():
                 found = projects.load(before.root)
             else:
-                found = projects.find(self.folder)
+                found = projects.find(self._home)
             if before is not None and (found.root, found.policy.stores) != (
                 before.root,
                 before.policy.stores,
@@ -173,7 +179,7 @@ class Workbench:
         """Check stores, Docker and packages, with the next step for each that is amiss."""
         from mlops_workbench import overview
 
-        return overview.doctor(self.folder)
+        return overview.doctor(self._home)
 
     # data
 

@@ -66,7 +66,10 @@ def test_a_retrained_version_goes_through_the_gate_and_is_promoted(workbench: Wo
     champion(workbench)
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)
-    job = workbench.retrain("trips", notebook=notebook(workbench, *GOOD), parameters=[("seed", "7")])
+    elsewhere = workbench.project.root.with_name("not in the project ü")
+    elsewhere.mkdir()
+    moved = Path(notebook(workbench, *GOOD)).rename(elsewhere / "job.ipynb")
+    job = workbench.retrain("trips", notebook=str(moved), parameters=[("seed", "7")])
     assert job.state == "succeeded"
     assert job.result is not None
     assert job.result["promoted"] is True

@@ -87,6 +87,18 @@ def test_an_entry_recomputed_with_its_hash_breaks_the_next(store: Store) -> None
     assert "entry 3 does not follow entry 2" in str(ledger.broken(store))
 
 
+def test_an_entrys_hash_covers_the_one_before(store: Store) -> None:
+    """Forged with its hash and the next one's pointer to it, an entry still breaks the next one's own hash."""
+    write(store, 3)
+    row = dict(store.rows(table.select().where(table.c.id == 2))[0])
+    row["why"] = "forged"
+    row["hash"] = ledger.digest(row, row["previous_hash"])
+    with store.write() as connection:
+        connection.execute(update(table).where(table.c.id == 2).values(why="forged", hash=row["hash"]))
+        connection.execute(update(table).where(table.c.id == 3).values(previous_hash=row["hash"]))
+    assert "entry 3 was changed" in str(ledger.broken(store))
+
+
 def entry(number: int, action: str, version: int) -> ledger.Entry:
     return ledger.Entry(
         number, "", "", action, "m", "champion" if action != "register" else None, None, version, "", {}, ""

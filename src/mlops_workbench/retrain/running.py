@@ -23,6 +23,7 @@ def execute(
     output = project.folder("jobs", str(number)) / notebook.name
     jobs.set_notebook(store, number, output)
     os.environ["MLOPS_JOB_ID"] = str(number)  # what the notebook registers is tied to this job
+    os.environ["MLOPS_PROJECT"] = str(project.root)  # the notebook may lie outside of it
 
     def scaled(message: str, fraction: float | None = None) -> None:
         progress(message, None if fraction is None else 0.95 * fraction)
