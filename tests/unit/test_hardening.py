@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from projects import FIT, champion, fit
 
 from mlops_workbench import project as projects
-from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, NotFound, UsageError
+from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, InvalidModel, NotFound, UsageError
 from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.retrain import jobs
 from mlops_workbench.store import tables
@@ -207,3 +208,30 @@ def test_a_reader_that_goes_away_is_no_error(workbench: Workbench) -> None:
             timeout=120,
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench) -> None:
+    """Model and manifest of another version, whole in themselves: only the registry's digest tells."""
+    for c in (1.0, 0.001):
+        workbench.register(fit(workbench, c=c), name="trips")
+    first, second = (workbench._tracking.folder(workbench._tracking.version("trips", v)) for v in (1, 2))
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    with pytest.raises(InvalidModel, match="Version 1 of 'trips' is not what was registered"):
+        workbench.gate("trips", version=1)
+    assert workbench.gate("trips", version=2).passed
+
+
+def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
+    from mlops_workbench import overview
+    from mlops_workbench.rollout.deployment import Deployment
+    from mlops_workbench.rollout.records import Live
+
+    champion(workbench)
+    made = {f.name: "" for f in dataclasses.fields(Deployment)}
+    live = [
+        Live(Deployment(**(made | {"model": "trips", "version": v, "url": f"http://x/{v}"})), "ready")  # type: ignore[arg-type]
+        for v in ("2", "1")  # newest first, as the records give them
+    ]
+    seen = overview.status(workbench.project, workbench._tracking.versions(), live, (), (), None)
+    assert seen.models[0].serving_version == "2"
