@@ -147,3 +147,14 @@ def test_a_fingerprint_is_of_content_and_schema() -> None:
         frame.assign(hour=frame["hour"].where(frame.index > 0, 99)),
     ):
         assert frames.fingerprint(other, "a").sha256 != mark.sha256
+
+
+@pytest.mark.parametrize("level", ["warn", "error"])
+def test_a_limit_is_reported_at_the_level_of_its_column(level: str) -> None:
+    frame = pd.DataFrame({"a": [1.0, 9.0], "c": ["x", "z"]})
+    rules = {
+        "a": contracts.ColumnRule("number", maximum=5.0, level=level),
+        "c": contracts.ColumnRule("text", values=("x",), level=level),
+    }
+    found = contracts.check(frame, contracts.Contract("c", rules))
+    assert [(b.column, b.level, b.count) for b in found] == [("a", level, 1), ("c", level, 1)]

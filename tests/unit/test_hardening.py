@@ -19,6 +19,7 @@ from mlops_workbench import project as projects
 from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, InvalidModel, NotFound, UsageError
 from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.retrain import jobs
+from mlops_workbench.rollout import deployments as running
 from mlops_workbench.store import tables
 from mlops_workbench.store.database import VERSION_TABLE, Store
 from mlops_workbench.track.runs import Cell, script
@@ -235,3 +236,25 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
     ]
     seen = overview.status(workbench.project, workbench._tracking.versions(), live, (), (), None)
     assert seen.models[0].serving_version == "2"
+
+
+def test_a_new_deployment_answers_before_the_old_one_goes(workbench: Workbench) -> None:
+    for _ in range(2):
+        workbench.register(fit(workbench), name="trips")
+    old = workbench.serve("trips", version=1, kind="process")
+    try:
+        seen: list[tuple[str, str]] = []
+
+        def watch(message: str, fraction: float | None = None) -> None:
+            if message.startswith("stopping"):
+                seen.extend((d.version, d.state) for d in workbench.deployments().deployments)
+
+        workbench.progress = watch
+        workbench.serve("trips", version=2, kind="process")
+        assert seen == [("2", "ready"), ("1", "ready")]
+        assert [d.version for d in workbench.deployments().deployments] == ["2"]
+        assert running.alive(old.deployment) == "stopped"
+    finally:
+        workbench.stop("trips")
+    with pytest.raises(NotFound, match="Nothing serves 'trips'"):
+        workbench.stop("trips")

@@ -195,6 +195,15 @@ def test_parameters_get_the_declared_types(workbench: Workbench) -> None:
         "words": ["b", "c"],
         "name": "7",
     }
+    for word, value in (
+        ("true", True),
+        ("yes", True),
+        ("1", True),
+        ("false", False),
+        ("no", False),
+        ("0", False),
+    ):
+        assert engine.typed(path, {"fast": word}) == {"fast": value}
     assert engine.declared(path)["seed"].help == "of the data"
 
 
