@@ -12,6 +12,8 @@ import projects
 import pytest
 import sqlalchemy as sa
 
+from mlops_workbench.errors import EngineUnavailable
+from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
@@ -55,19 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _docker_lacks() -> str | None:
-    import docker
-
     try:
-        client = docker.from_env(timeout=10)
-        try:
-            client.images.get(BASE_IMAGE)
-        finally:
-            client.close()
-    except docker.errors.ImageNotFound:
-        return f"the base image {BASE_IMAGE} (MLOPS_BASE_IMAGE) is not in the Docker engine"
-    except docker.errors.DockerException:
-        return "no Docker engine answers"
-    return None
+        with docker_client.connect() as engine:
+            here = engine.image(BASE_IMAGE) is not None
+    except EngineUnavailable as problem:
+        return problem.message
+    return None if here else f"the base image {BASE_IMAGE} (MLOPS_BASE_IMAGE) is not in the Docker engine"
 
 
 def _browser_lacks() -> str | None:
