@@ -84,9 +84,7 @@ class MlopsMagics:
         return self.shown.show(value)
 
     def _complete(self, _shell: Any, event: Any) -> list[str]:
-        return complete(
-            event.line[: len(event.line)], event.symbol, self.shell.user_ns, lambda: self.workbench
-        )
+        return complete(event.line, event.symbol, self.shell.user_ns, lambda: self.workbench)
 
 
 def explain(lines: list[str]) -> list[str]:

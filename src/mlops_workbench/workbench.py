@@ -215,6 +215,7 @@ class Workbench:
         params: Sequence[str] = (),
     ) -> Finished:
         """Run a script (or a notebook's cell) as a tracked run. Raises what the code raises."""
+        from mlops_workbench.registry import registering
         from mlops_workbench.track import runs
 
         if script is None:
@@ -231,7 +232,7 @@ class Workbench:
             data=data,
             evaluate=evaluate,
             params=params,
-            measure=_measure,
+            measure=registering.measure,
             target=target,
         )
         for model in done.models.values():
@@ -346,7 +347,7 @@ class Workbench:
                 raise Conflict(f"Version {version} of '{name}' is the champion already.")
             seen = gate.latest(self._store, name, version)
             if not force:
-                _require_green(name, version, champion, seen)
+                gate.require_green(name, version, champion, seen)
             evidence = {"gate": seen["id"], "digest": seen["digest"]} if seen else {}
             return version, evidence | {
                 "sha256": stored.tags.get("digest"),
@@ -671,12 +672,6 @@ class Workbench:
         return describe(self._store, stored)
 
 
-def _measure(model: Any, frame: Any, name: str, target: str | None) -> tuple[dict[str, float], str | None]:
-    from mlops_workbench.registry.registering import measure
-
-    return measure(model, frame, name, target)
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file it is; None where there is none (the records are in a database elsewhere)."""
     try:
@@ -689,23 +684,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _reason(why: str) -> None:
     if not why.strip():
         raise UsageError("A reason must be given.", "Say why: it is kept in the ledger.")
-
-
-def _require_green(name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None) -> None:
-    if seen is None:
-        raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
-    if not seen["passed"]:
-        raise GateFailed(
-            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
-            "Train a better version, or force it with a reason.",
-        )
-    if seen["champion"] != champion:
-        was = f"version {seen['champion']}" if seen["champion"] else "no champion"
-        raise GateFailed(
-            f"The gate compared version {version} of '{name}' with {was}, but the champion is "
-            f"{f'version {champion}' if champion else 'none'} now.",
-            "Run the gate again.",
-        )
 
 
 @contextmanager

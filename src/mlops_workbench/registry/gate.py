@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from mlops_workbench.data.rows import to_rows
-from mlops_workbench.errors import MlopsError
+from mlops_workbench.errors import GateFailed, MlopsError
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.project import GatePolicy, user
 from mlops_workbench.registry.versions import Served, difference
@@ -348,3 +348,21 @@ def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
         .order_by(gates.c.id.desc())
         .limit(1)
     )
+
+
+def require_green(name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None) -> None:
+    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion."""
+    if seen is None:
+        raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
+    if not seen["passed"]:
+        raise GateFailed(
+            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
+            "Train a better version, or force it with a reason.",
+        )
+    if seen["champion"] != champion:
+        was = f"version {seen['champion']}" if seen["champion"] else "no champion"
+        raise GateFailed(
+            f"The gate compared version {version} of '{name}' with {was}, but the champion is "
+            f"{f'version {champion}' if champion else 'none'} now.",
+            "Run the gate again.",
+        )

@@ -33,7 +33,7 @@ Plan = Callable[[int | None], tuple[int, Mapping[str, Any]]]
 def move(store: Store, tracking: Tracking, *, model: str, action: str, why: str, plan: Plan) -> Entry:
     """Make another version the champion. Raises what `plan` raises, or `Conflict` if someone else is moving it."""
     reconcile(store, tracking, model)
-    _claim(store, tracking, model)
+    _claim(store, model)
     try:
         old = tracking.alias(model, CHAMPION)
         new, evidence = plan(old)
@@ -53,7 +53,7 @@ def move(store: Store, tracking: Tracking, *, model: str, action: str, why: str,
     return _settle(store, model, meant)
 
 
-def _claim(store: Store, tracking: Tracking, model: str) -> None:
+def _claim(store: Store, model: str) -> None:
     me = psutil.Process()
     row = {
         "model": model,
