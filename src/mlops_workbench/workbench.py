@@ -6,33 +6,31 @@ Every face (magic, command line, REST, sidebar, job) calls these methods with th
 from __future__ import annotations
 
 import json
-import os
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from mlops_workbench import judging
 from mlops_workbench import project as projects
 from mlops_workbench.errors import (
     Conflict,
     ContractViolation,
     GateFailed,
     InvalidData,
-    InvalidModel,
     MlopsError,
     NotFound,
     UsageError,
     closest,
 )
 from mlops_workbench.manifest import Manifest
+from mlops_workbench.opening import Opening
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
-from mlops_workbench.store.database import Store
 from mlops_workbench.track.runs import Cell, Finished
-from mlops_workbench.track.tracking import RunList, Stored, Tracking
+from mlops_workbench.track.tracking import RunList, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,20 +40,19 @@ if TYPE_CHECKING:
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
     from mlops_workbench.package.build import Image
-    from mlops_workbench.registry.gate import Contestant, GateReport
+    from mlops_workbench.registry.gate import GateReport
     from mlops_workbench.registry.ledger import Entry, History
     from mlops_workbench.registry.lineage import Lineage
-    from mlops_workbench.registry.versions import ModelList, Served, Version
+    from mlops_workbench.registry.versions import ModelList, Version
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
-    from mlops_workbench.serving.dataplane import Prediction
     from mlops_workbench.track.compare import Comparison
 
 CHAMPION = "champion"
 
 
-class Workbench:
+class Workbench(Opening):
     """One project's verbs.
 
     `folder`: where to look for `mlops.toml`, upwards (default: the working folder).
@@ -70,81 +67,8 @@ class Workbench:
         namespace: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._folder = folder
-        self.namespace: Mapping[str, Any] = {} if namespace is None else namespace
-        self.progress = progress
-        self._opening = threading.RLock()
-        self._seen: Project | None = None
-        self._parts: dict[str, Any] = {}
-        self._files: dict[str, tuple[int, int]] = {}
+        super().__init__(folder, namespace=namespace, progress=progress)
         self._made: dict[int, tuple[weakref.ref[Any], str]] = {}
-
-    @classmethod
-    def open(cls, folder: Path) -> Workbench:
-        """The workbench of the project that `folder` is in. Raises `NotFound` or `InvalidConfig`."""
-        found = cls(folder)
-        _ = found.project
-        return found
-
-    @property
-    def folder(self) -> Path:
-        return self._folder or Path.cwd()
-
-    @property
-    def _home(self) -> Path:
-        """Where the project is looked for: `MLOPS_PROJECT` is for notebooks that lie elsewhere (a job sets it)."""
-        return self._folder or Path(os.environ.get("MLOPS_PROJECT") or Path.cwd())
-
-    @property
-    def project(self) -> Project:
-        """The project that was found first, with its policy as the file says now: a person edits it meanwhile.
-
-        Raises `NotFound`, `InvalidConfig`.
-        """
-        with self._opening:
-            before = self._seen
-            if before is not None and (before.root / projects.FILE_NAME).is_file():
-                found = projects.load(before.root)
-            else:
-                found = projects.find(self._home)
-            if before is not None and (found.root, found.policy.stores) != (
-                before.root,
-                before.policy.stores,
-            ):
-                self.close()
-            self._seen = found
-            return found
-
-    @property
-    def _store(self) -> Store:
-        return cast("Store", self._part("workbench.db", lambda project: Store(project.store_url)))
-
-    @property
-    def _tracking(self) -> Tracking:
-        return cast("Tracking", self._part("mlflow.db", Tracking))
-
-    def _part(self, file: str, make: Callable[[Project], Any]) -> Any:
-        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost."""
-        with self._opening:
-            project = self.project
-            if file not in self._parts:
-                self._parts[file] = make(project)
-            found = _identity(project.state / file)
-            known = self._files.setdefault(file, found) if found else self._files.get(file)
-            if known != found:
-                raise Conflict(
-                    f"The records in {project.state} were removed or replaced while they were open here.",
-                    "Put them back, or restart this kernel or program to begin anew.",
-                )
-            return self._parts[file]
-
-    def close(self) -> None:
-        """Give the database connections back."""
-        with self._opening:
-            if isinstance(store := self._parts.get("workbench.db"), Store):
-                store.close()
-            self._parts.clear()
-            self._files.clear()
 
     # project
 
@@ -282,7 +206,7 @@ class Workbench:
             target=target,
             serialization=format,
             namespace=self.namespace,
-            load=self._load,
+            load=judging.load,
         )
         return self._version(stored)
 
@@ -320,9 +244,11 @@ class Workbench:
 
         stored = self._tracking.version(name, version)
         self.progress("loading the version")
-        candidate = self._contestant(stored)
+        candidate = judging.contestant(self._tracking, stored)
         number = self._tracking.alias(name, CHAMPION)
-        champion = self._contestant(self._tracking.version(name, number)) if number else None
+        champion = (
+            judging.contestant(self._tracking, self._tracking.version(name, number)) if number else None
+        )
         if data is not None:
             rows: pd.DataFrame | None = frames.resolve(data, self.namespace)[0]
         else:
@@ -632,53 +558,10 @@ class Workbench:
             raise NotFound(f"'{name}' has no champion.", "Promote a version, or name one.")
         return self._tracking.version(name, champion)
 
-    def _load(self, folder: Path) -> Served:
-        """A model folder behind the real serving runtime. Raises `InvalidModel`."""
-        from mlops_workbench.serving.dataplane import DataPlane
-        from mlops_workbench.serving.errors import ModelRefused
-
-        try:
-            plane = DataPlane.load(folder, name=folder.name, version="0")
-        except ModelRefused as problem:
-            raise InvalidModel(str(problem)) from None
-
-        def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
-            try:
-                return plane.predict([plane.from_json(row) for row in rows])
-            except Exception as problem:  # whatever a model raises means the same here
-                sentence = " ".join(str(problem).split())[:300]
-                raise InvalidModel(
-                    f"Loaded from its file, the model cannot answer: {type(problem).__name__}: {sentence}.",
-                    "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
-                ) from None
-
-        return served
-
-    def _contestant(self, stored: Stored) -> Contestant:
-        from mlops_workbench.registry.gate import Contestant
-
-        folder = self._tracking.folder(stored)
-        manifest = Manifest.load(folder)
-        if manifest.sha256 != stored.tags.get("digest"):
-            raise InvalidModel(
-                f"Version {stored.version} of '{stored.name}' is not what was registered: its digest differs.",
-                "Register it anew.",
-            )
-        return Contestant(stored.version, manifest, self._load(folder))
-
     def _version(self, stored: Stored) -> Version:
         from mlops_workbench.registry.registering import describe
 
         return describe(self._store, stored)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is; None where there is none (the records are in a database elsewhere)."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _reason(why: str) -> None:

@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from mlops_workbench import judging
 from mlops_workbench.data import contracts, frames, snapshots
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.errors import GateFailed, InvalidConfig, InvalidData, InvalidModel, NotFound, UsageError
@@ -40,7 +41,7 @@ def encoded(frame: pd.DataFrame, column: str) -> Any:
 
 
 def served(workbench: Workbench, name: str, frame: pd.DataFrame) -> Any:
-    found = workbench._contestant(workbench._tracking.version(name, 1))
+    found = judging.contestant(workbench._tracking, workbench._tracking.version(name, 1))
     return found.served(to_rows(frame[found.manifest.columns]))
 
 

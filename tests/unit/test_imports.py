@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "mlops_workbench"
 STAGES = ["data", "track", "registry", "package", "serving", "rollout", "monitor", "retrain"]
 EVERYWHERE = {"errors", "values", "manifest", "progress", "project", "store"}
-TOP = {"workbench", "overview", "cli", "demo", "jobrunner", "parser", "templates", "__main__", "__init__"}
+TOP = {
+    "workbench",
+    "opening",
+    "judging",
+    "overview",
+    "cli",
+    "demo",
+    "jobrunner",
+    "parser",
+    "templates",
+    "__main__",
+    "__init__",
+}
 FACES = {"mlops_magics", "mlops_jupyter"}
 FORBIDDEN_IN_CORE = {"IPython", "tornado", "jupyter_server", "jupyterlab", "ipywidgets", "notebook"}
 WRAPPED = {
