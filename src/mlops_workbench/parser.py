@@ -118,9 +118,39 @@ VERBS: dict[str, Verb] = {
                     offer="contract",
                 ),
                 Arg("infer", "write the contract anew from this data", ("--infer",), switch=True),
+                Arg(
+                    "run",
+                    "run to keep the result with (default: the run whose cell or script this is)",
+                    ("--run",),
+                    offer="run",
+                ),
+                Arg("report", "also write the report to this HTML file", ("--report",), offer="file"),
+                Arg(
+                    "profile",
+                    "also write a whylogs profile of the data to this file, and check the constraints on it",
+                    ("--profile",),
+                    offer="file",
+                ),
             ),
             in_kernel=True,
             example="validate january --contract flights",
+        ),
+        Verb(
+            "contract",
+            "data",
+            "show a contract and where it was checked; make one from data or from a Great Expectations suite",
+            (
+                Arg("name", "name of the contract (contracts/NAME.yaml)", offer="contract"),
+                Arg(
+                    "data",
+                    "infer it from this DataFrame, with a whylogs profile",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+                Arg("suite", "import this Great Expectations suite (JSON)", ("--suite",), offer="file"),
+                Arg("replace", "replace the contract that is there", ("--replace",), switch=True),
+            ),
+            example="contract flights --data january",
         ),
         # track
         Verb(

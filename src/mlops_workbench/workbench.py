@@ -35,7 +35,8 @@ from mlops_workbench.track.tracking import RunList, Stored
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.data.contracts import ContractReport
+    from mlops_workbench.data.sheet import ContractSheet
+    from mlops_workbench.data.verdict import ContractReport
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
@@ -107,24 +108,65 @@ class Workbench(Opening):
 
     # data
 
-    def validate(self, data: Any, *, contract: str, infer: bool = False) -> ContractReport:
+    def validate(
+        self,
+        data: Any,
+        *,
+        contract: str,
+        infer: bool = False,
+        run: str | None = None,
+        report: str | None = None,
+        profile: str | None = None,
+    ) -> ContractReport:
         """Check data against its contract; infer the contract when there is none. Raises `ContractViolation`."""
-        from mlops_workbench.data import contracts, frames, validations
+        from mlops_workbench.data import contracts, frames, validating, validations
 
         projects.check_name(contract, "contract")
-        path = contracts.path_of(self.project.root, contract)
+        written, profiled = (validating.writable(file) for file in (report, profile))
+        of_run = self._tracking.run(run).id if run else self._tracking.active()
         frame, name = frames.resolve(data, self.namespace)
-        report = contracts.validate(frame, name, contract, path, infer=infer)
-        validations.keep(self._store, report)
-        if not report.passed:
-            first = report.errors[0]
-            raise ContractViolation(
-                f"'{name}' breaks the contract '{contract}': column '{first.column}': {first.check} "
-                f"({first.count:,} rows); {len(report.errors)} errors in all.",
-                f"Mend the data, or edit {path.relative_to(self.project.root)}.",
-                report,
-            )
-        return report
+        found = validating.validate(
+            self.project,
+            frame,
+            name,
+            contract,
+            infer=infer,
+            run=of_run,
+            profile=profiled,
+            progress=self.progress,
+        )
+        validations.keep(self._store, found)
+        if written:
+            validating.write_page(found, written)
+        if of_run:
+            tags = {
+                f"contract.{contract}.verdict": found.verdict,
+                f"contract.{contract}.digest": found.digest,
+            }
+            self._tracking.log(of_run, tags=tags, texts=validating.artifacts(found))
+        if not found.passed:
+            place = contracts.path_of(self.project.root, contract).relative_to(self.project.root)
+            raise ContractViolation(validating.sentence(found), f"Mend the data, or edit {place}.", found)
+        return found
+
+    def contract(
+        self, name: str, *, data: Any = None, suite: str | None = None, replace: bool = False
+    ) -> ContractSheet:
+        """Show a contract; make it from data, or from a Great Expectations suite. Raises `Conflict`, `NotFound`."""
+        from mlops_workbench.data import frames, making
+
+        projects.check_name(name, "contract")
+        if data is None and suite is None:
+            if replace:
+                raise UsageError("There is nothing to replace the contract with.", "Give data or a suite.")
+            return making.show(self.project, self._store, name)
+        if data is not None and suite is not None:
+            raise UsageError("A contract is made from data or from a suite, not both.", "Give one of them.")
+        making.require_free(self.project, name, replace)
+        if suite is not None:
+            return making.from_suite(self.project, name, Path(suite).expanduser(), replace=replace)
+        frame, label = frames.resolve(data, self.namespace)
+        return making.from_data(self.project, name, frame, label, replace=replace, progress=self.progress)
 
     # track
 

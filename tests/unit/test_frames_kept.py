@@ -17,8 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from mlops_workbench import judging
-from mlops_workbench.data import contracts, frames, snapshots
+from mlops_workbench.data import checking, contracts, frames, inferring, snapshots
 from mlops_workbench.data.rows import to_rows
+from mlops_workbench.data.verdict import breaches
 from mlops_workbench.errors import GateFailed, InvalidConfig, InvalidData, InvalidModel, NotFound, UsageError
 from mlops_workbench.registry.versions import trusted_types
 from mlops_workbench.track import source
@@ -185,9 +186,9 @@ def test_a_version_made_by_others_is_named(workbench: Workbench) -> None:
 
 def test_lists_in_a_column_have_a_contract_too() -> None:
     frame = pd.DataFrame({"a": [[1], [2]], "b": [1, 2]})
-    made = contracts.infer_contract(frame, "c")
-    assert contracts.check(frame, made) == ()
-    assert [b.column for b in contracts.check(frame.assign(b=[[1], [2]]), made)] == ["b"]
+    made = inferring.infer_contract(frame, "c")
+    assert breaches(checking.check(frame, made)) == ()
+    assert [b.column for b in breaches(checking.check(frame.assign(b=[[1], [2]]), made))] == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ ordinary models, a store that depends on the working folder); what is passed her
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -167,6 +168,15 @@ class Tracking:
             tags={PREFIX + key: value for key, value in tags.items()},
         ) as run:
             yield str(run.info.run_id)
+
+    def active(self) -> str | None:
+        """The run of this project that is active here: of a tracked cell or script. MLflow is not loaded for it."""
+        if "mlflow" not in sys.modules:
+            return None
+        run = self._mlflow.active_run()
+        if run is None or self._mlflow.get_tracking_uri() != self.project.tracking_url:
+            return None
+        return str(run.info.run_id) if run.info.experiment_id == self.experiment_id else None
 
     def log(
         self,
