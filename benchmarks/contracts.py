@@ -139,7 +139,9 @@ def main(rows: int = ROWS, rounds: int = 5) -> None:
         times = {side: [t for t, _ in taken] for side, taken in found.items()}
         memory = {side: statistics.median(m for _, m in taken) for side, taken in found.items()}
         for side in SIDES:
-            print(f"{case:9}{side:11}{statistics.median(times[side]):10.2f}{min(times[side]):10.2f}{memory[side]:10.0f}")
+            print(
+                f"{case:9}{side:11}{statistics.median(times[side]):10.2f}{min(times[side]):10.2f}{memory[side]:10.0f}"
+            )
         slower = statistics.median(times["ours"]) / statistics.median(times["pandera"])
         print(f"{case:9}ratio: time {slower:.2f}, memory {memory['ours'] / memory['pandera']:.2f}")
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract
-from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.frames import kind_of, missing
 from mlops_workbench.data.inferring import age
 from mlops_workbench.data.keys import seconds
 from mlops_workbench.data.verdict import Checked, Example
@@ -91,7 +91,7 @@ class _Runner:
         """Its type first: of a column of another type, or an empty one, nothing else can be asked."""
         series = self.frame[name].copy(deep=False)  # pandera leaves a note of its schema on what it sees
         try:
-            gaps = series.isna().to_numpy()
+            gaps = missing(series)
             found = self._run(name, series, _kind_tests(series, rule, gaps))
             if all(one.passed for one in found) and not gaps.all():
                 found += self._run(name, series, _tests(rule, gaps))

@@ -45,9 +45,9 @@ class ColumnRule:
     minimum: Annotated[float | None, Key("number", "smallest value of a number")] = None
     maximum: Annotated[float | None, Key("number", "largest value of a number")] = None
     values: Annotated[tuple[str | float, ...] | None, Key("list", "the only values there may be")] = None
-    pattern: Annotated[
-        str | None, Key("pattern", "regular expression found in every text (anchor: ^ $)")
-    ] = None
+    pattern: Annotated[str | None, Key("pattern", "regular expression found in every text (anchor: ^ $)")] = (
+        None
+    )
     unique: Annotated[bool, Key("switch", "whether no value may occur twice")] = False
     level: Annotated[str, Key("level", "what a value outside the limits is: warn or error")] = "warn"
 
