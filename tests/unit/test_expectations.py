@@ -130,6 +130,7 @@ anything = st.recursive(
     ),
     max_leaves=4,
 )
+_KNOWN = ["column", "min_value", "max_value", "value", "value_set", "regex", "type_", "type_list"]
 arguments = st.dictionaries(
     st.sampled_from(
         [
