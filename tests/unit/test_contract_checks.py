@@ -364,7 +364,7 @@ def test_the_report_reads_the_same_in_every_form() -> None:
     assert made.page().startswith("<!doctype html>")
     assert "d" * 12 in made.page()
     lines = made.text().splitlines()
-    assert "2 warnings" in lines[0]
+    assert ": 2 warnings" in lines[0]
     assert [line.split()[1] for line in lines[2:]] == ["carrier", "hour"]
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract
@@ -314,13 +315,13 @@ def _table_tests(contract: Contract, columns: set[str], now: datetime) -> Iterat
         )
     for combination in contract.unique:
         if columns >= set(combination):
-            together = list(combination)
-            yield Test(
-                f"{' + '.join(together)} occurs once",
-                f"{' + '.join(together)} occurs twice",
-                "error",
-                lambda f, together=together: f.duplicated(together, keep=False).to_numpy(),
-            )
+            label = " + ".join(combination)
+            repeated = partial(_together, columns=list(combination))
+            yield Test(f"{label} occurs once", f"{label} occurs twice", "error", repeated)
+
+
+def _together(frame: pd.DataFrame, columns: list[str]) -> Mask:
+    return frame.duplicated(columns, keep=False).to_numpy()
 
 
 def _stale(series: pd.Series[Any], hours: float, now: datetime) -> bool:

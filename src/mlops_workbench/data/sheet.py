@@ -36,7 +36,7 @@ class ContractSheet(Value):
         body = self.contract.body()
         rest = {k: v for k, v in super().to_dict().items() if k != "contract"}
         named: dict[str, Any] = {"name": body.pop("contract"), "digest": self.contract.digest}
-        return named | plain(body) | rest
+        return {**named, **plain(body), **rest}
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         heads = ["column", "type", "missing", "minimum", "maximum", "values", "pattern", "unique", "level"]

@@ -79,7 +79,7 @@ def _profiled(
     reference = profiles.newest(project, name)
     found = profiles.judge(blob, contract, reference.read_bytes() if reference else None)
     return tuple(
-        Checked(column, rule, f"profile: not {rule}", "warn", held, kind="profile")
+        Checked(column, f"profile: {rule}", f"profile: not {rule}", "warn", held, None, None, kind="profile")
         for column, rule, held in found
     )
 
@@ -118,5 +118,5 @@ def sentence(report: ContractReport) -> str:
     place = f"column '{first.column}'" if first.column else TABLE
     return (
         f"'{report.data}' breaks the contract '{report.contract}': {place}: {first.check} "
-        f"({first.count:,} rows); {errors} error{'s' * (errors != 1)} in all."
+        f"({first.count or 0:,} rows); {errors} error{'s' * (errors != 1)} in all."
     )

@@ -14,7 +14,8 @@ MOST_LINES = 30
 """columns that keep all their checks and are still shown one by one"""
 TABLE = "(table)"
 _MARKS = {"kept": ("✓", "#2e8b57"), "warn": ("!", "#b07d00"), "error": ("✗", "#d1383d")}
-_LINE = "padding:3px 0;border-bottom:1px solid rgba(128,128,128,.25)"
+_RULE = "border-bottom:1px solid rgba(128,128,128,.25)"
+_LINE = f"padding:3px 0;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;{_RULE}"
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 :root {{ color-scheme: light dark }}
@@ -38,7 +39,8 @@ class Example:
 class Checked:
     """One check of one column (of the table where `column` is empty), and what broke it.
 
-    `rule`: what is demanded; `check`: what is wrong. `kind`: "data", or "profile" for a whylogs constraint.
+    `rule`: what is demanded; `check`: what is wrong. `kind`: "data", or "profile" for a whylogs constraint, of
+    which no rows are known.
     """
 
     column: str
@@ -46,8 +48,8 @@ class Checked:
     check: str
     level: str
     passed: bool
-    count: int = 0
-    share: float = 0.0
+    count: int | None = 0
+    share: float | None = 0.0
     examples: tuple[str, ...] = ()
     rows: tuple[Example, ...] = ()
     kind: str = "data"
@@ -105,9 +107,9 @@ class ContractReport(Value):
                 f"Contract '{self.contract}' inferred from '{self.data}' ({size}) and written to {self.path}."
             )
         verdict = "keeps" if self.passed else "breaks"
-        noted = len(self.breaches) - len(self.errors)
-        notes = f", {noted} warning{'s' * (noted != 1)}" if noted else ""
-        return f"'{self.data}' ({size}) {verdict} the contract '{self.contract}'{notes}."
+        counts = ((len(self.errors), "error"), (len(self.breaches) - len(self.errors), "warning"))
+        notes = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)
+        return f"'{self.data}' ({size}) {verdict} the contract '{self.contract}'{': ' * bool(notes)}{notes}."
 
     def to_dict(self) -> dict[str, Any]:
         """Breaches in full; of what holds, only the rules by column."""
@@ -154,7 +156,9 @@ class ContractReport(Value):
         return _PAGE.format(title=html.escape(self.title), body=body, foot=html.escape(foot))
 
 
-def _share(share: float) -> str:
+def _share(share: float | None) -> str:
+    if share is None:
+        return "–"
     return f"{share:.1%}" if share >= 0.001 or not share else "< 0.1%"
 
 
@@ -200,7 +204,7 @@ def _column(name: str, found: Sequence[Checked], unfold: bool) -> str:
         said = f'<span style="opacity:.6">{html.escape(" · ".join(one.rule for one in found))}</span>'
     else:
         failed = (one for one in found if not one.passed)
-        said = html.escape(" · ".join(f"{one.check} ({one.count:,} rows)" for one in failed))
+        said = html.escape(" · ".join(one.check + _of_rows(one.count) for one in failed))
     label = f'<span style="display:inline-block;min-width:12em;font-weight:600">{html.escape(name or TABLE)}</span> '
     return (
         f'<details{" open" * unfold}><summary style="{_LINE};cursor:pointer">{_mark(worst)}{label}{said}</summary>'
@@ -208,18 +212,21 @@ def _column(name: str, found: Sequence[Checked], unfold: bool) -> str:
     )
 
 
+def _of_rows(count: int | None) -> str:
+    return "" if count is None else f" ({count:,} row{'s' * (count != 1)})"
+
+
 def _details(found: Sequence[Checked]) -> str:
+    """What is broken as a table with its example rows; what holds, in one line or, if all does, one a line."""
+    broken = [one for one in found if not one.passed]
+    if not broken:
+        return "".join(f"<div>{html.escape(one.rule)}</div>" for one in found)
+    kept = " · ".join(one.rule for one in found if one.passed)
+    holds = f'<div style="opacity:.7">{_mark("kept")}{html.escape(kept)}</div>' if kept else ""
     heads = ["", "check", "rows", "share", "for example"]
-    rows = [
-        [
-            Html(_mark(c.mark)),
-            c.rule,
-            *([c.count, _share(c.share), c.examples] if not c.passed else ["", "", ""]),
-        ]
-        for c in sorted(found, key=lambda c: c.passed)
-    ]
+    rows = [[Html(_mark(c.mark)), c.rule, c.count, _share(c.share), c.examples] for c in broken]
     examples = {row.index: row.values for one in found for row in one.rows}
-    return html_table(heads, rows) + _example_rows(examples)
+    return html_table(heads, rows) + holds + _example_rows(examples)
 
 
 def _example_rows(examples: Mapping[str, Mapping[str, str]]) -> str:
