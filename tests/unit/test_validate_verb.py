@@ -70,9 +70,8 @@ def test_the_rows_of_a_validation_are_found_by_their_fingerprint(workbench: Work
     report = workbench.validate("train", contract="trips")
     mark = frames.fingerprint(trips(seed=1), "other name").sha256
     assert report.data_sha256 == mark
-    (kept,) = validations.of_data(workbench._store, mark)
-    assert (kept.contract, kept.digest) == ("trips", report.digest)
-    assert validations.of_data(workbench._store, "0" * 64) == ()
+    (kept,) = workbench._store.rows(select(table).where(table.c.data_sha256 == mark))
+    assert (kept["contract"], kept["contract_digest"]) == ("trips", report.digest)
 
 
 def test_the_report_is_written_also_when_the_data_break_the_contract(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.database import Row, Store
+from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import validations
 
 
@@ -43,17 +42,11 @@ def keep(store: Store, report: ContractReport) -> None:
 
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
-    return _found(store, validations.c.contract == contract, limit)
-
-
-def of_data(store: Store, sha256: str, limit: int = 10) -> tuple[Validation, ...]:
-    """Under which contracts these very rows were checked, the newest first."""
-    return _found(store, validations.c.data_sha256 == sha256, limit)
-
-
-def _found(store: Store, where: object, limit: int) -> tuple[Validation, ...]:
-    rows: Sequence[Row] = store.rows(
-        select(validations).where(where).order_by(validations.c.id.desc()).limit(limit)  # type: ignore[arg-type]
+    rows = store.rows(
+        select(validations)
+        .where(validations.c.contract == contract)
+        .order_by(validations.c.id.desc())
+        .limit(limit)
     )
     return tuple(
         Validation(
