@@ -378,3 +378,14 @@ def test_many_columns_that_hold_are_folded_into_one_line() -> None:
     shown = report(*(Checked(f"c{i}", "r", "", "error", True) for i in range(60)))._repr_html_()
     assert "60 columns keep all their checks" in shown
     assert math.isclose(shown.count("<details"), 61)
+
+
+def test_the_worst_columns_come_first_with_their_mark() -> None:
+    shown = report(
+        Checked("held", "r", "", "error", True),
+        Checked("noted", "r", "p", "warn", False, 1, 0.1),
+        Checked("wrong", "r", "p", "error", False, 1, 0.1),
+        Checked("wrong", "r2", "p", "warn", False, 1, 0.1),
+    )._repr_html_()
+    places = [shown.index(name) for name in ("✗", "wrong", "noted", "✓", "held")]
+    assert places == sorted(places)
