@@ -629,9 +629,9 @@ class Workbench(Opening):
         from mlops_workbench.retrain import jobs, reproducing
 
         stored = self._pick(name, version)
-        reproducing.recipe(
-            self._tracking, stored, self._tracking.folder(stored)
-        )  # says now what is not there
+        _ = reproducing.recipe(
+            self.project, self._tracking, stored, self._tracking.folder(stored)
+        )  # says what is not there
         options = {"name": stored.name, "version": stored.version, "tolerance": tolerance}
         job = self._start("reproduce", stored.name, options, line("reproduce", options))
         if detach:

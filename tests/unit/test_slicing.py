@@ -33,7 +33,6 @@ def test_what_is_given_needs_no_cell() -> None:
 def test_a_later_definition_makes_the_earlier_one_needless() -> None:
     assert slicing.needed(["x = 1", "x = 2"], "y = x") == [1]
     assert slicing.needed(["x = 1", "x = x + 1"], "y = x") == [0, 1]
-    assert slicing.needed(["x = 1", "if odd:\n    x = 2", "odd = True"], "y = x") == [0, 1]
 
 
 def test_magics_are_left_out_and_their_bodies_kept() -> None:
