@@ -21,7 +21,7 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
     )
     fitted = fit(workbench)
     workbench.register(fitted, name="trips-e2e")
-    workbench.gate("trips-e2e", version=1)
+    workbench.gate("trips-e2e", version=1, first=True)
     workbench.promote("trips-e2e", version=1, why="to be served")
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)

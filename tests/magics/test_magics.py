@@ -21,7 +21,7 @@ def test_the_story_told_in_cells(notebook: Any) -> None:
     assert "a last value" in ran.text
     assert "first" in notebook.run("%mlops runs").html
     assert "Version 1 of 'trips' (candidate)" in notebook.run("%mlops register model --name trips").plain
-    assert "Gate passed" in notebook.run("%mlops gate trips --version 1").plain
+    assert "Gate passed" in notebook.run("%mlops gate trips --version 1 --first").plain
     assert "is champion" in notebook.run('%mlops promote trips --version 1 --why "first"').plain
     for verb in ("models", "history trips", "lineage trips", "status", "jobs", "deployments", "doctor"):
         ran = notebook.run(f"%mlops {verb}")

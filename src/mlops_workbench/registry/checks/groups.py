@@ -1,0 +1,34 @@
+"""Rows cut into groups by a column: by its values, or by quartiles when it has many numbers (or times)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW = 10
+"""up to so many different numbers are taken as values of their own: codes, booleans, years"""
+MISSING = "missing"
+
+
+def groups(series: pd.Series[Any]) -> pd.Series[Any]:
+    """The name of each row's group; missing values are a group too.
+
+    Every row is in exactly one group. Equal values are never cut apart, so that quartiles of many equal
+    values are fewer than four.
+    """
+    import pandas as pd
+
+    kind = pd.api.types
+    ordered = kind.is_numeric_dtype(series.dtype) or kind.is_datetime64_any_dtype(series.dtype)
+    if not ordered or kind.is_bool_dtype(series.dtype) or series.nunique() <= FEW:
+        names = series.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v), na_action="ignore")
+        return names.astype(object).where(series.notna(), MISSING)
+    ranges = pd.qcut(series, 4, duplicates="drop")
+    names = ranges.map(lambda r: f"{_edge(r.left)} … {_edge(r.right)}", na_action="ignore")
+    return names.astype(object).where(series.notna(), MISSING)
+
+
+def _edge(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else f"{value:%Y-%m-%d %H:%M}"
