@@ -23,12 +23,15 @@ def groups(series: pd.Series[Any]) -> pd.Series[Any]:
     kind = pd.api.types
     ordered = kind.is_numeric_dtype(series.dtype) or kind.is_datetime64_any_dtype(series.dtype)
     if not ordered or kind.is_bool_dtype(series.dtype) or series.nunique() <= FEW:
-        names = series.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v), na_action="ignore")
+        names = series.map(lambda v: f"{v:.12g}" if isinstance(v, float) else str(v), na_action="ignore")
         return names.astype(object).where(series.notna(), MISSING)
-    ranges = pd.qcut(series, 4, duplicates="drop")
-    names = ranges.map(lambda r: f"{_edge(r.left)} … {_edge(r.right)}", na_action="ignore")
-    return names.astype(object).where(series.notna(), MISSING)
+    quarter = pd.qcut(series, 4, labels=False, duplicates="drop")
+    ends = list(series.groupby(quarter).agg(["min", "max"]).itertuples())
+    short = {number: f"{_edge(low)} … {_edge(high)}" for number, low, high in ends}
+    if len(set(short.values())) < len(ends):  # large numbers that differ in the last digits only
+        short = {number: f"{low} … {high}" for number, low, high in ends}
+    return quarter.map(short).astype(object).where(series.notna(), MISSING)
 
 
 def _edge(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else f"{value:%Y-%m-%d %H:%M}"
+    return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else f"{value:.6g}"

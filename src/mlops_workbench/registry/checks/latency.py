@@ -19,7 +19,7 @@ def latency(policy: LatencyPolicy, around: Around) -> list[Check]:
     try:
         found = around.measure(policy.rows)
     except MlopsError as problem:
-        said = problem.message.splitlines()[0]
+        said = problem.message.splitlines()[0].removesuffix(" Its log ends:").rstrip(".")
         return [unknown(name, said, limits[name], problem.next_step) for name in names]
     size = f"{policy.rows:,} row{'s' if policy.rows != 1 else ''}"
     checks = {

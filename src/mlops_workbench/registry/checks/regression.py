@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.data.rows import to_rows
-from mlops_workbench.errors import InvalidData, MlopsError
+from mlops_workbench.errors import InvalidData, InvalidModel, MlopsError
 from mlops_workbench.manifest import Manifest, file_sha256
 from mlops_workbench.registry.checks.check import Check, Contestant, unknown
 from mlops_workbench.values import is_number, plain
@@ -31,7 +31,7 @@ def cases(candidate: Contestant, policy: RegressionPolicy, root: Path) -> list[C
         table = _read(path, policy.cases, candidate.manifest)
         wanted = _wanted(table, policy.cases, candidate.manifest)
         rows = to_rows(table[candidate.manifest.columns])
-        answers = [plain(value) for value in candidate.served(rows).values]
+        answers = _ask(candidate, rows, policy.cases)
     except MlopsError as problem:
         step = problem.next_step or f"Mend {policy.cases}."
         return [unknown(TITLE, problem.message.rstrip("."), "all right", step)]
@@ -51,9 +51,17 @@ def cases(candidate: Contestant, policy: RegressionPolicy, root: Path) -> list[C
             f"row {first['row']}: {first['answered']!r}, required {first['required']!r}" if first else "",
             evidence={"file": policy.cases, "sha256": file_sha256(path)}
             | ({"wrong": wrong[:SHOWN]} if wrong else {}),
-            next_step=f"Look at row {', '.join(str(w['row']) for w in wrong[:5])} of {policy.cases}.",
+            next_step=f"Look at {_rows([w['row'] for w in wrong])} of {policy.cases}.",
         )
     ]
+
+
+def _ask(candidate: Contestant, rows: list[dict[str, Any]], name: str) -> list[Any]:
+    try:
+        return [plain(value) for value in candidate.served(rows).values]
+    except InvalidModel as problem:  # it answered the rows of its registration: these are what does not fit
+        why = problem.message.partition("cannot answer: ")[2] or problem.message
+        raise InvalidData(f"The runtime cannot answer the rows of {name}: {why}", f"Mend {name}.") from None
 
 
 def _read(path: Path, name: str, manifest: Manifest) -> pd.DataFrame:
@@ -100,6 +108,11 @@ def _tolerances(table: pd.DataFrame, policy: RegressionPolicy, manifest: Manifes
     if TOLERANCE not in table.columns or TOLERANCE in manifest.columns:
         return [policy.tolerance] * len(table)
     return [policy.tolerance if v != v else float(v) for v in table[TOLERANCE]]
+
+
+def _rows(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5])) + (" …" if len(numbers) > 5 else "")
+    return f"row{'s' if len(numbers) > 1 else ''} {shown}"
 
 
 def _right(got: Any, wanted: Any, tolerance: float) -> bool:
