@@ -82,7 +82,7 @@ def process(model_dir: Path, *, name: str, version: str, digest: str) -> Iterato
         }
         # -P: a `random.py` beside the notebook must not be imported by the server
         words = [sys.executable, "-P", "-m", "mlops_workbench.serving"]
-        with subprocess.Popen(
+        keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _KEEPER, str(log), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,25 +90,32 @@ def process(model_dir: Path, *, name: str, version: str, digest: str) -> Iterato
             cwd=scratch,
             text=True,
             start_new_session=True,
-        ) as keeper:  # leaving it closes the pipe and waits until the runtime is gone
-            assert keeper.stdout is not None
+        )
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        try:
             server = psutil.Process(int(keeper.stdout.readline()))
-            try:
-                port = _port(log, server)
-                until_ready(
-                    f"http://{HOST}:{port}",
-                    digest=digest,
-                    seconds=_SECONDS,
-                    running=lambda: _runs(server),
-                )
-            except ServingFailed as error:
-                end = log.read_text(errors="replace")[-2_000:].strip() if log.exists() else ""
-                raise ServingFailed(
-                    f"Version {version} of '{name}' did not start for a trial: {error.message} "
-                    f"Its log ends:\n{end}\n",
-                    "Correct what the log says.",
-                ) from None
+            port = _ready(log, server, name, version, digest)
             yield Trial(port, server.pid)
+        finally:  # Popen's own `with` does not wait when it is left by Ctrl-C
+            keeper.stdin.close()
+            keeper.wait()
+            keeper.stdout.close()
+
+
+def _ready(log: Path, server: psutil.Process, name: str, version: str, digest: str) -> int:
+    """The port, once the model answers there. Raises ServingFailed with the end of the log."""
+    try:
+        port = _port(log, server)
+        url = f"http://{HOST}:{port}"
+        until_ready(url, digest=digest, seconds=_SECONDS, running=lambda: _runs(server))
+    except ServingFailed as error:
+        end = log.read_text(errors="replace")[-2_000:].strip() if log.exists() else ""
+        raise ServingFailed(
+            f"Version {version} of '{name}' did not start for a trial: {error.message} Its log ends:\n{end}\n",
+            "Correct what the log says.",
+        ) from None
+    return port
 
 
 def _port(log: Path, server: psutil.Process) -> int:
