@@ -7,11 +7,13 @@ environment, so that the same notebook runs on a laptop and in a job without an 
 from __future__ import annotations
 
 import getpass
+import hashlib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -24,6 +26,18 @@ FILE_NAME = "mlops.toml"
 STATE = ".mlops"
 ARTIFACTS = "artifacts"
 DEFAULT_BASE_IMAGE = "python:3.11-slim"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPolicy:
+    """`[approval]`: whose word a version needs, besides a green gate, before it may become champion."""
+
+    required: int = 0
+    """how many different people must have approved it; 0: none"""
+    second_person: bool = True
+    """whether the word of the one who registered the version does not count"""
+    expires_days: int = 14
+    """an approval older than this counts no more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +71,16 @@ class Policy:
 
     name: str
     gate: GatePolicy = field(default_factory=GatePolicy)
+    approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     stores: StorePolicy = field(default_factory=StorePolicy)
     image: ImagePolicy = field(default_factory=ImagePolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+
+    @property
+    def governance(self) -> str:
+        """SHA-256 over what decides who may become champion: `[gate]` and `[approval]`. An approval names it."""
+        decides = {"gate": asdict(self.gate), "approval": asdict(self.approval)}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 TEMPLATE = """\
@@ -91,6 +112,11 @@ first_version = "refuse"     # passes only by `gate --first`; "allow": always wh
 # [gate.latency]             # measured on the serving runtime, over HTTP
 # p99_ms = 50
 # memory_mb = 500
+
+[approval]
+required = 0                 # people who must approve a version, besides a green gate
+# second_person = true       # the one who registered it does not count
+# expires_days = 14
 
 [drift]
 warn = 0.1                   # PSI from which a feature is watched
@@ -185,6 +211,26 @@ def check_name(name: str, what: str) -> str:
             f"beginning with a letter or digit. Got {name!r} instead."
         )
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model, and a version of it by number or alias if one was said."""
+
+    model: str
+    version: int | None = None
+    alias: str | None = None
+
+
+def reference(name: str, version: int | None = None) -> Reference:
+    """`NAME`, `NAME/3` or `NAME@alias`, and a version said beside it. Raises `UsageError`."""
+    found = re.fullmatch(r"(?P<model>[^/@]+)(?:/v?(?P<version>[1-9]\d*)|@(?P<alias>[A-Za-z0-9_.-]+))?", name)
+    if found is None:
+        raise UsageError(f"A version is named NAME, NAME/3 or NAME@alias. Got '{name}' instead.")
+    said = int(found["version"]) if found["version"] else None
+    if version is not None and (found["alias"] or said not in (None, version)):
+        raise UsageError(f"'{name}' and version {version} name two versions.", "Say one of them.")
+    return Reference(found["model"], version or said, found["alias"])
 
 
 def init(folder: Path, name: str) -> Project:
@@ -298,6 +344,11 @@ def _value(path: Path, section: str, key: str, kind: Any, value: Any) -> Any:
 
 
 def _check(path: Path, policy: Policy) -> None:
+    if policy.approval.required < 0 or policy.approval.expires_days < 1:
+        raise InvalidConfig(
+            f"{path}: [approval] needs required ≥ 0 and expires_days ≥ 1. "
+            f"Got {policy.approval.required} and {policy.approval.expires_days} instead."
+        )
     for where, what in faults(policy.gate):
         raise InvalidConfig(f"{path}: {where} {what}.")
     if not 0 < policy.drift.warn <= policy.drift.drift:
