@@ -60,6 +60,10 @@ class DataPlane:
         # were seen with None: to a OneHotEncoder these are two different categories.
         self._none_columns = frozenset(manifest.extra.get("null_is_none", ()))
 
+    @property
+    def gives_probabilities(self) -> bool:
+        return self._gives_probabilities
+
     @classmethod
     def load(cls, folder: Path, *, name: str, version: str, digest: str | None = None) -> DataPlane:
         """Read, verify, then load: the bytes that were hashed are the bytes that are loaded.

@@ -94,6 +94,14 @@ class PredictSchema:
             raise self._refusal(error) from None
         return Call(body["rows"], checked_id(body.get("request_id") or header_id))
 
+    def check(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows that came in another form than `parse` reads, as the model takes them. Raises InvalidData."""
+        try:
+            valid: list[dict[str, Any]] = self._body.validate_python({"rows": rows})["rows"]
+        except pydantic.ValidationError as error:
+            raise self._refusal(error) from None
+        return valid
+
     def _refusal(self, error: pydantic.ValidationError) -> ServingError:
         errors = error.errors(include_url=False, include_context=False)
         if errors[0]["type"] == "json_invalid":
