@@ -13,6 +13,7 @@ from pathlib import Path
 import projects
 import pytest
 import sqlalchemy as sa
+from serving_kit import KSERVE
 
 from mlops_workbench.errors import EngineUnavailable
 from mlops_workbench.package import docker_client
@@ -29,6 +30,8 @@ for name in (
     "MLOPS_ARTIFACT_ROOT",
     "MLOPS_JOB_ID",
     "MLOPS_PROJECT",
+    "MLOPS_API_KEYS",
+    "MLOPS_API_KEYS_FILE",
 ):
     os.environ.pop(name, None)
 
@@ -63,6 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "browser": _browser_lacks,
         "node": _node_lacks,
         "postgres": lambda: None if POSTGRES else "MLOPS_TEST_POSTGRES names no server",
+        "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
     reasons: dict[str, str | None] = {}
     for item in items:

@@ -523,6 +523,7 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
+        from mlops_workbench import servingpolicy
         from mlops_workbench.data import frames
         from mlops_workbench.rollout import records, requests
 
@@ -530,7 +531,8 @@ class Workbench(Opening):
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
-        return requests.send(deployment, manifest, frame, label, batch=batch, progress=self.progress)
+        key = servingpolicy.key(self.project.policy.serving, self.project.root)
+        return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=self.progress)
 
     # monitor
 
@@ -565,14 +567,18 @@ class Workbench(Opening):
         from mlops_workbench.data import frames, snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
+        from mlops_workbench.servingpolicy import readable
 
         stored = self._pick(name, version)
         seen = gate.latest(self._store, stored.name, stored.version)
+        manifest = Manifest.load(self._tracking.folder(stored))
+        if data is None:
+            manifest = readable(manifest, self.project.policy.serving)
         self.progress("reading the reference")
         return watching.drift(
             self.project.inference_url,
             self.project.policy.drift,
-            Manifest.load(self._tracking.folder(stored)),
+            manifest,
             str(stored.version),
             reference=snapshots.find(self.project, stored.tags["data.sha256"]),
             current=None if data is None else frames.resolve(data, self.namespace)[0],

@@ -21,6 +21,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+KSERVE = os.environ.get("MLOPS_TEST_KSERVE")
+"""a Python that has kserve: it wants another protobuf and psutil than the workbench has"""
+
 
 @dataclass
 class Answer:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from mlops_workbench import servingpolicy
 from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound
 from mlops_workbench.package import docker_client
 from mlops_workbench.progress import Progress
@@ -74,6 +75,7 @@ def _process(project: Project, stored: Stored, folder: Path, port: int | None) -
         port=port,
         log_url=project.inference_url,
         log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
+        environment=servingpolicy.environment(project.policy.serving, project.root),
     )
 
 
@@ -94,6 +96,7 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         role="champion",
         port=port,
         inference_dir=Path(str(url.database)).parent,
+        environment=servingpolicy.environment(project.policy.serving, project.root),
     )
 
 

@@ -164,7 +164,7 @@ class _Service:
             raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
         if not self.answer_unlogged and not await self._log_writable():
             raise ServingError("NotReady", "The prediction log cannot be written.", "Look at its database.")
-        return json_response({"status": "ready"})
+        return json_response({"status": "ready", "digest": self.dataplane.digest})
 
     async def exposition(self) -> Response:
         return Response(self.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -65,11 +65,16 @@ class Desk:
         there = False
         try:
             async with asyncio.timeout(self.limits.request_seconds):
-                self._room_for(int(request.headers.get("content-length") or 0))
-                async for chunk in request.stream():
-                    data += chunk
-                    self._held += len(chunk)
-                    self._room_for(0, len(data))
+                stream = request.stream()
+                try:
+                    self._room_for(int(request.headers.get("content-length") or 0))
+                    async for chunk in stream:
+                        data += chunk
+                        self._held += len(chunk)
+                        self._room_for(0, len(data))
+                except ServingError:
+                    await _drop(stream, request)
+                    raise
                 there = True
                 yield Body(bytes(data), kind, parameters)
         except TimeoutError:
@@ -137,6 +142,13 @@ def _acceptable(request: Request, kind: str, kinds: tuple[str, ...]) -> None:
             f"The body must not be compressed. Got Content-Encoding '{coding[:60]}' instead.",
             "Send it as it is.",
         )
+
+
+async def _drop(stream: AsyncIterator[bytes], request: Request) -> None:
+    """Read what else comes and forget it: most clients read no answer before they have sent everything."""
+    if request.headers.get("expect", "").lower() != "100-continue":
+        async for _ in stream:
+            pass
 
 
 def _late(seconds: float, there: bool) -> ServingError:

@@ -119,6 +119,9 @@ def _read(raw: bytes, header: str | None, desk: Desk) -> _Call:
     inputs = said.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         refuse(f"The request must have 'inputs', a list of tensors. Got {shown(inputs)} instead.")
+    request_id = said.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
     columns = desk.dataplane.manifest.inputs
     if len(inputs) > len(columns):
         refuse(f"The request has {len(inputs)} inputs; the model takes {len(columns)}.")
@@ -129,9 +132,6 @@ def _read(raw: bytes, header: str | None, desk: Desk) -> _Call:
     if at != len(binary):
         refuse(f"{len(binary) - at} bytes after the inputs' binary data belong to no input.")
     rows = fitting(tensors.columns(found, columns), desk.schema)
-    request_id = said.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
     return _Call(rows, request_id or None, _outputs(said, desk))
 
 
