@@ -46,7 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # processes that tests start begin where the imports are done
-    multiprocessing.set_forkserver_preload(["mlflow.sklearn", "skops.io", "projects"])
+    multiprocessing.set_forkserver_preload(
+        ["mlflow.sklearn", "skops.io", "projects", "serving_kit", "mlops_workbench.serving.settings"]
+    )
     global POSTGRES
     POSTGRES = config.getoption("--postgres") or POSTGRES
 
