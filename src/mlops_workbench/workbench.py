@@ -29,13 +29,15 @@ from mlops_workbench.opening import Opening
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
+from mlops_workbench.track.runlist import RunList
 from mlops_workbench.track.runs import Cell, Finished
-from mlops_workbench.track.tracking import RunList, Stored
+from mlops_workbench.track.tracking import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_workbench.data.contracts import ContractReport
+    from mlops_workbench.data.snapshots import Snapshot, SnapshotList
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
@@ -109,11 +111,11 @@ class Workbench(Opening):
 
     def validate(self, data: Any, *, contract: str, infer: bool = False) -> ContractReport:
         """Check data against its contract; infer the contract when there is none. Raises `ContractViolation`."""
-        from mlops_workbench.data import contracts, frames, validations
+        from mlops_workbench.data import contracts, validations
 
         projects.check_name(contract, "contract")
         path = contracts.path_of(self.project.root, contract)
-        frame, name = frames.resolve(data, self.namespace)
+        frame, name = self._frame(data)
         report = contracts.validate(frame, name, contract, path, infer=infer)
         validations.keep(self._store, report)
         if not report.passed:
@@ -126,6 +128,20 @@ class Workbench(Opening):
             )
         return report
 
+    def snapshot(self, data: Any = None, *, name: str | None = None) -> Snapshot | SnapshotList:
+        """Keep rows under a name; without one, give back the snapshot that is named; without data, list them."""
+        from mlops_workbench.data import snapshots
+
+        if data is None:
+            return snapshots.listed(self.project, self._store, name)
+        if isinstance(data, str) and name is None and data not in self.namespace:
+            found = snapshots.refer(self.project, self._store, data)
+            if found is not None:
+                return found
+        if name is None:
+            name = snapshots.name_of(data)
+        return snapshots.name_it(self.project, self._store, data, self.namespace, name)
+
     # track
 
     def run(
@@ -133,10 +149,11 @@ class Workbench(Opening):
         script: str | Cell | None = None,
         *,
         name: str,
-        data: str | None = None,
+        data: str | Sequence[str] = (),
         evaluate: str | None = None,
         target: str | None = None,
         params: Sequence[str] = (),
+        metrics: Sequence[str] = (),
     ) -> Finished:
         """Run a script (or a notebook's cell) as a tracked run. Raises what the code raises."""
         from mlops_workbench.registry import registering
@@ -153,22 +170,36 @@ class Workbench(Opening):
             self._tracking,
             cell,
             name=name,
-            data=data,
+            data=(data,) if isinstance(data, str) else data or (),
             evaluate=evaluate,
             params=params,
+            named=metrics,
             measure=registering.measure,
             target=target,
+            progress=self.progress,
         )
         for model in done.models.values():
             self._made[id(model)] = (weakref.ref(model), done.run.id)
         return done
 
-    def runs(self, *, limit: int = 20) -> RunList:
-        """Tracked runs, newest first."""
-        return RunList(self._tracking.runs(limit))
+    def runs(
+        self,
+        *,
+        limit: int = 20,
+        sort: str = "started",
+        ascending: bool = False,
+        where: str | None = None,
+        name: str | None = None,
+        plot: Sequence[str] = (),
+    ) -> RunList:
+        """Tracked runs, sorted and filtered. Raises `UsageError`, `NotFound` for a name that no run has."""
+        found = self._tracking.runs(limit, sort=sort, ascending=ascending, where=where or "", name=name)
+        for wanted in plot:
+            self._tracking.require_figure(wanted)
+        return RunList(found, sort, tuple(plot))
 
     def compare(self, first: str, second: str) -> Comparison:
-        """In what two runs differ: metrics, parameters, data, code and environment."""
+        """In what two runs differ: metrics, parameters, data, seeds, code, notebook and environment."""
         from mlops_workbench.track import compare
 
         return compare.compare(self._tracking, self._tracking.run(first), self._tracking.run(second))
@@ -239,7 +270,6 @@ class Workbench(Opening):
         return report
 
     def _judge(self, name: str, version: int, data: Any = None) -> GateReport:
-        from mlops_workbench.data import frames
         from mlops_workbench.registry import gate, registering
 
         stored = self._tracking.version(name, version)
@@ -250,7 +280,7 @@ class Workbench(Opening):
             judging.contestant(self._tracking, self._tracking.version(name, number)) if number else None
         )
         if data is not None:
-            rows: pd.DataFrame | None = frames.resolve(data, self.namespace)[0]
+            rows: pd.DataFrame | None = self._frame(data)[0]
         else:
             rows = registering.held_out(self.project, stored)
         self.progress("asking it for the held-out rows")
@@ -382,10 +412,9 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
-        from mlops_workbench.data import frames
         from mlops_workbench.rollout import records, requests
 
-        frame, label = frames.resolve(data, self.namespace)
+        frame, label = self._frame(data)
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
@@ -395,11 +424,10 @@ class Workbench(Opening):
 
     def label(self, name: str, data: Any, *, column: str | None = None) -> LabelReceipt:
         """Add what really happened to logged predictions, by request_id and row_index."""
-        from mlops_workbench.data import frames
         from mlops_workbench.monitor import inference
 
         self._tracking.require_model(name)
-        frame, label = frames.resolve(data, self.namespace)
+        frame, label = self._frame(data)
         chosen = column or next(iter(v.tags.get("target") for v in self._tracking.versions(name)), None)
         if "request_id" not in frame.columns:
             raise InvalidData(
@@ -421,7 +449,7 @@ class Workbench(Opening):
         report: str | None = None,
     ) -> DriftReport:
         """Compare what the model is asked now with what it was fitted on."""
-        from mlops_workbench.data import frames, snapshots
+        from mlops_workbench.data import snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
 
@@ -434,7 +462,7 @@ class Workbench(Opening):
             Manifest.load(self._tracking.folder(stored)),
             str(stored.version),
             reference=snapshots.find(self.project, stored.tags["data.sha256"]),
-            current=None if data is None else frames.resolve(data, self.namespace)[0],
+            current=None if data is None else self._frame(data)[0],
             last=last,
             importance=seen["report"]["importance"] if seen else {},
             baseline=seen["report"]["metrics"] if seen else {},
@@ -543,6 +571,12 @@ class Workbench(Opening):
         }
 
     # shared
+
+    def _frame(self, data: Any) -> tuple[pd.DataFrame, str]:
+        """A DataFrame and its name, from a variable, a file or a snapshot's reference."""
+        from mlops_workbench.data import snapshots
+
+        return snapshots.resolve(self.project, self._store, data, self.namespace)
 
     def _notebook_path(self, notebook: str) -> Path:
         path = Path(notebook).expanduser()
