@@ -14,7 +14,7 @@ def test_what_differs_between_two_runs_is_named(workbench: Workbench) -> None:
     fit(workbench, c=0.01, run="two")
     found = workbench.compare("one", "two")
     changed = {(d.what, d.name): (d.first, d.second) for d in found.differences}
-    assert changed["parameter", "logisticregression__C"] == (None, "0.01")  # 1.0 is the default of its class
+    assert changed["parameter", "logisticregression__C"] == ("1.0", "0.01")
     first, second = changed["data", "fitted on"]
     assert first != second
     assert ("data", "held out") not in changed

@@ -28,8 +28,8 @@ def _outs(file: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """DVC's records that name this file or a folder that it is in, the nearest first."""
     file = file.resolve()
     for place in (file, *file.parents):
-        own = place.with_name(f"{place.name}.dvc")
-        if place.name and own.is_file():
+        own = place.parent / f"{place.name}.dvc"
+        if own.is_file() and place.name:  # the folder `.dvc` holds DVC's settings
             outs = _mapping(own).get("outs")
             yield from ((own, out) for out in _listed(outs) if _names(own, out, file))
         lock = place / "dvc.lock"

@@ -19,7 +19,7 @@ Rows = Sequence[tuple[str, Sequence[Any]]]
 
 def _svg(wide: float, high: float, title: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" style="max-width:100%;height:auto;'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" style="max-width:100%;height:auto;'
         f'display:block;margin:8px 0" role="img"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
     )
 

@@ -35,11 +35,9 @@ def _name(source: str) -> str:
     except (SyntaxError, ValueError):
         return ""
     last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
-    if isinstance(last, ast.Call) and isinstance(last.func, ast.Name | ast.Attribute):
-        if isinstance(last.func, ast.Name) and last.func.id in ("float", "round") and last.args:
-            last = last.args[0]
-        else:
-            last = last.func
+    while isinstance(last, ast.Call):
+        rounded = isinstance(last.func, ast.Name) and last.func.id in ("float", "round")
+        last = last.args[0] if rounded and last.args else last.func
     name = last.id if isinstance(last, ast.Name) else last.attr if isinstance(last, ast.Attribute) else ""
     return name if is_metric(name) or name.startswith("mean_") else ""
 
