@@ -10,7 +10,10 @@ from nbclient import NotebookClient
 from mlops_workbench.track import notebook as kept
 from mlops_workbench.track.runs import NOTEBOOK
 
-RUN = '%%mlops run --name one --data train --eval test\nmodel = pipeline(C=C).fit(train.drop(columns="late"), train["late"])\n'
+RUN = (
+    "%%mlops run --name one --data train --eval test\n"
+    'model = pipeline(C=C).fit(train.drop(columns="late"), train["late"])\n'
+)
 
 
 def recorded(notebook: Any, name: str, file: str) -> str:
@@ -80,14 +83,14 @@ def test_runs_are_looked_through(notebook: Any) -> None:
 
 
 def test_figures_that_a_kernel_shows_are_kept(notebook: Any) -> None:
-    cells = [
-        "%load_ext mlops_workbench\n%matplotlib inline\nimport matplotlib.pyplot as plt",
+    shown = (
         "%%mlops run --name pictures\n"
         "plt.plot([1, 2]); plt.show()\n"
         "from IPython.display import SVG, display\n"
         'display(SVG(\'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>\'))\n'
-        "fig, ax = plt.subplots(); ax.plot([2, 1])\nprint('kept')",
-    ]
+        "fig, ax = plt.subplots(); ax.plot([2, 1])\nprint('kept')"
+    )
+    cells = ["%load_ext mlops_workbench\n%matplotlib inline\nimport matplotlib.pyplot as plt", shown]
     opened = v4.new_notebook(cells=[v4.new_code_cell(c) for c in cells])
     NotebookClient(
         opened, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(notebook.folder)}}

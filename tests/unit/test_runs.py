@@ -16,7 +16,7 @@ from projects import fit
 from sklearn.neural_network import MLPClassifier
 
 from mlops_workbench.errors import InvalidData, NotFound, UsageError
-from mlops_workbench.track import notebook, queries, seeds, source
+from mlops_workbench.track import evaluation, notebook, queries, seeds, source
 from mlops_workbench.track.runs import CHANGES, NOTEBOOK, SOURCE, Cell
 from mlops_workbench.workbench import Workbench
 
@@ -198,7 +198,7 @@ def test_a_patch_that_is_too_large_says_so(workbench: Workbench, monkeypatch: py
 
 def test_pictures_that_are_open_at_the_end(workbench: Workbench) -> None:
     before = plt.figure()
-    code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nfig2 = plt.figure()\nfig2.gca().plot([2, 1])"
+    code = "import matplotlib.pyplot as plt\nplt.figure()\nplt.plot([1, 2])\nfig2 = plt.figure()\nfig2.gca().plot([2, 1])"
     done = run(workbench, code)
     folder = workbench._tracking.client.list_artifacts(done.run.id, "figures")
     plt.close("all")
@@ -363,3 +363,23 @@ def test_notebook_and_seeds_are_compared(workbench: Workbench) -> None:
 )
 def test_seeds_in_code(code: str, wanted: dict[str, str]) -> None:
     assert seeds.seeds_in(code, ["np.random.choice(3, random_state=9)"], {"SEED": np.int64(7)}) == wanted
+
+
+def test_two_versions_of_one_name_are_two_variables(workbench: Workbench) -> None:
+    workbench.snapshot("train", name="rows")
+    workbench.snapshot("test", name="rows")
+    code = FIT.replace("train", "rows") + "second = len(rows_2)"
+    done = run(workbench, code, {}, data="rows@1", evaluate="rows@2")
+    assert done.data.name == "rows"
+    assert done.evaluate.name == "rows_2"
+    assert done.run.metrics["roc_auc"] > 0.7
+
+
+def test_a_model_that_cannot_be_drawn_is_still_a_run(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "SEGMENT_VALUES", "many")
+    done = run(workbench, FIT, data="train", evaluate="test")
+    assert done.run.metrics["roc_auc"] > 0.7
+    assert "no evaluation: TypeError" in done.text()
+    assert workbench.runs().runs[0].tags["evaluation"] == done.note

@@ -18,9 +18,10 @@ Rows = Sequence[tuple[str, Sequence[Any]]]
 
 
 def _svg(wide: float, high: float, title: str, parts: Sequence[str]) -> str:
+    size = f'viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" style="max-width:100%;height:auto;'
-        f'display:block;margin:8px 0" role="img"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="max-width:100%;height:auto;display:block;'
+        f'margin:8px 0" role="img"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
     )
 
 
@@ -36,7 +37,8 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 class _Axis:
-    """Values to places between 0 and 1: numbers by size, anything else each at its own place."""
+    """Values to places between 0 and 1: numbers by size (by magnitude where they span a hundredfold, as rates and
+    penalties do), anything else each at its own place."""
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
         self.name = name
@@ -44,8 +46,8 @@ class _Axis:
         self.numbers = bool(known) and all(is_number(v) and math.isfinite(v) for v in known)
         if self.numbers:
             self.low, self.high = min(known), max(known)
-            self.ticks = _ticks(self.low, self.high)
-            self.low, self.high = min(self.low, self.ticks[0]), max(self.high, self.ticks[-1])
+            self.logarithmic = self.low > 0 and self.high >= 100 * self.low
+            self.ticks = _powers(self.low, self.high) if self.logarithmic else _ticks(self.low, self.high)
         else:
             self.levels = sorted({str(v) for v in known})
             self.ticks = []
@@ -54,7 +56,9 @@ class _Axis:
         if value is None:
             return None
         if self.numbers:
-            return 0.5 if self.high == self.low else (value - self.low) / (self.high - self.low)
+            scale = math.log if self.logarithmic else float
+            low, high = scale(self.low), scale(self.high)
+            return 0.5 if high == low else (scale(value) - low) / (high - low)
         return 0.5 if len(self.levels) == 1 else self.levels.index(str(value)) / (len(self.levels) - 1)
 
     def marks(self) -> list[tuple[float, str]]:
@@ -66,6 +70,12 @@ class _Axis:
 
 def _short(text: str, most: int = 14) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Powers of ten, at most about six."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    return [10.0**k for k in range(first, last + 1, (last - first) // 6 + 1)]
 
 
 def _ticks(low: float, high: float) -> list[float]:

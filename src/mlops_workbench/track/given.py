@@ -59,6 +59,8 @@ class Given:
                 found = snapshots.refer(self.project, self.store, name)
             if found is not None:
                 variable = identifier(found.name or f"snapshot_{found.sha256[:8]}")
+                if variable in self._variables.values():  # two versions of one name
+                    variable = f"{variable}_{found.version}"
                 namespace[variable] = found.frame
                 self._variables[name] = variable
                 self._found[name] = replace(self._keep(variable, namespace), snapshot=found.reference)

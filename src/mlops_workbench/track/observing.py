@@ -60,9 +60,10 @@ def _bytes(kind: str, content: Any) -> bytes:
 
 
 def open_figures() -> dict[int, Any]:
-    """matplotlib's open figures by number; nothing is imported for it."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    return {n: pyplot.figure(n) for n in pyplot.get_fignums()} if pyplot and pyplot.get_fignums() else {}
+    """matplotlib's open figures by number; nothing is imported for it, and which is the current one stays."""
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    managers = helpers.Gcf.get_all_fig_managers() if helpers else ()
+    return {manager.num: manager.canvas.figure for manager in managers}
 
 
 def picture_of(figure: Any) -> bytes:

@@ -6,6 +6,7 @@ come through its API.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 ENOUGH = 200
@@ -119,5 +121,7 @@ def tune(url: str) -> None:
             ).scalar()
             counted = int(seen or 0)
         if runs >= 2 * counted:
-            connection.exec_driver_sql("ANALYZE")
-            connection.commit()
+            # whoever is just writing has the lock, and then the next call does it
+            with contextlib.suppress(OperationalError):
+                connection.exec_driver_sql("ANALYZE")
+                connection.commit()

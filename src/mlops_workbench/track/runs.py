@@ -75,6 +75,7 @@ class Finished(Value):
     evaluate: Fingerprint | None
     also: tuple[Fingerprint, ...] = ()
     evaluation: Evaluation | None = field(default=None)
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return self.run.to_dict() | {"models": list(self.models)}
@@ -90,12 +91,13 @@ class Finished(Value):
             ("held out", self.evaluate),
             *(("also", mark) for mark in self.also),
         ]
-        rows = [
+        rows: list[list[Any]] = [
             [what, f"{mark.name}: {mark.rows:,} rows × {mark.columns} columns, sha256 {mark.sha256[:12]}"]
             for what, mark in marks
             if mark
         ]
-        return ["", ""], rows + [[name, value] for name, value in self.run.metrics.items()]
+        rows += [[name, value] for name, value in self.run.metrics.items()]
+        return ["", ""], rows + ([["note", self.note]] if self.note else [])
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + (self.evaluation._repr_html_() if self.evaluation else "")
@@ -175,15 +177,19 @@ def track(
             | ({"target": asked.target} if asked else {"target": target} if target else {})
             | {"models": ",".join(models)},
         )
-        judged = None
+        judged, note = None, ""
         if asked is not None:
             progress("drawing the evaluation")
-            judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
+            try:
+                judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
+            except Exception as problem:  # a model that took hours is not lost for a picture of it
+                note = f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+                tracking.log(run_id, tags={"evaluation": note})
     marks = {n: k.mark for n, k in kept.items()}
     first = marks.get(data[0]) if data else None
     others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
     held = marks[evaluate] if evaluate is not None else None
-    return Finished(tracking.run(run_id), models, first, held, others, judged)
+    return Finished(tracking.run(run_id), models, first, held, others, judged, note)
 
 
 def _tags(project: Project) -> dict[str, str]:

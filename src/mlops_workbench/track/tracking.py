@@ -80,6 +80,19 @@ def _path(location: str) -> Path | None:
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Where MLflow looks for the experiment of runs that a cell starts inside its own, unless one was chosen."""
+    if name in os.environ or "MLFLOW_EXPERIMENT_NAME" in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
 class Tracking:
     """The project's experiment and registry."""
 
@@ -158,12 +171,15 @@ class Tracking:
         before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
         self._point()
         try:
-            with mlflow.start_run(
-                experiment_id=self.experiment_id,
-                run_name=name,
-                nested=outer is not None,
-                tags={PREFIX + key: value for key, value in tags.items()},
-            ) as run:
+            with (
+                _environment("MLFLOW_EXPERIMENT_ID", self.experiment_id),
+                mlflow.start_run(
+                    experiment_id=self.experiment_id,
+                    run_name=name,
+                    nested=outer is not None,
+                    tags={PREFIX + key: value for key, value in tags.items()},
+                ) as run,
+            ):
                 yield str(run.info.run_id)
         finally:
             if outer is not None:
