@@ -82,7 +82,7 @@ def test_large_data_are_sampled_and_said_to_be(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_odd_data_draw_without_a_warning() -> None:
-    frame = pd.DataFrame({"a": [0.0, 1.0] * 30, "$b$": ["x$y$", None] * 30, "late": [0, 1] * 30})
+    frame = pd.DataFrame({"a": [0.0, 1.0] * 30, "$b$": ["x$y$価", None] * 30, "late": [0, 1] * 30})
     frame["flag"] = [True] * 59 + [False]
     model = LogisticRegression().fit(frame[["a"]], frame["late"])
     with warnings.catch_warnings():

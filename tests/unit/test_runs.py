@@ -198,7 +198,7 @@ def test_a_patch_that_is_too_large_says_so(workbench: Workbench, monkeypatch: py
 
 def test_pictures_that_are_open_at_the_end(workbench: Workbench) -> None:
     before = plt.figure()
-    code = "import matplotlib.pyplot as plt\nplt.figure()\nplt.plot([1, 2])\nfig2 = plt.figure()\nfig2.gca().plot([2, 1])"
+    code = "import matplotlib.pyplot as plt\nplt.figure()\nplt.plot([1, 2])\nplt.figure()\nplt.plot([2, 1])"
     done = run(workbench, code)
     folder = workbench._tracking.client.list_artifacts(done.run.id, "figures")
     plt.close("all")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,7 +48,9 @@ def draw(found: Evaluation) -> tuple[bytes, Mapping[str, bytes]]:
         )
         _calm(axes)
         paint(axes, found)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not: a box stands for them
+        canvas.draw()
     import numpy as np
 
     pixels = np.asarray(canvas.buffer_rgba())
@@ -105,8 +108,8 @@ def _legend(axes: Any, place: str) -> None:
 
 
 def _short(text: str, most: int = 18) -> str:
-    text = text.replace("$", "＄")  # matplotlib would set what is between two of them as a formula
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    return text.replace("$", r"\$")  # matplotlib would set what is between two of them as a formula
 
 
 def _confusion(axes: Any, found: Evaluation) -> None:
