@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import projects
@@ -31,7 +33,26 @@ for name in (
     os.environ.pop(name, None)
 
 POSTGRES = os.environ.get("MLOPS_TEST_POSTGRES")
+"""a server for tests; `pytest --postgres URL` says it too"""
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", metavar="URL", help="PostgreSQL server that tests make databases on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # processes that tests start begin where the imports are done
+    multiprocessing.set_forkserver_preload(["mlflow.sklearn", "skops.io", "projects"])
+    global POSTGRES
+    POSTGRES = config.getoption("--postgres") or POSTGRES
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `both_stores` run with every record on SQLite, and again on PostgreSQL."""
+    if metafunc.definition.get_closest_marker("both_stores") and "stores" in metafunc.fixturenames:
+        on_postgres = pytest.param("postgres", marks=pytest.mark.postgres)
+        metafunc.parametrize("stores", ["sqlite", on_postgres], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,9 +108,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workbench(template: Path, tmp_path: Path) -> Iterator[Workbench]:
+def stores(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """None: every record on SQLite; else the URL of a PostgreSQL database with MLflow's tables and ours."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield None
+        return
+    with _database(request.getfixturevalue("migrated_database")) as url:
+        yield url
+        _let_go(url)
+
+
+@pytest.fixture
+def workbench(template: Path, tmp_path: Path, stores: str | None) -> Iterator[Workbench]:
     """A workbench in a fresh project with real stores, and two DataFrames in its namespace: train and test."""
-    made = projects.project(template, tmp_path / "project")
+    made = projects.project(template, tmp_path / "project", stores=stores)
     yield made
     made.close()
 
@@ -97,12 +129,41 @@ def workbench(template: Path, tmp_path: Path) -> Iterator[Workbench]:
 @pytest.fixture
 def database() -> Iterator[str]:
     """The URL of an empty database on a real PostgreSQL, dropped at the end."""
+    with _database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database that MLflow has migrated, to copy: that takes it seconds."""
+    with _database() as url:
+        folder = tmp_path_factory.mktemp("migrated")
+        process = multiprocessing.get_context("spawn").Process(target=projects.migrate, args=(folder, url))
+        process.start()
+        process.join(120)
+        assert process.exitcode == 0
+        yield str(sa.make_url(url).database)
+
+
+@contextmanager
+def _database(template: str = "template1") -> Iterator[str]:
     assert POSTGRES, "tests that use it are marked postgres"
     name = f"test_{uuid.uuid4().hex[:12]}"
     server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
+
+
+def _let_go(url: str) -> None:
+    """MLflow keeps its connections until the process ends: what the server drops would be a warning."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+
+    for owner in (Registry, Runs):
+        for name in ("_engine_map", "_db_uri_sql_alchemy_engine_map"):
+            if engine := getattr(owner, name, {}).get(url):
+                engine.dispose()

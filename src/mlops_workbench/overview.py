@@ -99,6 +99,12 @@ def status(
         for e in latest.values()
         if e.action == "moved outside"
     ]
+    warnings += [
+        f"{e.at[:19].replace('T', ' ')}: version {e.new_version} of '{e.model}' was deleted behind the workbench's "
+        "back."
+        for e in entries
+        if e.action == "deleted outside"
+    ]
     return Status(
         project.name,
         str(project.root),

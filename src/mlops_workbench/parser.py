@@ -76,6 +76,16 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number from 0 up. Got '{text}' instead.")
+    return value
+
+
 def setting(text: str) -> tuple[str, str]:
     """`name=value`, the value still as text: it is typed by whoever declares the parameter."""
     name, equals, value = text.partition("=")
@@ -85,6 +95,8 @@ def setting(text: str) -> tuple[str, str]:
 
 
 _MODEL = Arg("name", "registered model", offer="model")
+_MODEL_VERSION = Arg("name", "registered model, also NAME/VERSION or NAME@alias", offer="model")
+_THIS = Arg("version", "version, if NAME does not say it", ("--version", "-v"), type=version, offer="version")
 _VERSION = Arg(
     "version", "version (default: the champion)", ("--version", "-v"), type=version, offer="version"
 )
@@ -266,14 +278,26 @@ VERBS: dict[str, Verb] = {
             example="gate flights --version 1",
         ),
         Verb(
+            "approve",
+            "registry",
+            "vouch for a version on its newest gate report; the policy says how many must, and for how long it counts",
+            (_MODEL_VERSION, _THIS, _WHY),
+            example='approve flights/2 --why "looked at the slices"',
+        ),
+        Verb(
             "promote",
             "registry",
             "make a version the champion",
             (
-                _MODEL,
-                Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
+                _MODEL_VERSION,
+                _THIS,
                 _WHY,
-                Arg("force", "without a green gate; recorded as such", ("--force",), switch=True),
+                Arg(
+                    "force",
+                    "without a green gate or approvals; recorded as such",
+                    ("--force",),
+                    switch=True,
+                ),
             ),
             example='promote flights --version 1 --why "first model"',
         ),
@@ -284,19 +308,83 @@ VERBS: dict[str, Verb] = {
             (_MODEL, _WHY),
             example='rollback flights --why "drill"',
         ),
-        Verb("history", "registry", "every champion there was: who, when, why, on what evidence", (_MODEL,)),
+        Verb(
+            "alias",
+            "registry",
+            "put an alias such as challenger on a version, or take it away",
+            (
+                _MODEL_VERSION,
+                Arg("alias", "name of the alias"),
+                _THIS,
+                Arg("remove", "take the alias away", ("--remove",), switch=True),
+                _WHY,
+            ),
+            example='alias flights/2 challenger --why "shadow it for a week"',
+        ),
+        Verb(
+            "retire",
+            "registry",
+            "put a version out of use: stopped, without aliases, archived with its evidence",
+            (_MODEL_VERSION, _THIS, _WHY),
+            example='retire flights/1 --why "replaced"',
+        ),
+        Verb(
+            "delete",
+            "registry",
+            "delete a version that no alias, deployment or approval refers to",
+            (_MODEL_VERSION, _THIS, _WHY),
+            example='delete flights/3 --why "fitted on the wrong month"',
+        ),
+        Verb(
+            "history",
+            "registry",
+            "every champion there was: who, when, why, on what evidence",
+            (
+                _MODEL,
+                Arg("at", "who was champion then: a time such as 2026-11-01T12:00 (UTC)", ("--at",)),
+            ),
+            example="history flights --at 2026-11-01T12:00",
+        ),
         Verb(
             "lineage",
             "registry",
             "the data, code, environment and decisions behind a version",
-            (_MODEL, _VERSION),
+            (
+                _MODEL_VERSION,
+                _VERSION,
+                Arg(
+                    "out",
+                    "also write it to this file as JSON, with an OpenLineage event",
+                    ("--out",),
+                    offer="file",
+                ),
+            ),
+            example="lineage flights@champion",
+        ),
+        Verb(
+            "card",
+            "registry",
+            "the model card of a version, made from its records",
+            (
+                _MODEL_VERSION,
+                _VERSION,
+                Arg("out", "also write it to this .md or .html file", ("--out",), offer="file"),
+            ),
+            example="card flights --out flights.html",
+        ),
+        Verb(
+            "ledger",
+            "registry",
+            "show the newest entries of all models, or verify the whole hash chain",
+            (Arg("action", "show or verify", choices=("show", "verify")),),
+            example="ledger verify",
         ),
         # package
         Verb(
             "build",
             "package",
             "build the Docker image that serves a version",
-            (_MODEL, _VERSION, Arg("base", "base image (default: [image] base)", ("--base",))),
+            (_MODEL_VERSION, _VERSION, Arg("base", "base image (default: [image] base)", ("--base",))),
             long=True,
             example="build flights",
         ),
@@ -392,6 +480,25 @@ VERBS: dict[str, Verb] = {
             example="retrain flights --notebook retrain.ipynb -p month=6",
         ),
         Verb(
+            "reproduce",
+            "retrain",
+            "make a version again in a fresh environment from its records, and compare its answers",
+            (
+                _MODEL_VERSION,
+                _VERSION,
+                Arg(
+                    "tolerance",
+                    "largest difference of a number that still counts as equal",
+                    ("--tolerance",),
+                    type=share,
+                    default=1e-6,
+                ),
+                Arg("detach", "return at once; follow with jobs", ("--detach",), switch=True),
+            ),
+            long=True,
+            example="reproduce flights/1",
+        ),
+        Verb(
             "jobs",
             "retrain",
             "list jobs, show one, or cancel one",
@@ -404,7 +511,7 @@ VERBS: dict[str, Verb] = {
     )
 }
 
-OPTIONAL_POSITIONALS = {("run", "script"), ("snapshot", "data")}
+OPTIONAL_POSITIONALS = {("run", "script"), ("snapshot", "data"), ("ledger", "action")}
 
 
 class HelpRequested(Exception):

@@ -7,11 +7,13 @@ environment, so that the same notebook runs on a laptop and in a job without an 
 from __future__ import annotations
 
 import getpass
+import hashlib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -39,6 +41,18 @@ class GatePolicy:
     """`allow` or `refuse`: may a version pass while there is no champion to compare with?"""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """metric = limit: at least that for scores, at most that for errors and losses"""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPolicy:
+    """`[approval]`: whose word a version needs, besides a green gate, before it may become champion."""
+
+    required: int = 0
+    """how many different people must have approved it; 0: none"""
+    second_person: bool = True
+    """whether the word of the one who registered the version does not count"""
+    expires_days: int = 14
+    """an approval older than this counts no more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +86,16 @@ class Policy:
 
     name: str
     gate: GatePolicy = field(default_factory=GatePolicy)
+    approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     stores: StorePolicy = field(default_factory=StorePolicy)
     image: ImagePolicy = field(default_factory=ImagePolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+
+    @property
+    def governance(self) -> str:
+        """SHA-256 over what decides who may become champion: `[gate]` and `[approval]`. An approval names it."""
+        decides = {"gate": asdict(self.gate), "approval": asdict(self.approval)}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 TEMPLATE = """\
@@ -90,6 +111,11 @@ first_version = "allow"      # or "refuse": a version cannot pass while there is
 
 [gate.thresholds]
 # roc_auc = 0.6              # at least this for scores, at most this for errors
+
+[approval]
+required = 0                 # people who must approve a version, besides a green gate
+# second_person = true       # the one who registered it does not count
+# expires_days = 14
 
 [drift]
 warn = 0.1                   # PSI from which a feature is watched
@@ -186,6 +212,26 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model, and a version of it by number or alias if one was said."""
+
+    model: str
+    version: int | None = None
+    alias: str | None = None
+
+
+def reference(name: str, version: int | None = None) -> Reference:
+    """`NAME`, `NAME/3` or `NAME@alias`, and a version said beside it. Raises `UsageError`."""
+    found = re.fullmatch(r"(?P<model>[^/@]+)(?:/v?(?P<version>[1-9]\d*)|@(?P<alias>[A-Za-z0-9_.-]+))?", name)
+    if found is None:
+        raise UsageError(f"A version is named NAME, NAME/3 or NAME@alias. Got '{name}' instead.")
+    said = int(found["version"]) if found["version"] else None
+    if version is not None and (found["alias"] or said not in (None, version)):
+        raise UsageError(f"'{name}' and version {version} name two versions.", "Say one of them.")
+    return Reference(found["model"], version or said, found["alias"])
+
+
 def init(folder: Path, name: str) -> Project:
     """Make `folder` a project, or return the one that is there.
 
@@ -279,13 +325,21 @@ def _section(path: Path, name: str, kind: type, content: Any) -> Any:
         elif type(value) is type(default):
             values[key] = value
         else:
-            wanted = "a number" if isinstance(default, float) else "a text"
+            wanted = _WANTED[type(default)]
             raise InvalidConfig(f"{path}: [{name}] {key} must be {wanted}. Got {value!r} instead.")
     return kind(**values)
 
 
+_WANTED = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+
+
 def _check(path: Path, policy: Policy) -> None:
     gate = policy.gate
+    if policy.approval.required < 0 or policy.approval.expires_days < 1:
+        raise InvalidConfig(
+            f"{path}: [approval] needs required ≥ 0 and expires_days ≥ 1. "
+            f"Got {policy.approval.required} and {policy.approval.expires_days} instead."
+        )
     if gate.first_version not in ("allow", "refuse"):
         raise InvalidConfig(
             f"{path}: [gate] first_version must be 'allow' or 'refuse'. Got {gate.first_version!r} instead."

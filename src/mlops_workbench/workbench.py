@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench import judging
+from mlops_workbench import files, judging
 from mlops_workbench import project as projects
 from mlops_workbench.errors import (
-    Conflict,
     ContractViolation,
     GateFailed,
     InvalidData,
@@ -42,11 +41,14 @@ if TYPE_CHECKING:
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
     from mlops_workbench.package.build import Image
+    from mlops_workbench.registry.approvals import Approval
+    from mlops_workbench.registry.card import Card
     from mlops_workbench.registry.gate import GateReport
-    from mlops_workbench.registry.ledger import Entry, History
-    from mlops_workbench.registry.lineage import Lineage
+    from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
+    from mlops_workbench.registry.lineage import Lineage, Origin
     from mlops_workbench.registry.versions import ModelList, Version
     from mlops_workbench.retrain.jobs import Job, JobList
+    from mlops_workbench.retrain.reproducing import Reproduction
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
     from mlops_workbench.track.compare import Comparison
@@ -98,7 +100,7 @@ class Workbench(Opening):
             records.current(self._store),
             jobs.find(self._store, 50),
             ledger.entries(self._store),
-            ledger.broken(self._store),
+            ledger.broken(self._store, self._tracking.noted_ledger()),
         )
 
     def doctor(self) -> Doctor:
@@ -250,7 +252,7 @@ class Workbench(Opening):
         """Registered models and their versions, newest first."""
         from mlops_workbench.registry.versions import ModelList
 
-        return ModelList(tuple(self._version(stored) for stored in self._tracking.versions(name)))
+        return ModelList(tuple(self._versions(self._tracking.versions(name))))
 
     def gate(self, name: str, *, version: int, data: Any = None) -> GateReport:
         """Judge a version, keep the report, and raise `GateFailed` (with the report) when it is not a pass."""
@@ -291,69 +293,170 @@ class Workbench(Opening):
             self._tracking.tag_version(name, version, "metrics", json.dumps(dict(report.metrics)))
         return report
 
-    def promote(self, name: str, *, version: int, why: str, force: bool = False) -> Entry:
-        """Make a version the champion. Raises `GateFailed` without a green gate unless forced, `Conflict`."""
-        from mlops_workbench.registry import gate, promotion
+    def approve(self, name: str, *, version: int | None = None, why: str) -> Approval:
+        """Vouch for a version on its newest gate report. Raises `GateFailed` without a green one, `Conflict`."""
+        from mlops_workbench.registry import approvals, gate
 
         _reason(why)
-        stored = self._tracking.version(name, version)
+        stored = self._need(name, version)
+        seen = gate.latest(self._store, stored.name, stored.version)
+        policy = self.project.policy
+        return approvals.approve(
+            self._store, self._tracking, stored, seen, policy.approval, policy.governance, why
+        )
 
-        def plan(champion: int | None) -> tuple[int, Mapping[str, Any]]:
-            if champion == version:
-                raise Conflict(f"Version {version} of '{name}' is the champion already.")
-            seen = gate.latest(self._store, name, version)
-            if not force:
-                gate.require_green(name, version, champion, seen)
-            evidence = {"gate": seen["id"], "digest": seen["digest"]} if seen else {}
-            return version, evidence | {
-                "sha256": stored.tags.get("digest"),
-                "forced": True if force else None,
-            }
+    def promote(self, name: str, *, version: int | None = None, why: str, force: bool = False) -> Entry:
+        """Make a version the champion. Raises `GateFailed` without a green gate unless forced, `Conflict`."""
+        from mlops_workbench.registry import promotion
 
-        return promotion.move(self._store, self._tracking, model=name, action="promote", why=why, plan=plan)
+        _reason(why)
+        stored = self._need(name, version)
+        return promotion.move(
+            self._store,
+            self._tracking,
+            model=stored.name,
+            action="promote",
+            why=why,
+            plan=lambda champion: promotion.to_champion(
+                self._store, stored, champion, self.project.policy, force=force
+            ),
+        )
 
     def rollback(self, name: str, *, why: str) -> Entry:
         """Make the previous champion the champion again. Raises `Conflict` when there is none."""
-        from mlops_workbench.registry import ledger, promotion
+        from mlops_workbench.registry import promotion
 
         _reason(why)
         self._tracking.require_model(name)
+        return promotion.move(
+            self._store,
+            self._tracking,
+            model=name,
+            action="rollback",
+            why=why,
+            plan=lambda _: promotion.back(self._store, self._tracking, name),
+        )
 
-        def plan(champion: int | None) -> tuple[int, Mapping[str, Any]]:
-            past = ledger.champions(ledger.entries(self._store, name))
-            before = [number for number in past[:-1] if number is not None]
-            if not before:
-                raise Conflict(f"'{name}' had no champion before the present one.", "Look at its history.")
-            back = self._tracking.version(name, before[-1])
-            return back.version, {"sha256": back.tags.get("digest")}
+    def alias(
+        self, name: str, alias: str, *, version: int | None = None, remove: bool = False, why: str
+    ) -> Entry:
+        """Put an alias such as `challenger` on a version, or take it away. Raises `UsageError`, `Conflict`."""
+        from mlops_workbench.registry import promotion
 
-        return promotion.move(self._store, self._tracking, model=name, action="rollback", why=why, plan=plan)
+        _reason(why)
+        promotion.check_alias(alias)
+        if remove:
+            self._tracking.require_model(name)
+        target = None if remove else self._need(name, version)
+        return promotion.move(
+            self._store,
+            self._tracking,
+            model=target.name if target else name,
+            action="alias",
+            why=why,
+            alias=alias,
+            plan=lambda old: promotion.to_alias(name, alias, old, target),
+        )
 
-    def history(self, name: str) -> History:
-        """Every champion there was: who, when, why, on what evidence."""
+    def retire(self, name: str, *, version: int | None = None, why: str) -> Entry:
+        """Put a version out of use: stopped, without aliases, archived with its evidence. Raises `Conflict`."""
+        from mlops_workbench.registry import retiring
+        from mlops_workbench.rollout import launching
+
+        _reason(why)
+        stored = self._need(name, version)
+        trace = self.lineage(stored.name, version=stored.version)
+        card = self.card(stored.name, version=stored.version)
+        return retiring.retire(
+            self._store,
+            self._tracking,
+            stored,
+            why=why,
+            archive=self.project.folder("archive") / f"{stored.name}-{stored.version}.zip",
+            documents={
+                "lineage.json": retiring.as_json(trace.to_dict()),
+                "card.md": card.markdown,
+                "card.html": card.page(),
+            },
+            stop=lambda: launching.stop_version(self._store, stored.name, stored.version),
+        )
+
+    def delete(self, name: str, *, version: int | None = None, why: str) -> Entry:
+        """Delete a version that no alias, deployment or approval refers to. Raises `Conflict` naming what does."""
+        from mlops_workbench.registry import retiring
+        from mlops_workbench.rollout import records
+
+        _reason(why)
+        stored = self._need(name, version)
+        serving = [d for d in records.current(self._store, stored.name) if d.version == str(stored.version)]
+        return retiring.delete(self._store, self._tracking, stored, why=why, deployments=len(serving))
+
+    def history(self, name: str, *, at: str | None = None) -> History:
+        """Every champion there was: who, when, why, on what evidence; `at`: who was champion then."""
         from mlops_workbench.registry import ledger, promotion
 
         self._tracking.require_model(name)
         promotion.reconcile(self._store, self._tracking, name)
         entries = ledger.entries(self._store, name)
-        return ledger.History(name, self._tracking.alias(name, CHAMPION), tuple(reversed(entries)))
+        moment = None if at is None else ledger.moment(at)
+        return ledger.history(name, self._tracking.alias(name, CHAMPION), entries, moment)
 
-    def lineage(self, name: str, *, version: int | None = None) -> Lineage:
+    def lineage(self, name: str, *, version: int | None = None, out: str | None = None) -> Lineage:
         """The data, code, environment and decisions behind a version."""
+        from mlops_workbench.registry import lineage, retiring
+
+        found = lineage.trace(self._origin(self._pick(name, version)))
+        if out is not None:
+            files.write_text(self._path(out), retiring.as_json(found.to_dict()))
+        return found
+
+    def card(self, name: str, *, version: int | None = None, out: str | None = None) -> Card:
+        """The model card of a version, made from its records; `out`: also write it, as .md or .html."""
+        from mlops_workbench.registry import card
+
+        origin = self._origin(self._pick(name, version))
+        notes = self.project.root / "cards" / f"{origin.stored.name}.md"
+        made = card.card(origin, notes.read_text(encoding="utf-8") if notes.is_file() else "")
+        if out is not None:
+            path = self._path(out)
+            if path.suffix not in (".md", ".html"):
+                raise UsageError(
+                    f"A card is written as .md or .html. Got '{path.name}' instead.", "Name such a file."
+                )
+            files.write_text(path, made.page() if path.suffix == ".html" else made.markdown)
+        return made
+
+    def ledger(self, action: str | None = None) -> Verification | Entries:
+        """`verify`: walk the whole hash chain; `show` (the default): the newest entries of all models."""
+        from mlops_workbench.registry import ledger
+
+        if action in (None, "show"):
+            return ledger.Entries(tuple(reversed(ledger.entries(self._store)))[:50])
+        return ledger.verify(self._store, self._tracking.noted_ledger())
+
+    def _origin(self, stored: Stored) -> Origin:
+        """Everything that is recorded about a version."""
         from mlops_workbench.package import records as images
-        from mlops_workbench.registry import gate, ledger, lineage
+        from mlops_workbench.registry import approvals, gate, ledger, lineage
         from mlops_workbench.rollout import records
 
-        stored = self._pick(name, version)
+        name, version = stored.name, stored.version
+        policy = self.project.policy
         entries = ledger.entries(self._store, name)
-        return lineage.trace(
-            stored,
-            Manifest.load(self._tracking.folder(stored)),
-            self._tracking.run(stored.run_id) if stored.run_id else None,
-            gate.latest(self._store, name, stored.version),
-            tuple(e for e in entries if stored.version in (e.old_version, e.new_version)),
-            images.get(self._store, name, stored.version),
-            records.of_version(self._store, name, stored.version),
+        seen = gate.latest(self._store, name, version)
+        return lineage.Origin(
+            project=policy.name,
+            stored=stored,
+            manifest=Manifest.load(self._tracking.folder(stored)),
+            run=self._tracking.run(stored.run_id) if stored.run_id else None,
+            files=self._tracking.files(stored.run_id) if stored.run_id else (),
+            data=lineage.rows_of(self._store, stored),
+            gate=seen,
+            approvals=approvals.standing(entries, stored, seen, policy.approval, policy.governance),
+            entries=tuple(e for e in entries if version in (e.old_version, e.new_version)),
+            image=images.get(self._store, name, version),
+            deployments=tuple(records.of_version(self._store, name, version)),
+            state=self._version(stored).state,
         )
 
     # package
@@ -366,7 +469,7 @@ class Workbench(Opening):
         stored = self._pick(name, version)
         image = build.build_image(
             self._tracking.folder(stored),
-            name=name,
+            name=stored.name,
             version=str(stored.version),
             digest=stored.tags["digest"],
             base_image=base or self.project.base_image,
@@ -374,7 +477,7 @@ class Workbench(Opening):
             commit=git_state(self.project.root).get("git.commit"),
             progress=self.progress,
         )
-        records.keep(self._store, name, stored.version, image)
+        records.keep(self._store, stored.name, stored.version, image)
         return image
 
     # serve
@@ -392,7 +495,7 @@ class Workbench(Opening):
             self._store,
             stored,
             self._tracking.folder(stored),
-            images.get(self._store, name, stored.version),
+            images.get(self._store, stored.name, stored.version),
             port=port,
             kind=kind,
             progress=self.progress,
@@ -454,7 +557,7 @@ class Workbench(Opening):
         from mlops_workbench.registry import gate
 
         stored = self._pick(name, version)
-        seen = gate.latest(self._store, name, stored.version)
+        seen = gate.latest(self._store, stored.name, stored.version)
         self.progress("reading the reference")
         return watching.drift(
             self.project.inference_url,
@@ -490,7 +593,7 @@ class Workbench(Opening):
         from mlops_workbench.retrain import engine, jobs
 
         projects.check_name(name, "model")
-        path = engine.find_notebook(self._notebook_path(notebook))
+        path = engine.find_notebook(self._path(notebook))
         values = engine.typed(path, dict(parameters))
         words = line(
             "retrain", {"name": name, "notebook": notebook, "parameters": parameters, "timeout": timeout}
@@ -503,6 +606,43 @@ class Workbench(Opening):
         if job.state != "succeeded":
             raise JobFailed(f"Job {job.id} {job.state}: {job.error}", f"See {job.notebook or job.log}.")
         return job
+
+    def reproduce(
+        self, name: str, *, version: int | None = None, tolerance: float = 1e-6, detach: bool = False
+    ) -> Reproduction | Job:
+        """Make a version again in a fresh environment from its records, and compare. Raises `JobFailed`, `NotFound`."""
+        from mlops_workbench.errors import JobFailed
+        from mlops_workbench.retrain import jobs, reproducing
+
+        stored = self._pick(name, version)
+        _ = reproducing.recipe(
+            self.project, self._tracking, stored, self._tracking.folder(stored)
+        )  # says what is not there
+        options = {"name": stored.name, "version": stored.version, "tolerance": tolerance}
+        job = self._start("reproduce", stored.name, options, line("reproduce", options))
+        if detach:
+            return job
+        job = jobs.wait(self._store, job.id, self.progress)
+        if job.state != "succeeded" or job.result is None:
+            raise JobFailed(f"Job {job.id} {job.state}: {job.error}", f"See {job.notebook or job.log}.")
+        return reproducing.Reproduction.from_dict(job.result)
+
+    def _reproduce(self, number: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        from mlops_workbench.retrain import jobs, reproducing
+
+        stored = self._tracking.version(options["name"], options["version"])
+        folder = self._tracking.folder(stored)
+        keep = self.project.folder("jobs", str(number))
+        jobs.set_notebook(self._store, number, keep / "reproduce.ipynb")
+        made = reproducing.reproduce(
+            self.project,
+            reproducing.recipe(self.project, self._tracking, stored, folder),
+            folder,
+            keep,
+            options["tolerance"],
+            self.progress,
+        )
+        return made.to_dict() | {"outcome": made.title}
 
     def jobs(self, *, id: int | None = None, cancel: int | None = None, limit: int = 20) -> JobList:
         """Jobs, newest first; one of them; or cancel one."""
@@ -519,8 +659,9 @@ class Workbench(Opening):
                 f"The verb '{verb}' does not run as a job.",
                 closest(verb, [v.name for v in VERBS.values() if v.long]),
             )
-        if verb == "retrain":
-            return self.retrain(**(dict(options) | {"detach": True}))
+        if verb in ("retrain", "reproduce"):
+            started: Job = getattr(self, verb)(**(dict(options) | {"detach": True}))
+            return started
         self._tracking.require_model(str(options["name"]))
         return self._start(verb, str(options["name"]), options, line(verb, dict(options)))
 
@@ -538,8 +679,9 @@ class Workbench(Opening):
         kind, options = jobs.options(self._store, number)
         with jobs.running(self._store, number) as progress:
             self.progress = progress
-            if kind == "retrain":
-                return running.settle(self._store, number, lambda: self._retrain(number, options))
+            if kind in ("retrain", "reproduce"):
+                work = self._retrain if kind == "retrain" else self._reproduce
+                return running.settle(self._store, number, lambda: work(number, options))
             return running.settle(self._store, number, lambda: getattr(self, kind)(**options).to_dict())
 
     def _retrain(self, number: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -578,24 +720,42 @@ class Workbench(Opening):
 
         return snapshots.resolve(self.project, self._store, data, self.namespace)
 
-    def _notebook_path(self, notebook: str) -> Path:
-        path = Path(notebook).expanduser()
+    def _pick(self, name: str, version: int | None) -> Stored:
+        """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""
+        return self._named(name, version, CHAMPION)
+
+    def _need(self, name: str, version: int | None) -> Stored:
+        """The version asked for, which must be said: what is done to it is not to be guessed. Raises `UsageError`."""
+        return self._named(name, version, None)
+
+    def _named(self, name: str, version: int | None, default: str | None) -> Stored:
+        asked = projects.reference(name, version)
+        if asked.version is not None:
+            return self._tracking.version(asked.model, asked.version)
+        self._tracking.require_model(asked.model)
+        alias = asked.alias or default
+        if alias is None:
+            raise UsageError(f"Which version of '{name}'?", f"Say --version N, or {name}/N.")
+        found = self._tracking.alias(asked.model, alias)
+        if found is None and alias == CHAMPION:
+            raise NotFound(f"'{asked.model}' has no champion.", "Promote a version, or name one.")
+        if found is None:
+            known = self._tracking.aliases(asked.model)
+            raise NotFound(f"'{asked.model}' has no alias '{alias}'.", closest(alias, known))
+        return self._tracking.version(asked.model, found)
+
+    def _path(self, file: str) -> Path:
+        path = Path(file).expanduser()
         return path if path.is_absolute() else self.folder / path
 
-    def _pick(self, name: str, version: int | None) -> Stored:
-        """The version asked for, or the champion. Raises `NotFound`."""
-        if version is not None:
-            return self._tracking.version(name, version)
-        self._tracking.require_model(name)
-        champion = self._tracking.alias(name, CHAMPION)
-        if champion is None:
-            raise NotFound(f"'{name}' has no champion.", "Promote a version, or name one.")
-        return self._tracking.version(name, champion)
-
     def _version(self, stored: Stored) -> Version:
+        return self._versions((stored,))[0]
+
+    def _versions(self, found: Sequence[Stored]) -> list[Version]:
         from mlops_workbench.registry.registering import describe
 
-        return describe(self._store, stored)
+        policy = self.project.policy
+        return describe(self._store, found, policy.approval, policy.governance)
 
 
 def _reason(why: str) -> None:

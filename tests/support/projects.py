@@ -64,12 +64,27 @@ def _migrated(folder: Path) -> Path:
     return folder
 
 
-def project(template: Path, folder: Path, name: str = "trips") -> Workbench:
-    """A fresh project in `folder` with a namespace that tests may fill."""
-    source = _migrated(template)
+def migrate(folder: Path, url: str) -> None:
+    """Bring a PostgreSQL database to MLflow's newest schema and ours."""
+    _policy(folder, "template", url)
+    workbench = Workbench(folder)
+    workbench.init("template")
+    workbench.close()
+
+
+def _policy(folder: Path, name: str, url: str | None) -> None:
+    lines = [f'{store} = "{url}"\n' for store in ("tracking", "workbench", "inference")] if url else []
+    (folder / "mlops.toml").write_text(f'[project]\nname = "{name}"\n[stores]\n' + "".join(lines))
+
+
+def project(template: Path, folder: Path, name: str = "trips", stores: str | None = None) -> Workbench:
+    """A fresh project in `folder` with a namespace that tests may fill. `stores`: a migrated database."""
     state = folder / ".mlops"
     state.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / ".mlops" / "mlflow.db", state / "mlflow.db")
+    if stores:
+        _policy(folder, name, stores)
+    else:
+        shutil.copyfile(_migrated(template) / ".mlops" / "mlflow.db", state / "mlflow.db")
     workbench = Workbench(folder, namespace={"train": trips(seed=1), "test": trips(seed=2)})
     workbench.init(name)
     return workbench

@@ -17,7 +17,7 @@ from projects import FIT, champion, fit
 
 from mlops_workbench import project as projects
 from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, InvalidModel, NotFound, UsageError
-from mlops_workbench.registry import ledger, promotion
+from mlops_workbench.registry import intents, ledger, promotion
 from mlops_workbench.retrain import jobs
 from mlops_workbench.rollout import deployments as running
 from mlops_workbench.store import tables
@@ -113,11 +113,14 @@ def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workb
 
         done = False
 
-        def alias(self, name: str, alias: str) -> int | None:
+        def aliases(self, name: str) -> dict[str, int]:
             if not self.done:
                 self.done = True
                 workbench.promote("trips", version=second, why="meanwhile", force=True)
-            return tracking.alias(name, alias)
+            return tracking.aliases(name)
+
+        def version_numbers(self, name: str) -> set[int]:
+            return tracking.version_numbers(name)
 
     late: Any = Late()
     assert promotion.reconcile(workbench._store, late, "trips") is None
@@ -127,7 +130,7 @@ def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workb
 def test_an_intent_of_another_machine_is_given_up_in_the_end(workbench: Workbench) -> None:
     version = workbench.register(fit(workbench), name="trips").version
     row = {"model": "trips", "entry": {}, "host": "elsewhere", "pid": 1, "pid_started": 0.0}
-    for age, free in ((10, False), (promotion.ABANDONED_SECONDS + 10, True)):
+    for age, free in ((10, False), (intents.ABANDONED_SECONDS + 10, True)):
         at = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
         with workbench._store.write() as connection:
             connection.execute(sa.delete(tables.intents))

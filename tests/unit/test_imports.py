@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "mlops_workbench"
 STAGES = ["data", "track", "registry", "package", "serving", "rollout", "monitor", "retrain"]
-EVERYWHERE = {"errors", "values", "manifest", "progress", "project", "store"}
+EVERYWHERE = {"errors", "files", "values", "manifest", "progress", "project", "store"}
 TOP = {
     "workbench",
     "opening",

@@ -172,7 +172,7 @@ def test_git_and_its_patch(workbench: Workbench, tmp_path: Path) -> None:
     done = run(workbench, "x = 1", name="second")
     patch = text(workbench, done, CHANGES)
     assert "+RATE = 2" in patch
-    assert "# untracked, not in this patch: large.bin" in patch
+    assert done.run.tags["git.untold"] == "new: large.bin"
     assert done.run.tags["git.dirty"] == "yes"
     clone = tmp_path / "clone"
     git("clone", "-q", str(root), str(clone))
@@ -181,6 +181,12 @@ def test_git_and_its_patch(workbench: Workbench, tmp_path: Path) -> None:
     assert (clone / "features.py").read_text() == "RATE = 2\n"
     assert (clone / "new größe.py").read_text() == "x = 1\n"
     assert "+RATE = 2" in workbench.compare("r", "second").changes
+    (root / "part").mkdir()
+    (root / "part" / "own.py").write_text("x = 2\n")
+    patch, untold = source.changes(root / "part")
+    assert "own.py" in patch
+    assert "RATE" not in patch
+    assert untold == ["outside: features.py"]
 
 
 def test_a_patch_that_is_too_large_says_so(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +197,7 @@ def test_a_patch_that_is_too_large_says_so(workbench: Workbench, monkeypatch: py
     subprocess.run(["git", "-C", root, *identity, "commit", "-qm", "one"], check=True)
     (root / "mlops.toml").write_text((root / "mlops.toml").read_text() + "# more\n" * 500)
     monkeypatch.setattr(source, "LARGEST_DIFF", 1000)
-    patch = source.changes(root)
+    patch, _ = source.changes(root)
     assert patch.startswith("# cut at 1,000 of")
     assert len(patch) < 1200
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from mlops_workbench.errors import UsageError
 from mlops_workbench.project import user
 from mlops_workbench.store.database import Row, Store
 from mlops_workbench.store.tables import ledger, now
@@ -42,9 +44,15 @@ class Entry(Value):
 
     @property
     def title(self) -> str:
-        moved = f"version {self.new_version} of '{self.model}' is champion"
+        about = f"version {self.new_version} of '{self.model}'"
+        if self.alias and self.new_version is None:
+            told = f"'{self.model}' has no {self.alias} any more"
+        elif self.alias:
+            told = f"{about} is {self.alias}"
+        else:
+            told = about
         before = f", before it version {self.old_version}" if self.old_version else ""
-        return f"{self.action.capitalize()}: {moved}{before}."
+        return f"{self.action.capitalize()}: {told}{before}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["", ""], [
@@ -56,32 +64,117 @@ class Entry(Value):
         ]
 
 
+def _row(entry: Entry) -> list[Any]:
+    moved = f"{entry.old_version or '–'} → {entry.new_version or '–'}"
+    about = f"{entry.alias} {moved}" if entry.alias else f"version {entry.new_version}"
+    at = entry.at[:19].replace("T", " ")
+    return [entry.id, at, entry.who, entry.action, about, entry.why, _evidence(entry.evidence)]
+
+
+_HEADS = ["entry", "when", "who", "action", "about", "why", "evidence"]
+
+
+@dataclass(frozen=True)
+class Reign(Value):
+    """Which version was champion from when until when (None: still), and the entry that made it so."""
+
+    version: int | None
+    since: str
+    until: str | None
+    entry: Entry
+
+    @property
+    def title(self) -> str:
+        who = f"Version {self.version}" if self.version else "No version"
+        ended = f" until {_at(self.until)}" if self.until else ""
+        return f"{who} of '{self.entry.model}' was champion from {_at(self.since)}{ended}."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return self.entry.table()
+
+
+def _at(time: str) -> str:
+    return time[:19].replace("T", " ")
+
+
 @dataclass(frozen=True)
 class History(Value):
-    """The ledger of one model, newest first."""
+    """The ledger of one model, newest first. `then`: who was champion at the time that was asked for."""
 
     model: str
     champion: int | None
     entries: tuple[Entry, ...]
+    at: str | None = None
+    then: Reign | None = None
 
     @property
     def title(self) -> str:
+        if self.at is not None:
+            if self.then is None:
+                return f"At {_at(self.at)} '{self.model}' had no champion yet."
+            who = f"version {self.then.version}" if self.then.version else "no version"
+            return f"At {_at(self.at)} UTC {who} of '{self.model}' was champion."
         now_serving = f"champion: version {self.champion}" if self.champion else "no champion"
         return f"History of '{self.model}' ({now_serving})"
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        return ["entry", "when", "who", "action", "champion", "why", "evidence"], [
-            [
-                e.id,
-                e.at[:19].replace("T", " "),
-                e.who,
-                e.action,
-                f"{e.old_version or '–'} → {e.new_version or '–'}" if e.alias else f"version {e.new_version}",
-                e.why,
-                _evidence(e.evidence),
-            ]
-            for e in self.entries
-        ]
+        if self.at is None:
+            return _HEADS, [_row(e) for e in self.entries]
+        if self.then is None:
+            return ["", ""], []
+        span = [["from", _at(self.then.since)], ["until", _at(self.then.until) if self.then.until else "now"]]
+        return ["", ""], [*span, ["by", self.then.entry.action], *self.then.table()[1]]
+
+
+@dataclass(frozen=True)
+class Entries(Value):
+    """The newest entries of all models, newest first."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def title(self) -> str:
+        return "The ledger, newest first"
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        heads = [_HEADS[0], "model", *_HEADS[1:]]
+        return heads, [[row[0], e.model, *row[1:]] for e in self.entries if (row := _row(e))]
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601; without a zone it is UTC. Raises `UsageError`."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"A time is written as 2026-11-01 or 2026-11-01T12:00 (UTC). Got '{text}' instead."
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def reigns(entries: Sequence[Entry]) -> list[Reign]:
+    """Every champion there was, oldest first; a version of None: there was none for that time."""
+    found: list[Reign] = []
+    for entry in entries:
+        ended = entry.action == "retire" and found and found[-1].version == entry.new_version
+        if entry.alias != CHAMPION and not ended:
+            continue
+        version = None if ended else entry.new_version
+        if found:
+            found[-1] = replace(found[-1], until=entry.at)
+        found.append(Reign(version, entry.at, None, entry))
+    return found
+
+
+def history(
+    model: str, champion: int | None, entries: Sequence[Entry], at: datetime | None = None
+) -> History:
+    """`entries`: oldest first. `at`: tell who was champion then."""
+    newest_first = tuple(reversed(entries))
+    if at is None:
+        return History(model, champion, newest_first)
+    past = [r for r in reigns(entries) if datetime.fromisoformat(r.since) <= at]
+    return History(model, champion, newest_first, at.astimezone(UTC).isoformat(), past[-1] if past else None)
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
@@ -142,18 +235,115 @@ def _entry(row: Row) -> Entry:
     return Entry(**{key: row[key] for key in (*_HASHED, "hash")})
 
 
-def broken(store: Store) -> str | None:
+def hash_of(store: Store, number: int) -> str | None:
+    row = store.row(select(ledger.c.hash).where(ledger.c.id == number))
+    return row["hash"] if row else None
+
+
+def broken(store: Store, noted: tuple[int, str] | None = None) -> str | None:
     """The first place where the chain does not hold, as a sentence; None when it does."""
-    previous = GENESIS
-    for count, row in enumerate(store.rows(select(ledger).order_by(ledger.c.id)), start=1):
-        if row["id"] != count:
-            return f"Ledger entry {count} is missing: after entry {count - 1} comes entry {row['id']}."
-        if row["previous_hash"] != previous:
-            return f"Ledger entry {row['id']} does not follow entry {count - 1}: its previous hash differs."
-        if digest(row, previous) != row["hash"]:
-            return f"Ledger entry {row['id']} was changed after it was written: its hash differs."
-        previous = row["hash"]
-    return None
+    return next(iter(problems(store, noted)), None)
+
+
+def problems(store: Store, noted: tuple[int, str] | None = None) -> list[str]:
+    """Every place where the chain does not hold, oldest first: rows changed, removed or re-ordered by hand.
+
+    `noted`: number and hash of the newest entry as the other store remembers it; without it, entries cut off
+    at the end cannot be missed.
+    """
+    found, previous, expected, hashes = [], GENESIS, 1, {}
+    for row in store.rows(select(ledger).order_by(ledger.c.id)):
+        number, at = row["id"], f"Ledger entry {row['id']}"
+        if number != expected:
+            gap = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
+            after = f"after entry {expected - 1} comes entry {number}"
+            found.append(f"Ledger entry {gap} is missing: {after}.")
+        elif row["previous_hash"] != previous:
+            found.append(f"{at} does not follow entry {number - 1}: its previous hash differs.")
+        if digest(row, row["previous_hash"]) != row["hash"]:
+            found.append(f"{at} was changed after it was written: its hash differs.")
+        previous, expected = row["hash"], number + 1
+        hashes[number] = row["hash"]
+    if noted is not None:
+        number, known = noted
+        if number >= expected:
+            found.append(f"Ledger entry {number} is missing: the ledger ends with entry {expected - 1}.")
+        elif number in hashes and hashes[number] != known:
+            found.append(
+                f"Ledger entry {number} is not the one that was written: the tracking store noted another."
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Verification(Value):
+    """What a walk along the whole chain found."""
+
+    entries: int
+    head: str
+    noted: int | None
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+    @property
+    def title(self) -> str:
+        if self.problems:
+            return f"The ledger does NOT hold: {len(self.problems)} places in {self.entries:,} entries."
+        return f"The ledger holds: {self.entries:,} entries, each hashed with the one before it."
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"holds": self.holds}
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        if self.problems:
+            return [""], [[problem] for problem in self.problems]
+        noted = f"entry {self.noted}" if self.noted else "nothing yet"
+        return ["", ""], [["newest hash", self.head[:16]], ["noted in the tracking store", noted]]
+
+
+def verify(store: Store, noted: tuple[int, str] | None) -> Verification:
+    """Walk the chain from its beginning."""
+    rows = store.rows(select(ledger.c.hash).order_by(ledger.c.id))
+    head = rows[-1]["hash"] if rows else GENESIS
+    return Verification(len(rows), head, noted[0] if noted else None, tuple(problems(store, noted)))
+
+
+def pointers(moves: Sequence[Entry]) -> dict[str, int]:
+    """Where each alias is, by the ledger (oldest entry first)."""
+    found: dict[str, int] = {}
+    for entry in moves:
+        if entry.action == "retire":
+            found = {alias: number for alias, number in found.items() if number != entry.new_version}
+        elif entry.alias is not None and entry.new_version is not None:
+            found[entry.alias] = entry.new_version
+        elif entry.alias is not None:
+            found.pop(entry.alias, None)
+    return found
+
+
+def standing(moves: Sequence[Entry]) -> set[int]:
+    """Versions that were registered and not deleted."""
+    found: set[int] = set()
+    for entry in moves:
+        if entry.new_version is not None and entry.action in ("delete", "deleted outside"):
+            found.discard(entry.new_version)
+        elif entry.new_version is not None and entry.action == "register":
+            found.add(entry.new_version)
+    return found
+
+
+def retired(moves: Sequence[Entry]) -> set[int]:
+    """Versions out of use: retired, and not made champion by force after that."""
+    found: set[int] = set()
+    for entry in moves:
+        if entry.action == "retire" and entry.new_version is not None:
+            found.add(entry.new_version)
+        elif entry.alias == CHAMPION and entry.new_version is not None:
+            found.discard(entry.new_version)
+    return found
 
 
 def champions(moves: Sequence[Entry]) -> list[int | None]:
@@ -163,6 +353,8 @@ def champions(moves: Sequence[Entry]) -> list[int | None]:
     """
     stack: list[int | None] = []
     for entry in moves:
+        if entry.action == "retire" and stack and stack[-1] == entry.new_version:
+            stack.append(None)
         if entry.alias != CHAMPION:
             continue
         if entry.action == "rollback":

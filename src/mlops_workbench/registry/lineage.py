@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+
 from mlops_workbench.manifest import Manifest
+from mlops_workbench.registry import openlineage
+from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.store.database import Store
+from mlops_workbench.store.tables import snapshot_versions, validations
 from mlops_workbench.track.tracking import Run, Stored
 from mlops_workbench.values import Value, cell, plain
 
@@ -17,11 +23,12 @@ Tree = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Lineage(Value):
-    """A readable tree; leaves are plain values."""
+    """A readable tree; leaves are plain values. `openlineage`: the same as a run event, for other tools."""
 
     model: str
     version: int
     tree: Tree
+    openlineage: Tree
 
     @property
     def title(self) -> str:
@@ -29,7 +36,8 @@ class Lineage(Value):
 
     def to_dict(self) -> dict[str, Any]:
         tree: dict[str, Any] = plain(dict(self.tree))
-        return {"model": self.model, "version": self.version} | tree
+        head = {"model": self.model, "version": self.version}
+        return head | tree | {"openlineage": plain(dict(self.openlineage))}
 
     def text(self) -> str:
         return "\n".join([self.title, *_lines(self.tree)])
@@ -81,64 +89,158 @@ def _html(tree: Tree) -> str:
     return (f'<table style="{_LEAVES}">{leaves}</table>' if leaves else "") + branches
 
 
-def trace(
-    stored: Stored,
-    manifest: Manifest,
-    run: Run | None,
-    gate: Mapping[str, Any] | None,
-    entries: tuple[Entry, ...],
-    image: Mapping[str, Any] | None,
-    deployments: list[Mapping[str, Any]],
-) -> Lineage:
+@dataclass(frozen=True)
+class Rows:
+    """Rows that a version was fitted on or judged by. `known_as`: names a person gave them; `contracts`: checks."""
+
+    what: str
+    name: str
+    sha256: str
+    rows: int
+    columns: int
+    known_as: tuple[Mapping[str, Any], ...]
+    contracts: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Everything that is recorded about a version; what lineage, card and archive are made from."""
+
+    project: str
+    stored: Stored
+    manifest: Manifest
+    run: Run | None
+    files: tuple[str, ...]
+    data: tuple[Rows, ...]
+    gate: Mapping[str, Any] | None
+    approvals: tuple[Approval, ...]
+    entries: tuple[Entry, ...]
+    image: Mapping[str, Any] | None
+    deployments: tuple[Mapping[str, Any], ...]
+    state: str
+
+
+ROLES = {"data": "fitted on", "evaluate": "held out"}
+
+
+def rows_of(store: Store, stored: Stored) -> tuple[Rows, ...]:
+    """The rows that a version's tags name, with what else is known of the same content."""
+    return tuple(
+        _rows(store, role, {key: stored.tags.get(f"{tag}.{key}", "") for key in _MARKS})
+        for tag, role in ROLES.items()
+        if f"{tag}.sha256" in stored.tags
+    )
+
+
+_MARKS = ("name", "sha256", "rows", "columns")
+
+
+def _rows(store: Store, what: str, mark: Mapping[str, str]) -> Rows:
+    sha256 = mark["sha256"]
+    names = store.rows(
+        select(snapshot_versions).where(snapshot_versions.c.sha256 == sha256).order_by(snapshot_versions.c.id)
+    )
+    checks = store.rows(
+        select(validations).where(validations.c.data_sha256 == sha256).order_by(validations.c.id)
+    )
+    return Rows(
+        what,
+        mark["name"],
+        sha256,
+        int(mark["rows"] or 0),
+        int(mark["columns"] or 0),
+        tuple(
+            {"name": f"{r['name']}@{r['version']}", "file": r["source"], "revision": r["revision"]}
+            for r in names
+        ),
+        tuple(
+            {
+                "contract": r["contract"],
+                "digest": r["contract_digest"],
+                "passed": bool(r["passed"]),
+                "at": r["at"],
+            }
+            for r in checks
+        ),
+    )
+
+
+def trace(origin: Origin) -> Lineage:
     """Put the records together; what does not exist is said, not left out."""
-    tags = stored.tags
+    stored, manifest = origin.stored, origin.manifest
     tree: dict[str, Any] = {
+        "state": origin.state,
         "registered": stored.created,
+        "registered by": stored.tags.get("registered by"),
         "aliases": stored.aliases or None,
         "sha256": manifest.sha256,
         "reads": [f.name for f in manifest.inputs],
         "label": manifest.target,
-    }
-    tree["data"] = {
-        what: {key: tags.get(f"{tag}.{key}") for key in ("name", "rows", "sha256")}
-        for what, tag in (("fitted on", "data"), ("held out", "evaluate"))
-        if f"{tag}.sha256" in tags
-    } or "not recorded"
-    if run is None:
-        tree["run"] = "not made in a tracked run"
-    else:
-        tree["run"] = {
-            "name": run.name,
-            "id": run.id,
-            "started": run.started,
-            "notebook": run.tags.get("notebook"),
-            "job": run.tags.get("job"),
-            "git commit": run.tags.get("git.commit"),
-            "git branch": run.tags.get("git.branch"),
-            "uncommitted changes": run.tags.get("git.dirty"),
-            "metrics": dict(run.metrics),
-            "parameters": dict(run.params),
+        "data": {rows.what: _data(rows) for rows in origin.data} or "not recorded",
+        "run": _run(origin) if origin.run else "not made in a tracked run",
+        "environment": {
+            "python": manifest.python,
+            "format": manifest.serialization,
+            "requirements": list(manifest.requirements),
+        },
+        "gate": _gate(origin.gate) if origin.gate else "not evaluated",
+        "approvals": {
+            a.who: f"{_time(a.at)} — {a.why}" + (f" ({a.lacks})" if a.lacks else "") for a in origin.approvals
         }
-    tree["environment"] = {
-        "python": manifest.python,
-        "format": manifest.serialization,
-        "requirements": list(manifest.requirements),
+        or "none",
+        "image": dict(origin.image) if origin.image else "not built",
+        "deployments": {
+            d["id"]: f"{d['kind']} {d['url']} from {_time(d['at'])}"
+            + (f" to {_time(d['ended'])}" if d["ended"] else "")
+            for d in origin.deployments
+        }
+        or "none",
+        "decisions": {
+            f"entry {e.id}": f"{_time(e.at)}  {e.who}: {e.action}{f' {e.alias}' if e.alias else ''} — {e.why}"
+            for e in origin.entries
+        }
+        or "none",
     }
-    if gate is None:
-        tree["gate"] = "not evaluated"
-    else:
-        report = gate["report"]
-        tree["gate"] = {
-            "report": gate["id"],
-            "verdict": "passed" if gate["passed"] else "failed",
-            "champion then": gate["champion"],
-            "digest": gate["digest"],
-        } | {c["name"]: f"{c['figure']} ({c['limit']})" for c in report["checks"] if c["applies"]}
-    tree["image"] = dict(image) if image else "not built"
-    tree["deployments"] = {
-        d["id"]: f"{d['kind']} {d['url']} from {_time(d['at'])}" for d in deployments
-    } or "none"
-    tree["decisions"] = {
-        f"entry {e.id}": f"{_time(e.at)}  {e.who}: {e.action} — {e.why}" for e in entries
-    } or "none"
-    return Lineage(stored.name, stored.version, tree)
+    return Lineage(stored.name, stored.version, tree, openlineage.event(origin))
+
+
+def _data(rows: Rows) -> dict[str, Any]:
+    known = {
+        f"snapshot {k['name']}": ", ".join(filter(None, (k["file"], k["revision"]))) or "named by hand"
+        for k in rows.known_as
+    }
+    checks = {
+        f"contract {c['contract']}": f"{'kept' if c['passed'] else 'BROKEN'}, {_time(c['at'])}, "
+        f"digest {c['digest'][:12]}"
+        for c in rows.contracts
+    }
+    return {"name": rows.name, "rows": rows.rows, "sha256": rows.sha256} | known | checks
+
+
+def _run(origin: Origin) -> dict[str, Any]:
+    run = origin.run
+    assert run is not None
+    return {
+        "name": run.name,
+        "id": run.id,
+        "started": run.started,
+        "notebook": run.tags.get("notebook"),
+        "job": run.tags.get("job"),
+        "git commit": run.tags.get("git.commit"),
+        "git branch": run.tags.get("git.branch"),
+        "uncommitted changes": run.tags.get("git.dirty"),
+        "kept": list(origin.files) or None,
+        "seeds": {k.removeprefix("seed."): v for k, v in run.tags.items() if k.startswith("seed.")} or None,
+        "metrics": dict(run.metrics),
+        "parameters": dict(run.params),
+    }
+
+
+def _gate(seen: Mapping[str, Any]) -> dict[str, Any]:
+    report = seen["report"]
+    return {
+        "report": seen["id"],
+        "verdict": "passed" if seen["passed"] else "failed",
+        "champion then": seen["champion"],
+        "digest": seen["digest"],
+    } | {c["name"]: f"{c['figure']} ({c['limit']})" for c in report["checks"] if c["applies"]}

@@ -1,147 +1,172 @@
-"""Moving the champion: MLflow's alias and the ledger's entry are two writes in two stores, kept in step.
-
-What is meant is written down first (the intent), then the alias moves, then entry and intent change in one
-transaction. Killed in between, the next one who looks sees from the alias which half happened, and
-finishes or forgets it. The intent is also the lock: two cannot move the same champion at once.
-"""
+"""Moving an alias: MLflow's pointer and the ledger's entry, and finding what was moved behind the workbench's back."""
 
 from __future__ import annotations
 
-import socket
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-from sqlalchemy import delete, select, update
-from sqlalchemy.exc import IntegrityError
-
-from mlops_workbench.errors import Conflict
-from mlops_workbench.registry import ledger
+from mlops_workbench.errors import Conflict, MlopsError, UsageError
+from mlops_workbench.project import Policy
+from mlops_workbench.registry import approvals, gate, ledger
+from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry
-from mlops_workbench.store.database import Row, Store
-from mlops_workbench.store.tables import intents, now
-from mlops_workbench.track.tracking import Tracking
+from mlops_workbench.store.database import Store
+from mlops_workbench.track.tracking import Stored, Tracking
 
-ABANDONED_SECONDS = 600
-"""A move takes seconds: an older intent of another machine is of a process that ended."""
-
-Plan = Callable[[int | None], tuple[int, Mapping[str, Any]]]
-"""From the present champion to the new one and the evidence; raises when that must not be."""
+Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
+"""From the version the alias is on to the new one (None: the alias is taken away) and the evidence; raises when
+that must not be."""
 
 
-def move(store: Store, tracking: Tracking, *, model: str, action: str, why: str, plan: Plan) -> Entry:
-    """Make another version the champion. Raises what `plan` raises, or `Conflict` if someone else is moving it."""
+def move(
+    store: Store, tracking: Tracking, *, model: str, action: str, why: str, plan: Plan, alias: str = CHAMPION
+) -> Entry:
+    """Put an alias on another version. Raises what `plan` raises, or `Conflict` if someone else is moving it."""
     reconcile(store, tracking, model)
-    _claim(store, model)
-    try:
-        old = tracking.alias(model, CHAMPION)
+    with intent(store, tracking, model) as change:
+        old = tracking.alias(model, alias)
         new, evidence = plan(old)
-        meant = {
-            "action": action,
-            "why": why,
-            "old_version": old,
-            "new_version": new,
-            "evidence": dict(evidence),
-        }
-        with store.write() as connection:
-            connection.execute(update(intents).where(intents.c.model == model).values(entry=meant))
-        tracking.set_alias(model, CHAMPION, new)
-    except BaseException:
-        repair(store, tracking, model, mine=True)
-        raise
-    return _settle(store, model, meant)
+        change.mean(action, why=why, evidence=evidence, alias=alias, old_version=old, new_version=new)
+        if new is None:
+            tracking.remove_alias(model, alias)
+        else:
+            tracking.set_alias(model, alias, new)
+        return change.settle()
 
 
-def _claim(store: Store, model: str) -> None:
-    me = psutil.Process()
-    row = {
-        "model": model,
-        "entry": {},
-        "host": socket.gethostname(),
-        "pid": me.pid,
-        "pid_started": me.create_time(),
-        "at": now(),
+def to_champion(
+    store: Store, stored: Stored, champion: int | None, policy: Policy, *, force: bool
+) -> tuple[int, Mapping[str, Any]]:
+    """Whether a version may become champion, and on what evidence. Raises `GateFailed`, `Conflict`.
+
+    `force`: what it lacks is recorded instead.
+    """
+    name, version = stored.name, stored.version
+    if champion == version:
+        raise Conflict(f"Version {version} of '{name}' is the champion already.")
+    seen = gate.latest(store, name, version)
+    entries = ledger.entries(store, name)
+    given = approvals.standing(entries, stored, seen, policy.approval, policy.governance)
+
+    def not_retired() -> None:
+        if version in ledger.retired(entries):
+            raise Conflict(
+                f"Version {version} of '{name}' is retired.", "Register it anew, or force it with a reason."
+            )
+
+    lacking = []
+    for check in (
+        not_retired,
+        lambda: gate.require_green(name, version, champion, seen),
+        lambda: approvals.require(given, stored, policy.approval),
+    ):
+        try:
+            check()
+        except MlopsError as problem:
+            if not force:
+                raise
+            lacking.append(problem.message)
+    evidence = {
+        "gate": seen["id"] if seen else None,
+        "digest": seen["digest"] if seen else None,
+        "sha256": stored.tags.get("digest"),
+        "policy": policy.governance,
+        "approvals": [a.entry for a in given if a.valid] or None,
     }
-    try:
-        with store.write() as connection:
-            connection.execute(intents.insert().values(**row))
-    except IntegrityError:
+    return version, evidence | ({"forced": True, "lacking": lacking} if force else {})
+
+
+def back(store: Store, tracking: Tracking, name: str) -> tuple[int, Mapping[str, Any]]:
+    """The champion before the present one that is still there and in use. Raises `Conflict`."""
+    entries = ledger.entries(store, name)
+    usable = tracking.version_numbers(name) - ledger.retired(entries)
+    stack = ledger.champions(entries)
+    before = [number for number in stack[:-1] if number in usable and number != stack[-1]]
+    if not before:
         raise Conflict(
-            f"Someone else is moving the champion of '{model}' just now.",
-            "Look at the history, then try again.",
-        ) from None
-
-
-def _settle(store: Store, model: str, meant: Mapping[str, Any], **more: Any) -> Entry:
-    with store.write() as connection:
-        entry = ledger.append(
-            connection,
-            model=model,
-            alias=CHAMPION,
-            action=meant["action"],
-            why=meant["why"],
-            old_version=meant["old_version"],
-            new_version=meant["new_version"],
-            evidence=dict(meant["evidence"]) | more,
+            f"'{name}' had no champion before the present one that could serve.", "Look at its history."
         )
-        connection.execute(delete(intents).where(intents.c.model == model))
-    return entry
+    number = before[-1]
+    assert number is not None, "None is in no set of versions"
+    return number, {"sha256": tracking.version(name, number).tags.get("digest")}
 
 
-def repair(store: Store, tracking: Tracking, model: str, *, mine: bool = False) -> None:
-    """Finish or forget what a process meant that ended in between; `mine`: what this very call meant."""
-    row = store.row(select(intents).where(intents.c.model == model))
-    if row is None or (not mine and _alive(row)):
-        return
-    meant = row["entry"]
-    if meant and tracking.alias(model, CHAMPION) == meant["new_version"] != meant["old_version"]:
-        _settle(store, model, meant, repaired=True)
-    else:
-        with store.write() as connection:
-            connection.execute(delete(intents).where(intents.c.model == model))
+def check_alias(alias: str) -> None:
+    """Raises `UsageError` for a name that MLflow keeps for itself, and for the champion's."""
+    if alias == CHAMPION:
+        raise UsageError("The champion is moved by promote, rollback and retire.", "They ask the gate.")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", alias) or alias == "latest" or re.fullmatch(r"v\d+", alias):
+        raise UsageError(
+            f"An alias is 1 to 100 letters, digits, '_' or '-', and not 'latest' or 'v3'. Got '{alias}' instead."
+        )
 
 
-def _alive(row: Row) -> bool:
-    """Whether the process of an intent may still be at work; on another machine its age has to tell."""
-    if row["host"] != socket.gethostname():
-        age = datetime.now(UTC) - datetime.fromisoformat(row["at"])
-        return age.total_seconds() < ABANDONED_SECONDS
-    try:
-        return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
-    except psutil.NoSuchProcess:
-        return False
+def to_alias(
+    name: str, alias: str, old: int | None, target: Stored | None
+) -> tuple[int | None, Mapping[str, Any]]:
+    """Raises `Conflict` when the alias is there already, or nowhere."""
+    if target is None:
+        if old is None:
+            raise Conflict(f"'{name}' has no alias '{alias}'.", "Nothing was changed.")
+        return None, {}
+    if old == target.version:
+        raise Conflict(f"The alias '{alias}' of '{target.name}' is on version {old} already.")
+    return target.version, {"sha256": target.tags.get("digest")}
 
 
-def _compared(store: Store, tracking: Tracking, model: str) -> tuple[int | None, int | None] | None:
-    """The champion by the ledger and by the registry where they differ; None while someone is moving it."""
-    if store.row(select(intents).where(intents.c.model == model)) is not None:
-        return None
-    stack = ledger.champions(ledger.entries(store, model))
-    recorded = stack[-1] if stack else None
-    actual = tracking.alias(model, CHAMPION)
-    return None if actual == recorded else (recorded, actual)
+Difference = tuple[str, int | None, int | None]
+
+
+def _compared(store: Store, tracking: Tracking, model: str) -> list[Difference]:
+    """Aliases that are on another version (None: on none) than the ledger says. Empty while someone moves one."""
+    if under_way(store, model):
+        return []
+    recorded = ledger.pointers(ledger.entries(store, model))
+    actual = tracking.aliases(model)
+    return [
+        (alias, recorded.get(alias), actual.get(alias))
+        for alias in sorted({*recorded, *actual})
+        if recorded.get(alias) != actual.get(alias)
+    ]
+
+
+def _lost(store: Store, tracking: Tracking, model: str) -> list[int]:
+    """Versions that the ledger knows and MLflow has no more."""
+    there = tracking.version_numbers(model)
+    return sorted(ledger.standing(ledger.entries(store, model)) - there)
 
 
 def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
-    """Record a champion that was moved behind the workbench's back; None when ledger and registry agree."""
+    """Record what was moved or deleted behind the workbench's back; None when ledger and registry agree."""
     repair(store, tracking, model)
-    if _compared(store, tracking, model) is None:
+    if not _compared(store, tracking, model) and not _lost(store, tracking, model):
         return None
+    entry = None
     with store.write() as connection:
         # Looked at again behind the lock: between the two looks of before, someone may have promoted.
-        found = _compared(store, tracking, model)
-        if found is None:
-            return None
-        recorded, actual = found
-        return ledger.append(
-            connection,
-            action="moved outside",
-            model=model,
-            alias=CHAMPION,
-            old_version=recorded,
-            new_version=actual,
-            why="the alias in MLflow differed from the ledger",
-            evidence={},
-            who="unknown",
-        )
+        for version in [] if under_way(store, model) else _lost(store, tracking, model):
+            entry = ledger.append(
+                connection,
+                action="deleted outside",
+                model=model,
+                new_version=version,
+                why="MLflow has this version no more",
+                evidence={},
+                who="unknown",
+            )
+        for alias, recorded, actual in _compared(store, tracking, model):
+            entry = ledger.append(
+                connection,
+                action="moved outside",
+                model=model,
+                alias=alias,
+                old_version=recorded,
+                new_version=actual,
+                why="the alias in MLflow differed from the ledger",
+                evidence={},
+                who="unknown",
+            )
+    if entry is not None:
+        anchor(store, tracking, entry)
+    return entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,11 @@ from sqlalchemy import select
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.project import Project
-from mlops_workbench.registry import gate, ledger, versions
+from mlops_workbench.project import ApprovalPolicy, Project, user
+from mlops_workbench.registry import approvals, gate, ledger, versions
+from mlops_workbench.registry.approvals import Approval
+from mlops_workbench.registry.intents import intent
+from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.registry.versions import Load, Version
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images
@@ -86,10 +89,11 @@ def register(
     trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
     needed = requirements.for_model(versions.modules_in(trusted, model))
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
+    tags |= {"variable": label, "registered by": user()}
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    stored = versions.keep(
+    source_uri, digest = versions.keep(
         tracking,
         looked,
         name=name,
@@ -98,22 +102,17 @@ def register(
         requirements=needed,
         trusted=trusted,
         run_id=run.id if run else None,
-        tags=tags,
         load=load,
     )
-    with store.write() as connection:
-        ledger.append(
-            connection,
-            action="register",
-            model=name,
-            new_version=stored.version,
+    with intent(store, tracking, name, alone=False) as change:
+        change.mean(
+            "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={
-                "sha256": stored.tags["digest"],
-                "run": run.id if run else None,
-                "data": marks["data.sha256"],
-            },
+            evidence={"sha256": digest, "run": run.id if run else None, "data": marks["data.sha256"]},
+            source=source_uri,
         )
+        stored = tracking.create_version(name, source_uri, run.id if run else None, tags | {"digest": digest})
+        change.settle(new_version=stored.version)
     return stored
 
 
@@ -176,22 +175,26 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
     )
 
 
-def describe(store: Store, stored: Stored) -> Version:
-    """A version as people see it: with its state, its last gate and its image."""
-    moved = {e.new_version for e in ledger.entries(store, stored.name) if e.alias == ledger.CHAMPION}
-    if ledger.CHAMPION in stored.aliases:
-        state = "champion"
-    else:
-        state = "former champion" if stored.version in moved else "candidate"
+def describe(store: Store, found: Sequence[Stored], policy: ApprovalPolicy, digest: str) -> list[Version]:
+    """Versions as people see them: with their state, last gate and image. `digest`: of the policy (see `approvals`)."""
+    entries: dict[str, tuple[Entry, ...]] = {}
+    for name in {stored.name for stored in found}:
+        entries[name] = ledger.entries(store, name)
+    return [_describe(store, stored, entries[stored.name], policy, digest) for stored in found]
+
+
+def _describe(
+    store: Store, stored: Stored, entries: Sequence[Entry], policy: ApprovalPolicy, digest: str
+) -> Version:
+    seen = gate.latest(store, stored.name, stored.version)
     image = store.row(
         select(images.c.tag).where(images.c.model == stored.name, images.c.version == stored.version)
     )
-    seen = gate.latest(store, stored.name, stored.version)
     return Version(
         name=stored.name,
         version=stored.version,
         aliases=stored.aliases,
-        state=state,
+        state=_state(stored, entries, approvals.standing(entries, stored, seen, policy, digest), policy),
         created=stored.created,
         run_id=stored.run_id,
         task=stored.tags.get("task", "other"),
@@ -201,3 +204,16 @@ def describe(store: Store, stored: Stored) -> Version:
         gate=None if seen is None else "passed" if seen["passed"] else "failed",
         image=image["tag"] if image else None,
     )
+
+
+def _state(
+    stored: Stored, entries: Sequence[Entry], given: Sequence[Approval], policy: ApprovalPolicy
+) -> str:
+    if ledger.CHAMPION in stored.aliases:
+        return "champion"
+    if stored.version in ledger.retired(entries):
+        return "retired"
+    if sum(a.valid for a in given) >= max(policy.required, 1):
+        return "approved"
+    moved = any(e.alias == ledger.CHAMPION and e.new_version == stored.version for e in entries)
+    return "former champion" if moved else "candidate"

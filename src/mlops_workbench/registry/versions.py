@@ -43,7 +43,8 @@ Load = Callable[[Path], Served]
 
 @dataclass(frozen=True)
 class Version(Value):
-    """One registered version. `state`: candidate, champion or former champion; `gate`: passed, failed or None."""
+    """One registered version. `state`: candidate, approved, champion, former champion or retired; `gate`: passed,
+    failed or None."""
 
     name: str
     version: int
@@ -266,10 +267,12 @@ def keep(
     requirements: Sequence[str],
     trusted: Sequence[str],
     run_id: str | None,
-    tags: Mapping[str, str],
     load: Load,
-) -> Stored:
-    """Log model and manifest, prove that the serving runtime answers as the notebook does, then make the version."""
+) -> tuple[str, str]:
+    """Log model and manifest and prove that the serving runtime answers as the notebook does.
+
+    Returns where MLflow keeps it (the source of a version) and the model file's SHA-256.
+    """
 
     digest = ""
 
@@ -308,7 +311,7 @@ def keep(
         trusted=trusted,
         write_manifest=finish,
     )
-    return tracking.create_version(name, source, run_id, dict(tags) | {"digest": digest})
+    return source, digest
 
 
 def prove(manifest: Manifest, served: Served, label: str) -> None:

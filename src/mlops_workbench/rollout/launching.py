@@ -105,3 +105,11 @@ def stop(store: Store, model: str) -> Live:
     for live in found:
         _end(store, live)
     return Live(found[0].deployment, "stopped")
+
+
+def stop_version(store: Store, model: str, version: int) -> int:
+    """Stop what serves this version, and say how many deployments that were."""
+    found = [live for live in records.current(store, model) if live.version == str(version)]
+    for live in found:
+        _end(store, live)
+    return len(found)

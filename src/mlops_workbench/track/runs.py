@@ -152,8 +152,10 @@ def track(
     given = Given(project, store, rows)
     given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
     _check_names(cell, [*(r for r in rows if not given.known(r)), *params, *named])
-    with tracking.start(name, _tags(project)) as run_id:
-        tracking.log(run_id, files=_files(project, cell))
+    changed, untold = source.changes(project.root)
+    tags = _tags(project) | ({"git.untold": ", ".join(untold)} if untold else {})
+    with tracking.start(name, tags) as run_id:
+        tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
         value, seen = _execute(tracking, run_id, cell)
         kept = given.after(cell.namespace)
         models = source.models_made(cell.names, cell.namespace)
@@ -201,12 +203,10 @@ def _tags(project: Project) -> dict[str, str]:
     return tags
 
 
-def _files(project: Project, cell: Cell) -> dict[str, str]:
+def _files(cell: Cell) -> dict[str, str]:
     files = {SOURCE: cell.source, ENVIRONMENT: "\n".join(requirements.installed()) + "\n"}
     if not cell.script:
         files[NOTEBOOK] = notebook.write([*cell.earlier, cell.typed or cell.source])
-    if changed := source.changes(project.root):
-        files[CHANGES] = changed
     return files
 
 

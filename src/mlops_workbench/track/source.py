@@ -27,32 +27,35 @@ def git_state(folder: Path) -> dict[str, str]:
     return {"git.commit": commit, "git.branch": branch, "git.dirty": dirty}
 
 
-def changes(folder: Path) -> str:
-    """What differs from the commit, as a patch that `git apply` takes; empty when nothing does.
+def changes(folder: Path) -> tuple[str, list[str]]:
+    """What differs from the commit in this folder, as a patch that `git apply` takes there; empty when nothing does.
 
-    New text files are in it; larger and binary ones are named at its head. A patch above 5 MB is cut, and says so.
+    New text files are in it. Second: what it does not tell, in words: large and binary new files, changes of the
+    same repository outside of the folder. A patch above 5 MB is cut, and says so at its head.
     """
-    top = _git(folder, "rev-parse", "--show-toplevel").strip()
-    if not top or not _git(folder, "rev-parse", "HEAD").strip():
-        return ""
-    root = Path(top)
-    tracked = _git(root, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")
-    new = [
-        name for name in _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0") if name
-    ]
-    left_out, patches, size = [], [tracked], len(tracked)
-    for place, name in enumerate(new):
-        patch = _patch_of_new(root, name) if place < MOST_UNTRACKED and size < LARGEST_DIFF else ""
+    if not _git(folder, "rev-parse", "HEAD").strip():
+        return "", []
+    tracked = _git(folder, "diff", "HEAD", "--relative", "--binary", "--no-color", "--no-ext-diff")
+    patches, left_out, size = [tracked], _outside(folder), len(tracked)
+    new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    for place, name in enumerate(filter(None, new)):
+        patch = _patch_of_new(folder, name) if place < MOST_UNTRACKED and size < LARGEST_DIFF else ""
         if patch:
             patches.append(patch)
             size += len(patch)
         else:
-            left_out.append(f"# untracked, not in this patch: {name}\n")
+            left_out.append(f"new: {name}")
     patch = "".join(patches)
     if len(patch) > LARGEST_DIFF:
-        patch = patch[:LARGEST_DIFF].rpartition("\n")[0] + "\n"
-        left_out.insert(0, f"# cut at {LARGEST_DIFF:,} of {size:,} characters: this patch is not complete\n")
-    return "".join(left_out[:MOST_UNTRACKED]) + patch
+        head = f"# cut at {LARGEST_DIFF:,} of {size:,} characters: this patch is not complete\n"
+        patch = head + patch[:LARGEST_DIFF].rpartition("\n")[0] + "\n"
+    return patch, left_out
+
+
+def _outside(folder: Path) -> list[str]:
+    prefix = _git(folder, "rev-parse", "--show-prefix").strip()
+    changed = _git(folder, "diff", "HEAD", "--name-only", "-z").split("\0") if prefix else []
+    return [f"outside: {name}" for name in changed if name and not name.startswith(prefix)]
 
 
 def _patch_of_new(root: Path, name: str) -> str:

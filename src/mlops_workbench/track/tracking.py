@@ -6,6 +6,7 @@ ordinary models, a store that depends on the working folder); what is passed her
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -339,6 +340,15 @@ class Tracking:
         with tempfile.TemporaryDirectory() as scratch:
             return Path(self.client.download_artifacts(run_id, file, scratch)).read_bytes()
 
+    def files(self, run_id: str) -> tuple[str, ...]:
+        """Paths of all files that a run kept, sorted."""
+
+        def below(path: str | None) -> Iterator[str]:
+            for found in self.client.list_artifacts(run_id, path):
+                yield from below(found.path) if found.is_dir else (found.path,)
+
+        return tuple(sorted(below(None)))
+
     def _run(self, run: Any) -> Run:
         info = run.info
         return Run(
@@ -407,11 +417,26 @@ class Tracking:
                 raise
         with _POINTING:
             self._point()
-            return self._stored(
-                self.client.create_model_version(
-                    name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
-                )
-            )
+            for attempt in self._patient():
+                with attempt:
+                    made = self.client.create_model_version(
+                        name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
+                    )
+            return self._stored(made)
+
+    def _patient(self) -> Any:
+        """Attempts at a write that many processes make at once: MLflow itself gives up after three collisions."""
+        import tenacity
+
+        busy = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(
+                lambda e: isinstance(e, self._mlflow.MlflowException) and e.error_code in busy
+            ),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+            stop=tenacity.stop_after_attempt(8),
+            reraise=True,
+        )
 
     def model_names(self) -> list[str]:
         return sorted(m.name for m in self.client.search_registered_models(max_results=_MOST_VERSIONS))
@@ -474,6 +499,45 @@ class Tracking:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         self.client.set_registered_model_alias(name, alias, str(version))
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        self.client.delete_registered_model_alias(name, alias)
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Every alias of a model and the version it points at; empty for a model that is not there."""
+        try:
+            found = self.client.get_registered_model(name).aliases or {}
+        except self._mlflow.MlflowException as problem:
+            if problem.error_code in _ABSENT:
+                return {}
+            raise
+        return {alias: int(number) for alias, number in found.items()}
+
+    def version_numbers(self, name: str) -> set[int]:
+        found = self.client.search_model_versions(f"name = '{name}'", max_results=_MOST_VERSIONS)
+        return {int(version.version) for version in found}
+
+    def version_from(self, name: str, source: str) -> int | None:
+        """The version that was made of this source, or None."""
+        found = self.client.search_model_versions(f"name = '{name}'", max_results=_MOST_VERSIONS)
+        return next((int(v.version) for v in found if v.source == source), None)
+
+    def has_version(self, name: str, number: int) -> bool:
+        return number in self.version_numbers(name)
+
+    def delete_version(self, name: str, number: int) -> None:
+        """The files stay: `mlflow gc` removes them."""
+        self.client.delete_model_version(name, str(number))
+
+    def note_ledger(self, number: int, digest: str) -> None:
+        """Remember the newest ledger entry here too. Not worth failing for what is written already."""
+        with contextlib.suppress(self._mlflow.MlflowException):
+            self.client.set_experiment_tag(self.experiment_id, PREFIX + "ledger", f"{number}:{digest}")
+
+    def noted_ledger(self) -> tuple[int, str] | None:
+        tags = self.client.get_experiment(self.experiment_id).tags
+        number, _, digest = tags.get(PREFIX + "ledger", "").partition(":")
+        return (int(number), digest) if number.isdigit() else None
 
     def folder(self, stored: Stored) -> Path:
         """The version's model folder on this machine; fetched once when artifacts live elsewhere.

@@ -1,0 +1,24 @@
+"""Files that are seen whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mlops_workbench.errors import UsageError
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Raises `UsageError` where nothing can be written."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as problem:
+        raise UsageError(
+            f"'{path}' cannot be written: {problem.strerror}.", "Name a file in a folder that can be written."
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,152 @@
+"""The model card: one page about a version, made from its records.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting".
+
+What no record can know (what the model is for, and for what not) is written by people in `cards/NAME.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_workbench.registry.lineage import Origin
+from mlops_workbench.values import Value, cell
+
+_STYLE = (
+    "body{font:15px/1.55 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem;"
+    "color-scheme:light dark}"
+    "table{border-collapse:collapse;margin:.6rem 0 1.2rem;font-variant-numeric:tabular-nums}"
+    "th,td{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid #8884;vertical-align:top}"
+    "h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:1.8rem 0 .3rem}code{font-size:.9em}"
+)
+
+
+@dataclass(frozen=True)
+class Card(Value):
+    """The card as Markdown; HTML is made of it."""
+
+    model: str
+    version: int
+    markdown: str
+
+    @property
+    def title(self) -> str:
+        return f"Model card of '{self.model}' version {self.version}"
+
+    def text(self) -> str:
+        return self.markdown
+
+    def _repr_html_(self) -> str:
+        return f'<div style="max-width:46rem">{_html(self.markdown)}</div>'
+
+    def page(self) -> str:
+        """A whole page, for a browser or an archive."""
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{self.title}</title>'
+            f"<style>{_STYLE}</style></head><body>{_html(self.markdown)}</body></html>"
+        )
+
+
+def _html(markdown: str) -> str:
+    import mistune
+
+    made = mistune.create_markdown(escape=True, plugins=["table"])(markdown)
+    assert isinstance(made, str), "the HTML renderer gives text"
+    return made
+
+
+def card(origin: Origin, notes: str) -> Card:
+    """`notes`: what people wrote about the model, in Markdown."""
+    stored, manifest = origin.stored, origin.manifest
+    parts = [
+        f"# {stored.name}, version {stored.version}",
+        f"{manifest.task.capitalize()} model, {origin.state}, registered {stored.created:%Y-%m-%d %H:%M} UTC"
+        + (f" by {stored.tags['registered by']}." if "registered by" in stored.tags else "."),
+        "## Intended use",
+        notes.strip() or f"Not written yet: put it into `cards/{stored.name}.md`.",
+        "## What it reads and answers",
+        _table(["input", "type"], [[f.name, f.kind] for f in manifest.inputs]),
+        _answers(origin),
+        "## Data",
+        *_data(origin),
+        "## How good it is",
+        *_figures(origin),
+        "## How it was made",
+        _made(origin),
+        "## Who let it in",
+        *_decisions(origin),
+    ]
+    return Card(stored.name, stored.version, "\n\n".join(p for p in parts if p) + "\n")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    def line(values: Sequence[Any]) -> str:
+        return "| " + " | ".join(cell(v).replace("|", "\\|").replace("\n", " ") for v in values) + " |"
+
+    return "\n".join([line(heads), "|" + "---|" * len(heads), *map(line, rows)])
+
+
+def _answers(origin: Origin) -> str:
+    manifest = origin.manifest
+    label = f" of the label `{manifest.target}`" if manifest.target else ""
+    if manifest.classes:
+        return f"It answers with one of the classes{label}: {', '.join(f'`{c}`' for c in manifest.classes)}."
+    return f"It answers with one number{label}."
+
+
+def _data(origin: Origin) -> list[str]:
+    if not origin.data:
+        return ["Not recorded."]
+    rows = [[r.what, r.name, r.rows, r.sha256[:12]] for r in origin.data]
+    found = [_table(["", "name", "rows", "sha256"], rows)]
+    checks = [
+        [r.what, c["contract"], "kept" if c["passed"] else "broken", c["at"][:10]]
+        for r in origin.data
+        for c in r.contracts
+    ]
+    return found + ([_table(["", "contract", "verdict", "checked"], checks)] if checks else [])
+
+
+def _figures(origin: Origin) -> list[str]:
+    if origin.gate is None:
+        return ["The gate has not judged it."]
+    report = origin.gate["report"]
+    verdict = "passed" if origin.gate["passed"] else "did not pass"
+    found = [
+        f"It {verdict} the gate (report {origin.gate['id']}) on {report['rows']:,} held-out rows.",
+        _table(["metric", "figure"], report["metrics"].items()) if report["metrics"] else "",
+        _table(
+            ["check", "verdict", "figure", "limit"],
+            [[c["name"], _verdict(c), c["figure"], c["limit"]] for c in report["checks"]],
+        ),
+    ]
+    uses = sorted(report["importance"].items(), key=lambda pair: -pair[1])[:10]
+    if uses:
+        found += ["What it uses most (permutation importance, shares):", _table(["input", "share"], uses)]
+    return found
+
+
+def _verdict(check: Mapping[str, Any]) -> str:
+    if not check["applies"]:
+        return "does not apply"
+    return {True: "passed", False: "failed", None: "not evaluated"}[check["passed"]]
+
+
+def _made(origin: Origin) -> str:
+    run, manifest = origin.run, origin.manifest
+    rows: list[list[Any]] = [["Python", manifest.python], ["model file", f"sha256 {manifest.sha256[:12]}"]]
+    if run is not None:
+        rows += [["run", f"{run.name} ({run.id})"], ["notebook", run.tags.get("notebook")]]
+        rows += [
+            ["git commit", run.tags.get("git.commit")],
+            ["uncommitted changes", run.tags.get("git.dirty")],
+        ]
+        rows += [[name, value] for name, value in sorted(run.params.items())]
+    return _table(["", ""], [row for row in rows if row[1] is not None])
+
+
+def _decisions(origin: Origin) -> list[str]:
+    rows = [[e.id, e.at[:16].replace("T", " "), e.who, e.action, e.why] for e in origin.entries]
+    return [_table(["entry", "when", "who", "what", "why"], rows)] if rows else ["Nobody yet."]

@@ -1,0 +1,191 @@
+"""Two writes in two stores, kept in step: what a change does in MLflow, and the ledger's entry about it.
+
+What is meant is written down first (the intent), then MLflow is changed, then entry and intent change in one
+transaction. Killed in between, the next one who looks sees from MLflow which half happened, and finishes or
+forgets it. For a change of a model's versions the intent is also the lock: two cannot decide about the
+same model at once. A registration only adds, so that many may be under way.
+"""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mlops_workbench.errors import Conflict
+from mlops_workbench.project import user
+from mlops_workbench.registry import ledger
+from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.store.database import Row, Store
+from mlops_workbench.store.tables import intents, now
+from mlops_workbench.track.tracking import Tracking
+
+ABANDONED_SECONDS = 600
+"""A change takes seconds: an older intent of another machine is of a process that ended."""
+
+_ADDING = "#"
+"""Stands between model and number in the key of an intent that is no lock; no model's name has it."""
+
+
+@contextmanager
+def intent(store: Store, tracking: Tracking, model: str, *, alone: bool = True) -> Iterator[Intent]:
+    """Hold the intent of a change; forgotten or finished when the body ends without `settle`.
+
+    `alone`: no other change of this model may be under way. Raises `Conflict` if one is.
+    """
+    key = model if alone else f"{model}{_ADDING}{uuid.uuid4().hex}"
+    _claim(store, model, key)
+    try:
+        yield Intent(store, tracking, model, key)
+    finally:
+        row = store.row(select(intents).where(intents.c.model == key))
+        if row is not None:
+            _finish_or_forget(store, tracking, row)
+
+
+class Intent:
+    """One change under way: say what is `meant`, change MLflow, then `settle`."""
+
+    def __init__(self, store: Store, tracking: Tracking, model: str, key: str) -> None:
+        self.store, self.tracking, self.model, self.key = store, tracking, model, key
+        self.meant: dict[str, Any] = {}
+
+    def mean(self, action: str, *, why: str, evidence: Mapping[str, Any], **more: Any) -> None:
+        """Write down what will be changed. `more`: alias, old_version, new_version, source, aliases."""
+        self.meant = {
+            "model": self.model,
+            "who": user(),
+            "action": action,
+            "why": why,
+            "evidence": dict(evidence),
+            **more,
+        }
+        with self.store.write() as connection:
+            connection.execute(update(intents).where(intents.c.model == self.key).values(entry=self.meant))
+
+    def settle(self, **more: Any) -> Entry:
+        """Write the ledger's entry; `more` replaces what could not be known before."""
+        entry = _settle(self.store, self.tracking, self.key, self.meant | more)
+        assert entry is not None, "its process is alive, so that nobody else settles it"
+        return entry
+
+
+def _claim(store: Store, model: str, key: str) -> None:
+    me = psutil.Process()
+    row = {
+        "model": key,
+        "entry": {},
+        "host": socket.gethostname(),
+        "pid": me.pid,
+        "pid_started": me.create_time(),
+        "at": now(),
+    }
+    try:
+        with store.write() as connection:
+            connection.execute(intents.insert().values(**row))
+    except IntegrityError:
+        raise Conflict(
+            f"Someone else is moving the champion of '{model}', or another of its versions, just now.",
+            "Look at the history, then try again.",
+        ) from None
+
+
+def _settle(store: Store, tracking: Tracking, key: str, meant: Mapping[str, Any]) -> Entry | None:
+    with store.write() as connection:
+        if not connection.execute(delete(intents).where(intents.c.model == key)).rowcount:
+            return None  # someone else repaired it meanwhile
+        entry = ledger.append(
+            connection,
+            model=meant["model"],
+            who=meant["who"],
+            alias=meant.get("alias"),
+            action=meant["action"],
+            why=meant["why"],
+            old_version=meant.get("old_version"),
+            new_version=meant.get("new_version"),
+            evidence=meant["evidence"],
+        )
+    anchor(store, tracking, entry)
+    return entry
+
+
+def record(store: Store, tracking: Tracking, **fields: Any) -> Entry:
+    """An entry about something that changes nothing in MLflow, such as an approval."""
+    with store.write() as connection:
+        entry = ledger.append(connection, **fields)
+    anchor(store, tracking, entry)
+    return entry
+
+
+def anchor(store: Store, tracking: Tracking, entry: Entry) -> None:
+    """Note the newest entry in the other store too: the chain alone cannot tell that its end was cut off.
+
+    What was noted and is not in the ledger stays noted: it is the witness that somebody was at it.
+    """
+    noted = tracking.noted_ledger()
+    if noted is None or ledger.hash_of(store, noted[0]) == noted[1]:
+        tracking.note_ledger(entry.id, entry.hash)
+
+
+def repair(store: Store, tracking: Tracking, model: str) -> None:
+    """Finish or forget what processes meant that ended in between."""
+    mine = (intents.c.model == model) | intents.c.model.like(f"{_escaped(model)}{_ADDING}%", escape="\\")
+    for row in store.rows(select(intents).where(mine)):
+        if not _alive(row):
+            _finish_or_forget(store, tracking, row)
+
+
+def _escaped(model: str) -> str:
+    return model.replace("_", "\\_")
+
+
+def _finish_or_forget(store: Store, tracking: Tracking, row: Row) -> None:
+    meant = row["entry"]
+    found = _happened(tracking, meant) if meant else None
+    if found is None:
+        with store.write() as connection:
+            connection.execute(delete(intents).where(intents.c.model == row["model"]))
+    else:
+        evidence = meant["evidence"] | {"repaired": True}
+        _settle(store, tracking, row["model"], meant | found | {"evidence": evidence})
+
+
+def _happened(tracking: Tracking, meant: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What must be known besides to settle it, when MLflow was changed; None when it was not."""
+    model, action = meant["model"], meant["action"]
+    if action == "register":
+        number = tracking.version_from(model, meant["source"])
+        return None if number is None else {"new_version": number}
+    if action == "delete":
+        return None if tracking.has_version(model, meant["new_version"]) else {}
+    if action == "retire":
+        held = [a for a, n in tracking.aliases(model).items() if n == meant["version"]]
+        if len(held) == len(meant["aliases"]):
+            return None  # not one was taken away: it had not begun
+        for alias in held:
+            tracking.remove_alias(model, alias)
+        return {}
+    actual = tracking.alias(model, meant["alias"])
+    return {} if actual == meant["new_version"] != meant["old_version"] else None
+
+
+def under_way(store: Store, model: str) -> bool:
+    return store.row(select(intents.c.model).where(intents.c.model == model)) is not None
+
+
+def _alive(row: Row) -> bool:
+    """Whether the process of an intent may still be at work; on another machine its age has to tell."""
+    if row["host"] != socket.gethostname():
+        age = datetime.now(UTC) - datetime.fromisoformat(row["at"])
+        return age.total_seconds() < ABANDONED_SECONDS
+    try:
+        return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,81 @@
+"""A version made again from its records: fresh environment, recorded cell, snapshots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import trips
+
+from mlops_workbench.errors import NotFound
+from mlops_workbench.retrain.reproducing import Reproduction
+from mlops_workbench.track.runs import Cell
+from mlops_workbench.workbench import Workbench
+
+pytestmark = pytest.mark.timeout(580)
+
+FIT = """
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+
+columns = ["hour", "wind speed", "größe"]
+model = make_pipeline(SimpleImputer(), RandomForestClassifier(20, max_depth=5{seed}))
+model.fit(train[columns], train["late"])
+"""
+
+
+def fit(workbench: Workbench, source: str) -> Any:
+    space: dict[str, Any] = {
+        "train": trips(seed=1).drop(columns="carrier"),
+        "test": trips(seed=2).drop(columns="carrier"),
+    }
+    workbench.namespace = space
+
+    def execute() -> None:
+        exec(source, space)
+
+    workbench.run(Cell(source, execute, space), name="forest", data="train", evaluate="test")
+    workbench.register("model", name="trips")
+    return space["model"]
+
+
+def test_a_version_is_made_again_in_a_fresh_environment(workbench: Workbench) -> None:
+    fit(workbench, FIT.format(seed=", random_state=7"))
+    steps: list[str] = []
+    workbench.progress = lambda message, fraction=None: steps.append(message)
+    found = workbench.reproduce("trips/1")
+    assert isinstance(found, Reproduction)
+    assert (found.verdict, found.labels, found.largest, found.rows) == ("equal", 0, 0.0, 800)
+    assert found.metrics["roc_auc"][0] == pytest.approx(found.metrics["roc_auc"][1], abs=1e-12)
+    assert found.packages > 50
+    assert "installing the locked requirements" in " ".join(steps)
+    notebook = json.loads(Path(found.notebook).read_text())
+    assert any("RandomForestClassifier" in "".join(c["source"]) for c in notebook["cells"])
+    assert not list(workbench.project.state.glob("jobs/*/venv"))
+    assert [v.version for v in workbench.models().models] == [1]
+
+
+def test_without_a_seed_it_is_different_and_says_in_what(workbench: Workbench) -> None:
+    fit(workbench, FIT.format(seed=""))
+    found = workbench.reproduce("trips/1", tolerance=1e-9)
+    assert isinstance(found, Reproduction)
+    assert found.verdict == "different"
+    assert found.largest > 1e-9
+    assert any("answered otherwise" in d or "roc_auc was" in d for d in found.differences)
+
+
+def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench) -> None:
+    model = fit(workbench, FIT.format(seed=", random_state=7"))
+    workbench._made.clear()
+    workbench.register(model, name="loose", data="train")
+    with pytest.raises(NotFound, match="was not made in a tracked run"):
+        workbench.reproduce("loose/1")
+    snapshot = workbench._tracking.version("trips", 1).tags["data.sha256"]
+    (workbench.project.state / "snapshots" / f"{snapshot}.parquet").unlink()
+    with pytest.raises(NotFound, match="The snapshot"):
+        workbench.reproduce("trips/1")
+    assert workbench.jobs().jobs == ()
