@@ -1,4 +1,4 @@
-"""`--where` and `--sort` of `runs`: a small language, read here and handed to MLflow in its own.
+"""`--where` and `--sort` of `runs`: a small language, read here and answered by `ranking`.
 
     auc > 0.7 and estimator = 'Pipeline' and status = finished
 
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from mlops_workbench.errors import UsageError
+from mlops_workbench.track.ranking import Test
 
 Kind = Literal["metric", "param", "tag", "attribute"]
 ATTRIBUTES = ("name", "status", "started", "seconds")
@@ -97,16 +98,15 @@ def split(name: str) -> tuple[Kind | None, str]:
     return ("attribute" if name in ATTRIBUTES else None), name
 
 
-def to_mlflow(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], own: str) -> str:
-    """One comparison in MLflow's language. `own`: the prefix of the workbench's tags. Raises `UsageError`."""
+def resolve(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], own: str) -> Test:
+    """What a comparison asks of a run. `own`: the prefix of the workbench's tags. Raises `UsageError`."""
     kind, name = kind_of(condition.name)
     if kind == "attribute":
         return _attribute(condition)
-    key = f"`{_safe(name, '`')}`"
     if kind == "metric":
         if condition.operator == "like":
             raise UsageError(f"'{condition.name}' is a metric: it is compared with =, !=, <, <=, > and >=.")
-        return f"metrics.{key} {condition.operator} {_number(condition)!r}"
+        return Test(kind, name, condition.operator, _number(condition))
     if condition.operator not in _EXACT:
         what = "parameter" if kind == "param" else "tag"
         raise UsageError(
@@ -114,17 +114,15 @@ def to_mlflow(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], 
             f"Got {condition.operator} instead.",
             "Sort by it instead.",
         )
-    key = key if kind == "param" else f"`{_safe(own + name, '`')}`"
-    operator = "LIKE" if condition.operator == "like" else condition.operator
-    return f"{'params' if kind == 'param' else 'tags'}.{key} {operator} {_quoted(condition.value)}"
+    return Test(kind, name if kind == "param" else own + name, condition.operator, condition.value)
 
 
-def _attribute(condition: Condition) -> str:
-    name, operator = condition.name, condition.operator
+def _attribute(condition: Condition) -> Test:
+    name, operator, value = condition.name, condition.operator, condition.value
     if name == "started":
         if operator == "like":
             raise UsageError("'started' is a time: it is compared with =, !=, <, <=, > and >=.")
-        return f"attributes.start_time {operator} {_moment(condition.value)}"
+        return Test("attribute", name, operator, _moment(value))
     if name == "seconds":
         raise UsageError("'seconds' cannot be a condition.", "Sort by it instead.")
     if operator not in _EXACT:
@@ -132,14 +130,10 @@ def _attribute(condition: Condition) -> str:
             f"'{name}' is a text: it is compared with =, != and like only. Got {operator} instead."
         )
     if name == "status":
-        value = condition.value.lower()
-        if value not in _STATUS or operator == "like":
-            raise UsageError(
-                f"The status must be one of {', '.join(_STATUS)}. Got '{condition.value}' instead."
-            )
-        return f"attributes.status {operator} '{value.upper()}'"
-    sign = "LIKE" if operator == "like" else operator
-    return f"attributes.run_name {sign} {_quoted(condition.value)}"
+        if value.lower() not in _STATUS or operator == "like":
+            raise UsageError(f"The status must be one of {', '.join(_STATUS)}. Got '{value}' instead.")
+        value = value.upper()
+    return Test("attribute", name, operator, value)
 
 
 def _moment(text: str) -> int:
@@ -163,16 +157,3 @@ def _number(condition: Condition) -> float:
             f"'{condition.name}' is a metric: it is compared with a number. Got '{condition.value}' instead."
         )
     return value
-
-
-def _quoted(value: str) -> str:
-    """In quotes that the text has not: MLflow's language has no escape for them. Raises `UsageError`."""
-    if "'" in value and '"' in value:
-        raise UsageError(f"The text {value!r} has both kinds of quotes, so it cannot be looked for.")
-    return f'"{value}"' if "'" in value else f"'{value}'"
-
-
-def _safe(name: str, quote: str) -> str:
-    if quote in name or "\\" in name:
-        raise UsageError(f"The name {name!r} cannot stand in a condition.")
-    return name

@@ -23,11 +23,10 @@ from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, closest
 from mlops_workbench.manifest import FILE_NAME
 from mlops_workbench.project import ARTIFACTS, Project
 from mlops_workbench.track import queries, ranking
-from mlops_workbench.track.ranking import tune
 from mlops_workbench.values import Value
 
 _MOST_VERSIONS = 1000
-_CHUNK = 500
+_PAGE = 500
 """runs that one question names by their ids"""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of a version, run or alias that is not there."""
@@ -246,41 +245,23 @@ class Tracking:
 
         Raises `UsageError` for a condition that cannot be read, `NotFound` for a name that no run has.
         """
-        tune(self.project.tracking_url)
+        url, experiment = self.project.tracking_url, self.experiment_id
+        ranking.tune(url)
         conditions = queries.parse(where) if where.strip() else ()
         if name is not None:
             conditions = (*conditions, queries.named(name))
-        filters = " and ".join(queries.to_mlflow(c, self._kind_of, PREFIX) for c in conditions)
+        tests = [queries.resolve(condition, self._kind_of, PREFIX) for condition in conditions]
         kind, key = self._kind_of(sort)
-        way = "ASC" if ascending else "DESC"
-        if kind == "param" or (kind, key) == ("attribute", "seconds") or kind == "tag":
-            return self._ranked(kind, key, ascending, filters, limit)
-        column = {"name": "attributes.run_name", "status": "attributes.status"}.get(
-            key, "attributes.start_time"
-        )
-        if kind == "metric":
-            column = f"metrics.`{key}`"
-        found = self.client.search_runs(
-            [self.experiment_id], filter_string=filters, order_by=[f"{column} {way}"], max_results=limit
-        )
-        return tuple(self._run(run) for run in found)
-
-    def _ranked(self, kind: str, name: str, ascending: bool, filters: str, limit: int) -> tuple[Run, ...]:
-        """By something that MLflow keeps as a text or not at all: the order is made here, the runs are MLflow's."""
-        order = ranking.order(self.project.tracking_url, self.experiment_id, kind, name, PREFIX, ascending)
-        found: list[Run] = []
-        for start in range(0, len(order), _CHUNK):
-            some = order[start : start + (_CHUNK if filters else limit)]
-            listed = ", ".join(f"'{run_id}'" for run_id in some)
-            chosen = f"attributes.run_id IN ({listed})" + (f" and {filters}" if filters else "")
-            place = {run_id: i for i, run_id in enumerate(some)}
+        key = PREFIX + key if kind == "tag" else key
+        order = ranking.find(url, experiment, tests, kind, key, ascending, limit)
+        found: dict[str, Run] = {}
+        for start in range(0, len(order), _PAGE):
+            listed = ", ".join(f"'{run_id}'" for run_id in order[start : start + _PAGE])
             page = self.client.search_runs(
-                [self.experiment_id], filter_string=chosen, max_results=max(len(some), 1)
+                [experiment], filter_string=f"attributes.run_id IN ({listed})", max_results=_PAGE
             )
-            found += sorted((self._run(run) for run in page), key=lambda run: place[run.id])
-            if len(found) >= limit:
-                break
-        return tuple(found[:limit])
+            found |= {run.info.run_id: self._run(run) for run in page}
+        return tuple(found[run_id] for run_id in order if run_id in found)
 
     def require_figure(self, name: str) -> None:
         """Raises `NotFound` when no run has a figure of that name."""
@@ -291,12 +272,11 @@ class Tracking:
         kind, bare = queries.split(name)
         if kind == "attribute":
             return kind, bare
-        if not {"`", "'", '"', "\\"} & set(bare):
-            for each, prefix in (("metric", ""), ("param", ""), ("tag", PREFIX)):
-                if kind in (None, each) and ranking.exists(
-                    self.project.tracking_url, self.experiment_id, each, prefix + bare
-                ):
-                    return cast("queries.Kind", each), bare
+        for each, prefix in (("metric", ""), ("param", ""), ("tag", PREFIX)):
+            if kind in (None, each) and ranking.exists(
+                self.project.tracking_url, self.experiment_id, each, prefix + bare
+            ):
+                return cast("queries.Kind", each), bare
         seen = self.client.search_runs([self.experiment_id], max_results=50)
         known = {n for run in seen for n in (*run.data.metrics, *run.data.params)} | set(queries.ATTRIBUTES)
         raise NotFound(
