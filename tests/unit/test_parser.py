@@ -27,7 +27,7 @@ def test_each_verb_is_a_method_with_the_same_options(verb: Any) -> None:
 
 def test_every_public_method_that_is_no_verb_is_known() -> None:
     public = {n for n, f in vars(Workbench).items() if not n.startswith("_") and inspect.isfunction(f)}
-    assert public - set(VERBS) == {"close", "submit", "run_job"}
+    assert public - set(VERBS) == {"submit", "run_job"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
