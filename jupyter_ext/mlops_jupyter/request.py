@@ -9,10 +9,28 @@ from typing import Any
 from mlops_workbench.errors import Conflict, MlopsError, NotFound, closest
 from mlops_workbench.parser import VERBS, Arg, Verb, from_json
 
-READS = ("status", "doctor", "runs", "models", "deployments", "jobs", "history", "lineage", "drift")
+READS = (
+    "status",
+    "doctor",
+    "contract",
+    "runs",
+    "models",
+    "deployments",
+    "jobs",
+    "history",
+    "lineage",
+    "drift",
+)
 """Verbs that GET answers."""
 
-WRITING_OPTIONS = {("jobs", "cancel"), ("drift", "report")}
+WRITING_OPTIONS = {
+    ("jobs", "cancel"),
+    ("drift", "report"),
+    ("drift", "profile"),
+    ("contract", "data"),
+    ("contract", "suite"),
+    ("contract", "replace"),
+}
 """Options with which a reading verb changes something: only POST takes them, which cannot be forged."""
 
 DATA_FILES = (".parquet", ".csv", ".skops")
@@ -79,8 +97,8 @@ def _is_data_file(value: Any) -> bool:
 
 
 def _option_file(arg: Arg, text: str, folder: Path, root: Path) -> Path:
-    # `report` names a file that is to be written: its folder must exist, the file need not.
-    if arg.name == "report":
+    # These name files that are to be written: the folder must exist, the file need not.
+    if arg.name in ("report", "profile"):
         parent = _inside(root, folder, str(Path(text).parent), kind="folder")
         return parent / Path(text).name
     return _inside(root, folder, text, kind="file")

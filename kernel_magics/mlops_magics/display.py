@@ -60,6 +60,11 @@ class Shown:
         self._last = value
         return value
 
+    def evidence(self, report: Value) -> None:
+        """What stands above a verdict's sentence: once, though a line inside a tracked cell fails both."""
+        if report is not self._last:
+            self.show(report)
+
     def _display(self, value: Value) -> None:
         if value is self._last:
             self._last = None

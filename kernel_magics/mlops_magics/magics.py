@@ -78,14 +78,17 @@ class MlopsMagics:
         if cell is not None:
             typed = f"%%{NAME} {line}\n{cell}"
             options["script"] = cell_of(self.shell, cell, typed, self.executed.cells)
+        before = self.workbench.progress  # of the tracked cell that this line stands in
         with Bar(call.verb) as progress:
             self.workbench.progress = progress
             try:
                 value = getattr(self.workbench, call.verb.name)(**options)
             except Judged as verdict:
                 if verdict.report is not None:
-                    self.shown.show(verdict.report)  # the evidence stands above the sentence
+                    self.shown.evidence(verdict.report)
                 raise
+            finally:
+                self.workbench.progress = before
         return self.shown.show(value)
 
     def _complete(self, _shell: Any, event: Any) -> list[str]:

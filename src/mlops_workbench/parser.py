@@ -130,6 +130,19 @@ VERBS: dict[str, Verb] = {
                     offer="contract",
                 ),
                 Arg("infer", "write the contract anew from this data", ("--infer",), switch=True),
+                Arg(
+                    "run",
+                    "run to keep the result with (default: the run whose cell or script this is)",
+                    ("--run",),
+                    offer="run",
+                ),
+                Arg("report", "also write the report to this HTML file", ("--report",), offer="file"),
+                Arg(
+                    "profile",
+                    "also write a whylogs profile of the data to this file, and check the constraints on it",
+                    ("--profile",),
+                    offer="file",
+                ),
             ),
             in_kernel=True,
             example="validate january --contract flights",
@@ -149,6 +162,23 @@ VERBS: dict[str, Verb] = {
             ),
             in_kernel=True,
             example="snapshot train --name flights-train",
+        ),
+        Verb(
+            "contract",
+            "data",
+            "show a contract and where it was checked; make one from data or from a Great Expectations suite",
+            (
+                Arg("name", "name of the contract (contracts/NAME.yaml)", offer="contract"),
+                Arg(
+                    "data",
+                    "infer it from this DataFrame, with a whylogs profile",
+                    ("--data", "-d"),
+                    offer="variable",
+                ),
+                Arg("suite", "import this Great Expectations suite (JSON)", ("--suite",), offer="file"),
+                Arg("replace", "replace the contract that is there", ("--replace",), switch=True),
+            ),
+            example="contract flights --data january",
         ),
         # track
         Verb(
@@ -267,15 +297,28 @@ VERBS: dict[str, Verb] = {
             "decide whether a version may become champion, and keep the evidence",
             (
                 _MODEL,
-                Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
+                Arg(
+                    "version",
+                    "version (default: the newest)",
+                    ("--version", "-v"),
+                    type=version,
+                    offer="version",
+                ),
                 Arg(
                     "data",
                     "labelled rows (default: the version's held-out rows)",
                     ("--data", "-d"),
                     offer="variable",
                 ),
+                Arg(
+                    "first",
+                    "it is the first version: none is champion yet to compare with; recorded as your choice",
+                    ("--first",),
+                    switch=True,
+                ),
+                Arg("explain", "say what the gate asks, and judge nothing", ("--explain",), switch=True),
             ),
-            example="gate flights --version 1",
+            example="gate flights --version 2",
         ),
         Verb(
             "approve",

@@ -5,7 +5,6 @@ Every face (magic, command line, REST, sidebar, job) calls these methods with th
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from mlops_workbench import files, judging
 from mlops_workbench import project as projects
 from mlops_workbench.errors import (
     ContractViolation,
-    GateFailed,
     InvalidData,
     MlopsError,
     NotFound,
@@ -35,8 +33,9 @@ from mlops_workbench.track.tracking import Stored
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.data.contracts import ContractReport
+    from mlops_workbench.data.sheet import ContractSheet
     from mlops_workbench.data.snapshots import Snapshot, SnapshotList
+    from mlops_workbench.data.verdict import ContractReport
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
     from mlops_workbench.registry.lineage import Lineage, Origin
     from mlops_workbench.registry.versions import ModelList, Version
+    from mlops_workbench.registry.words import Explanation
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.retrain.reproducing import Reproduction
     from mlops_workbench.rollout.records import DeploymentList, Live
@@ -111,24 +111,65 @@ class Workbench(Opening):
 
     # data
 
-    def validate(self, data: Any, *, contract: str, infer: bool = False) -> ContractReport:
+    def validate(
+        self,
+        data: Any,
+        *,
+        contract: str,
+        infer: bool = False,
+        run: str | None = None,
+        report: str | None = None,
+        profile: str | None = None,
+    ) -> ContractReport:
         """Check data against its contract; infer the contract when there is none. Raises `ContractViolation`."""
-        from mlops_workbench.data import contracts, validations
+        from mlops_workbench.data import contracts, validating, validations
 
         projects.check_name(contract, "contract")
-        path = contracts.path_of(self.project.root, contract)
+        written, profiled = (validating.writable(file) for file in (report, profile))
+        of_run = self._tracking.run(run).id if run else self._tracking.active()
         frame, name = self._frame(data)
-        report = contracts.validate(frame, name, contract, path, infer=infer)
-        validations.keep(self._store, report)
-        if not report.passed:
-            first = report.errors[0]
-            raise ContractViolation(
-                f"'{name}' breaks the contract '{contract}': column '{first.column}': {first.check} "
-                f"({first.count:,} rows); {len(report.errors)} errors in all.",
-                f"Mend the data, or edit {path.relative_to(self.project.root)}.",
-                report,
-            )
-        return report
+        found = validating.validate(
+            self.project,
+            frame,
+            name,
+            contract,
+            infer=infer,
+            run=of_run,
+            profile=profiled,
+            progress=self.progress,
+        )
+        validations.keep(self._store, found)
+        if written:
+            validating.write_page(found, written)
+        if of_run:
+            tags = {
+                f"contract.{contract}.verdict": found.verdict,
+                f"contract.{contract}.digest": found.digest,
+            }
+            self._tracking.log(of_run, tags=tags, files=validating.artifacts(found))
+        if not found.passed:
+            place = contracts.path_of(self.project.root, contract).relative_to(self.project.root)
+            raise ContractViolation(validating.sentence(found), f"Mend the data, or edit {place}.", found)
+        return found
+
+    def contract(
+        self, name: str, *, data: Any = None, suite: str | None = None, replace: bool = False
+    ) -> ContractSheet:
+        """Show a contract; make it from data, or from a Great Expectations suite. Raises `Conflict`, `NotFound`."""
+        from mlops_workbench.data import making
+
+        projects.check_name(name, "contract")
+        if data is None and suite is None:
+            if replace:
+                raise UsageError("There is nothing to replace the contract with.", "Give data or a suite.")
+            return making.show(self.project, self._store, name)
+        if data is not None and suite is not None:
+            raise UsageError("A contract is made from data or from a suite, not both.", "Give one of them.")
+        making.require_free(self.project, name, replace)
+        if suite is not None:
+            return making.from_suite(self.project, name, Path(suite).expanduser(), replace=replace)
+        frame, label = self._frame(data)
+        return making.from_data(self.project, name, frame, label, replace=replace, progress=self.progress)
 
     def snapshot(self, data: Any = None, *, name: str | None = None) -> Snapshot | SnapshotList:
         """Keep rows under a name; without one, give back the snapshot that is named; without data, list them."""
@@ -254,44 +295,44 @@ class Workbench(Opening):
 
         return ModelList(tuple(self._versions(self._tracking.versions(name))))
 
-    def gate(self, name: str, *, version: int, data: Any = None) -> GateReport:
-        """Judge a version, keep the report, and raise `GateFailed` (with the report) when it is not a pass."""
-        report = self._judge(name, version, data)
-        if not report.passed:
-            first = report.failures[0]
-            found = (
-                f"{first.figure}, limit {first.limit}"
-                if first.passed is False
-                else first.detail or "no evidence"
-            )
-            raise GateFailed(
-                f"Version {version} of '{name}' did not pass the gate: {first.name}: {found}.",
-                "Train a better version, or change [gate] in mlops.toml.",
-                report,
-            )
+    def gate(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        data: Any = None,
+        first: bool = False,
+        explain: bool = False,
+    ) -> GateReport | Explanation:
+        """Judge a version (default: the newest), keep the report, and raise `GateFailed` when it is not a pass.
+
+        `first`: it is the first version, so that no champion stands beside it; `explain`: only say what is asked.
+        """
+        from mlops_workbench.registry import gate, words
+
+        if explain:
+            return words.explain(name, self.project.policy.gate)
+        number = version or self._tracking.versions(name)[0].version
+        report = self._judge(name, number, data, first=first)
+        gate.require_passed(report)
         return report
 
-    def _judge(self, name: str, version: int, data: Any = None) -> GateReport:
-        from mlops_workbench.registry import gate, registering
+    def _judge(self, name: str, version: int, data: Any = None, *, first: bool = False) -> GateReport:
+        from mlops_workbench.package import records as images
 
-        stored = self._tracking.version(name, version)
-        self.progress("loading the version")
-        candidate = judging.contestant(self._tracking, stored)
         number = self._tracking.alias(name, CHAMPION)
-        champion = (
-            judging.contestant(self._tracking, self._tracking.version(name, number)) if number else None
+        return judging.judge(
+            self.project,
+            self._store,
+            self._tracking,
+            self._tracking.version(name, version),
+            self._tracking.version(name, number) if number else None,
+            images.get(self._store, name, version),
+            data=data,
+            namespace=self.namespace,
+            first=first,
+            progress=self.progress,
         )
-        if data is not None:
-            rows: pd.DataFrame | None = self._frame(data)[0]
-        else:
-            rows = registering.held_out(self.project, stored)
-        self.progress("asking it for the held-out rows")
-        report = gate.judge(name, candidate, champion, rows, self.project.policy.gate)
-        report = gate.keep(self._store, report)
-        self._tracking.tag_version(name, version, "gate", "passed" if report.passed else "failed")
-        if report.metrics:
-            self._tracking.tag_version(name, version, "metrics", json.dumps(dict(report.metrics)))
-        return report
 
     def approve(self, name: str, *, version: int | None = None, why: str) -> Approval:
         """Vouch for a version on its newest gate report. Raises `GateFailed` without a green one, `Conflict`."""
@@ -696,10 +737,7 @@ class Workbench(Opening):
         self.progress(f"gate: version {version}", 0.95)
         report = self._judge(name, version)
         if not report.passed:
-            first = report.failures[0]
-            outcome = (
-                f"version {version} did not pass the gate ({first.name}: {first.figure}); the champion stays"
-            )
+            outcome = judging.outcome(report)
             return {"version": version, "promoted": False, "gate": report.id, "outcome": outcome}
         entry = self.promote(
             name, version=version, why=f"retrained by job {number}, gate report {report.id} passed"

@@ -110,5 +110,19 @@ def test_a_notebook_and_a_report_are_paths_from_the_folder(root: Path) -> None:
     assert asked.options["notebook"] == str(folder / "retrain.ipynb")
     asked = call("drift", {"name": "flights", "report": "new.html"}, folder, root, reading=False)
     assert asked.options["report"] == str(folder / "new.html")
-    with pytest.raises(NotFound):
-        call("drift", {"name": "flights", "report": "../../new.html"}, folder, root, reading=False)
+    asked = call(
+        "validate", {"data": "rows.csv", "contract": "c", "profile": "new.bin"}, folder, root, reading=False
+    )
+    assert asked.options["profile"] == str(folder / "new.bin")
+    for option in ("report", "profile"):
+        with pytest.raises(NotFound):
+            call("drift", {"name": "flights", option: "../../new.html"}, folder, root, reading=False)
+
+
+@pytest.mark.parametrize("options", [{"data": "rows.csv"}, {"suite": "rows.csv"}, {"replace": True}])
+def test_a_contract_is_read_by_get_and_made_by_post(root: Path, options: dict[str, object]) -> None:
+    folder = root / "work"
+    assert call("contract", {"name": "c"}, folder, root, reading=True).options["data"] is None
+    with pytest.raises(MethodNotAllowed, match="Send it with POST"):
+        call("contract", {"name": "c"} | options, folder, root, reading=True)
+    assert call("contract", {"name": "c"} | options, folder, root, reading=False).verb.name == "contract"

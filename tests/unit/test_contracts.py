@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import trips
 
-from mlops_workbench.data import contracts, frames
+from mlops_workbench.data import checking, contracts, frames, inferring
+from mlops_workbench.data.verdict import breaches
 from mlops_workbench.errors import ContractViolation, InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.workbench import Workbench
 
@@ -29,17 +30,17 @@ def test_data_keep_the_contract_that_was_inferred_from_them(
     tmp_path_factory: Any, data: dict[str, list[Any]]
 ) -> None:
     frame = pd.DataFrame(data)
-    contract = contracts.infer_contract(frame, "c")
+    contract = inferring.infer_contract(frame, "c")
     path = tmp_path_factory.mktemp("c") / "c.yaml"
     contracts.write(contract, path)
     assert contracts.read(path) == contract
-    assert contracts.check(frame, contract) == ()
+    assert breaches(checking.check(frame, contract)) == ()
 
 
 def broken(change: Any) -> set[tuple[str, str, str]]:
     frame = trips()
-    contract = contracts.infer_contract(frame, "c")
-    return {(b.column, b.check, b.level) for b in contracts.check(change(frame.copy()), contract)}
+    contract = inferring.infer_contract(frame, "c")
+    return {(b.column, b.check, b.level) for b in breaches(checking.check(change(frame.copy()), contract))}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,10 @@ def test_validate_infers_once_then_checks(workbench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("type: number", "type: nmber"), "must be one of number, text, boolean, time. Got 'nmber' instead"),
+        (
+            ("type: number", "type: nmber"),
+            "must be one of number, text, boolean, time, any. Got 'nmber' instead",
+        ),
         (("nullable", "nulable"), "has no key 'nulable'. Did you mean 'nullable'"),
         (("level: warn", "level: loud"), "must be warn or error. Got 'loud' instead"),
         (("columns:", "colums:"), "must have 'columns'"),
@@ -98,7 +102,7 @@ def test_a_wrong_contract_file_names_the_place(
     tmp_path: Path, change: tuple[str, str], sentence: str
 ) -> None:
     path = tmp_path / "c.yaml"
-    contracts.write(contracts.infer_contract(trips(), "c"), path)
+    contracts.write(inferring.infer_contract(trips(), "c"), path)
     path.write_text(path.read_text().replace(*change))
     with pytest.raises(InvalidConfig, match=sentence):
         contracts.read(path)
@@ -156,5 +160,5 @@ def test_a_limit_is_reported_at_the_level_of_its_column(level: str) -> None:
         "a": contracts.ColumnRule("number", maximum=5.0, level=level),
         "c": contracts.ColumnRule("text", values=("x",), level=level),
     }
-    found = contracts.check(frame, contracts.Contract("c", rules))
+    found = breaches(checking.check(frame, contracts.Contract("c", rules)))
     assert [(b.column, b.level, b.count) for b in found] == [("a", level, 1), ("c", level, 1)]

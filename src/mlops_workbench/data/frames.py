@@ -14,6 +14,7 @@ from mlops_workbench.manifest import Kind
 from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 READERS = {".parquet": "read_parquet", ".csv": "read_csv"}
@@ -98,6 +99,20 @@ def kind_of(series: pd.Series[Any]) -> Kind:
     return "string"
 
 
+def all_texts(series: pd.Series[Any]) -> bool:
+    """Whether every value is a text and none is missing; several times quicker than looking for what is missing."""
+    import pandas as pd
+
+    return series.dtype == object and pd.api.types.infer_dtype(series, skipna=False) == "string"
+
+
+def missing(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """True where there is no value."""
+    import numpy as np
+
+    return np.zeros(len(series), dtype=bool) if all_texts(series) else series.isna().to_numpy()
+
+
 def nan_texts(frame: pd.DataFrame) -> list[str]:
     """Columns of objects whose missing values are NaN, not None. To a OneHotEncoder these are two categories,
     to Parquet they are one."""
@@ -105,9 +120,21 @@ def nan_texts(frame: pd.DataFrame) -> list[str]:
         name
         for name in frame.columns
         if frame[name].dtype == object
+        and not all_texts(frame[name])
         and (gaps := frame[name][frame[name].isna()]).size
         and not any(value is None for value in gaps)
     ]
+
+
+_SAMPLE = 1000
+
+
+def _repeats(series: pd.Series[Any]) -> bool:
+    """Whether hashing each different text once pays. Asked of pure texts only: of those the hash is the same."""
+    if not all_texts(series):
+        return True
+    some = series.iloc[:: max(1, len(series) // _SAMPLE)]
+    return bool(some.nunique() < 0.9 * len(some))
 
 
 def fingerprint(frame: pd.DataFrame, name: str) -> Fingerprint:
@@ -119,7 +146,7 @@ def fingerprint(frame: pd.DataFrame, name: str) -> Fingerprint:
     for column in frame.columns:
         series = frame[column]
         try:
-            hashes = pd.util.hash_array(series.to_numpy(), categorize=True)
+            hashes = pd.util.hash_array(series.to_numpy(), categorize=_repeats(series))
         except TypeError:  # lists, dicts and mixed types have no hash of their own
             hashes = pd.util.hash_array(series.astype(str).to_numpy(dtype=object))
         digest.update(hashes.tobytes())

@@ -1,23 +1,30 @@
 """whylogs profiles: summaries of data that merge and travel. The only module that imports whylogs.
 
-whylogs is frozen upstream; what the workbench needs of it goes through these three functions, so that it can
-be replaced.
+whylogs is frozen upstream; what the workbench needs of it goes through these functions, so that it can be replaced.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mlops_workbench.data.contracts import ColumnRule, Contract
 from mlops_workbench.errors import InvalidData
+from mlops_workbench.progress import Progress, silent
+from mlops_workbench.project import Project
+
+CHUNK = 200_000
+"""rows profiled at once; parts merge, and between them progress is told and an interrupt is heard"""
 
 
-def profile(frame: pd.DataFrame) -> bytes:
+def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
     """A serialized profile: counts, types, missing, distinct values, quantiles and frequent items a column.
 
     Raises InvalidData for a frame without rows or columns.
@@ -27,8 +34,14 @@ def profile(frame: pd.DataFrame) -> bytes:
     whylogs = _whylogs()
     # whylogs 1.6 asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas' extension
     # types of their own; as Python objects it takes them all
-    plain = frame.astype({name: object for name, kind in frame.dtypes.items() if _foreign(kind)})
-    return bytes(whylogs.log(pandas=plain.rename(columns=str)).view().serialize())
+    foreign = {name: object for name, kind in frame.dtypes.items() if _foreign(kind)}
+    made: Any = None
+    for start in range(0, len(frame), CHUNK):
+        progress(f"profile: row {start + 1:,} of {len(frame):,}", start / len(frame))
+        part = frame.iloc[start : start + CHUNK].astype(foreign).rename(columns=str)
+        view = whylogs.log(pandas=part).view()
+        made = view if made is None else made.merge(view)
+    return bytes(made.serialize())
 
 
 def merge(blobs: Sequence[bytes]) -> bytes:
@@ -45,6 +58,109 @@ def summary(blob: bytes) -> dict[str, dict[str, Any]]:
     """For each column: rows, missing, distinct (estimated) and types; mean, std, extremes and quantiles of a
     number, the most frequent values of a text. Raises InvalidData if the profile cannot be read."""
     return {name: _column(column) for name, column in _view(blob).get_columns().items()}
+
+
+# the profile that goes with a contract, and its constraints
+
+
+def keep(project: Project, contract: str, digest: str, blob: bytes) -> Path:
+    """The profile of the data that a contract was inferred from; there is one a contract."""
+    path = project.folder("profiles") / f"{contract}-{digest[:12]}.bin"
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(blob)
+    forget(project, contract)
+    draft.replace(path)
+    return path
+
+
+def newest(project: Project, contract: str) -> Path | None:
+    found = _kept(project, contract)
+    return max(found, key=lambda path: path.stat().st_mtime) if found else None
+
+
+def forget(project: Project, contract: str) -> None:
+    """A contract that was made anew of other data has nothing to do with the profile of the old."""
+    for path in _kept(project, contract):
+        path.unlink(missing_ok=True)
+
+
+def _kept(project: Project, contract: str) -> list[Path]:
+    folder = project.state / "profiles"
+    named = re.compile(rf"{re.escape(contract)}-[0-9a-f]{{12}}\.bin")
+    return [p for p in folder.iterdir() if named.fullmatch(p.name)] if folder.is_dir() else []
+
+
+def constraints(contract: Contract, reference: bytes | None) -> list[tuple[str, str]]:
+    """Column and rule in words of every constraint that `judge` evaluates."""
+    return [(column, rule) for column, rule, _ in _constraints(contract, reference)]
+
+
+def judge(blob: bytes, contract: Contract, reference: bytes | None) -> list[tuple[str, str, bool]]:
+    """Column, rule, and whether the profile keeps it: limits of the contract, means of the reference profile.
+
+    A column that the profile does not have keeps none of its rules. Raises InvalidData if a profile cannot be read.
+    """
+    from whylogs.core.constraints import ConstraintsBuilder
+
+    view = _view(blob)
+    known = view.get_columns()
+    wanted = _constraints(contract, reference)
+    builder = ConstraintsBuilder(dataset_profile_view=view)
+    for column, _, constraint in wanted:
+        if column in known:
+            builder.add_constraint(constraint)
+    built = builder.build().column_constraints
+    return [(column, rule, _holds(built, column, constraint, view)) for column, rule, constraint in wanted]
+
+
+def _holds(built: Any, column: str, constraint: Any, view: Any) -> bool:
+    """Without the metric (no number in a column of numbers) whylogs leaves the constraint out: it does not hold."""
+    found = built.get(column, {}).get(constraint.name)
+    if found is None:
+        return False
+    try:
+        return bool(found.validate_profile(view)[0])
+    except Exception:  # a metric of another kind than the rule is about
+        return False
+
+
+def _constraints(contract: Contract, reference: bytes | None) -> list[tuple[str, str, Any]]:
+    _whylogs()
+    seen = summary(reference) if reference else {}
+    found = []
+    for column, rule in contract.columns.items():
+        made = _of_rule(column, rule)
+        if rule.type == "number" and "mean" in seen.get(column, {}):
+            made.append(_of_mean(column, seen[column]))
+        found += [(column, text, constraint) for text, constraint in made]
+    return found
+
+
+def _of_rule(column: str, rule: ColumnRule) -> list[tuple[str, Any]]:
+    from whylogs.core.constraints import factories as f
+
+    made = []
+    low, high = rule.minimum, rule.maximum
+    if low is not None or high is not None:
+        bottom, top = (-np.inf if low is None else low), (np.inf if high is None else high)
+        made.append((f"range within {bottom:g} … {top:g}", f.is_in_range(column, bottom, top)))
+    if rule.missing is not None:
+        limit = f"at most {rule.missing * 100:g} % missing"
+        made.append((limit, f.null_percentage_below_number(column, rule.missing)))
+    elif not rule.nullable:
+        made.append(("no missing values", f.no_missing_values(column)))
+    if rule.type == "text" and rule.values is not None:
+        known = {str(value) for value in rule.values}
+        made.append(("frequent values in the list", f.frequent_strings_in_reference_set(column, known)))
+    return made
+
+
+def _of_mean(column: str, seen: dict[str, Any]) -> tuple[str, Any]:
+    """Within one standard deviation of the reference's: seasons stay inside, a changed unit does not."""
+    from whylogs.core.constraints.factories import mean_between_range
+
+    low, high = seen["mean"] - seen["std"], seen["mean"] + seen["std"]
+    return f"mean within {low:.4g} … {high:.4g}", mean_between_range(column, low, high)
 
 
 def _column(column: Any) -> dict[str, Any]:

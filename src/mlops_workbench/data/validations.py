@@ -1,21 +1,62 @@
-"""Results of `validate`, kept."""
+"""Results of `validate`, kept: with the contract's digest, the data's fingerprint and the run they belong to."""
 
 from __future__ import annotations
 
-from mlops_workbench.data.contracts import ContractReport
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from mlops_workbench.data.verdict import ContractReport
 from mlops_workbench.store.database import Store
-from mlops_workbench.store.tables import now, validations
+from mlops_workbench.store.tables import validations
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One line of what was validated."""
+
+    at: str
+    contract: str
+    digest: str
+    data: str
+    verdict: str
+    run: str | None
+    data_sha256: str | None
 
 
 def keep(store: Store, report: ContractReport) -> None:
     with store.write() as connection:
         connection.execute(
             validations.insert().values(
-                at=now(),
+                at=report.at,
                 contract=report.contract,
                 contract_digest=report.digest,
-                data=report.data,
+                data=report.data[:200],
                 passed=int(report.passed),
                 report=report.to_dict(),
+                run=report.run,
+                data_sha256=report.data_sha256 or None,
             )
         )
+
+
+def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
+    """The newest first."""
+    rows = store.rows(
+        select(validations)
+        .where(validations.c.contract == contract)
+        .order_by(validations.c.id.desc())
+        .limit(limit)
+    )
+    return tuple(
+        Validation(
+            row["at"],
+            row["contract"],
+            row["contract_digest"],
+            row["data"],
+            row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
+            row["run"],
+            row["data_sha256"],
+        )
+        for row in rows
+    )

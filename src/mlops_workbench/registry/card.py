@@ -18,7 +18,8 @@ _STYLE = (
     "body{font:15px/1.55 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem;"
     "color-scheme:light dark}"
     "table{border-collapse:collapse;margin:.6rem 0 1.2rem;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid #8884;vertical-align:top;overflow-wrap:anywhere}"
+    "th,td{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid #8884;"
+    "vertical-align:top;overflow-wrap:anywhere}"
     "h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:1.8rem 0 .3rem}code{font-size:.9em}"
 )
 

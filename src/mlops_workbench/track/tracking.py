@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,6 +186,15 @@ class Tracking:
             if outer is not None:
                 mlflow.set_tracking_uri(before[0])
                 mlflow.set_registry_uri(before[1])
+
+    def active(self) -> str | None:
+        """The run of this project that is active here: of a tracked cell or script. MLflow is not loaded for it."""
+        if "mlflow" not in sys.modules:
+            return None
+        run = self._mlflow.active_run()
+        if run is None or self._mlflow.get_tracking_uri() != self.project.tracking_url:
+            return None
+        return str(run.info.run_id) if run.info.experiment_id == self.experiment_id else None
 
     def log(
         self,

@@ -1,0 +1,135 @@
+"""A contract proposed from data: generous where data move with the season, strict where they do not."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, Rows
+from mlops_workbench.data.frames import kind_of
+from mlops_workbench.errors import InvalidData
+from mlops_workbench.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CATEGORIES = 200
+FEWEST_KEYS = 20
+"""from so many rows on, texts or integers that all differ look like a key"""
+ROWS = 10
+"""other data may have a tenth to ten times as many rows"""
+RECENT = 30
+"""days: data that end earlier than this are a piece of the past, of which no freshness can be asked"""
+LEAST_HOURS = 36
+
+
+def infer_contract(
+    frame: pd.DataFrame, name: str, *, now: datetime | None = None, progress: Progress = silent
+) -> Contract:
+    """Types, gaps, ranges (widened by half the span on both sides), categories, keys, rows and freshness."""
+    columns = {}
+    for place, column in enumerate(frame.columns):
+        progress(f"column {place + 1} of {len(frame.columns)}: {column}", place / len(frame.columns))
+        columns[column] = _infer_rule(frame[column])
+    rows = Rows(max(1, len(frame) // ROWS), len(frame) * ROWS)
+    return Contract(name, columns, rows=rows, freshness=_freshness(frame, now or datetime.now(UTC)))
+
+
+def infer_usable(
+    frame: pd.DataFrame, data: str, name: str, *, now: datetime | None = None, progress: Progress = silent
+) -> Contract:
+    """A contract that demands an empty column or infinities would be of no use: raises `InvalidData`."""
+    import numpy as np
+
+    for column in frame.columns:
+        series = frame[column]
+        if series.isna().all():
+            raise InvalidData(f"The column '{column}' of '{data}' is empty.", "Drop it, or fill it.")
+        if kind_of(series) == "double" and np.isinf(series.to_numpy(dtype=float, na_value=np.nan)).any():
+            raise InvalidData(f"The column '{column}' of '{data}' has infinite values.", "Replace them.")
+    return infer_contract(frame, name, now=now, progress=progress)
+
+
+def _infer_rule(series: pd.Series[Any]) -> ColumnRule:
+    kind = TYPE_OF_KIND[kind_of(series)]
+    present = series.dropna()
+    gaps = len(series) - len(present)
+    missing = _allowance(gaps / len(series)) if gaps else None
+    limits: dict[str, Any] = {}
+    if kind == "number" and len(present):
+        limits = _range(present)
+    if kind == "text":
+        limits = _categories(present)
+    if not gaps and _looks_like_a_key(series, kind):
+        limits["unique"] = True
+    return ColumnRule(kind, nullable=gaps > 0, missing=missing, **limits)
+
+
+def _allowance(share: float) -> float:
+    """Twice what is missing now, at least one in a hundred more, in whole hundredths."""
+    return min(1.0, math.ceil(max(2 * share, share + 0.01) * 100) / 100)
+
+
+def _range(present: pd.Series[Any]) -> dict[str, Any]:
+    import numpy as np
+
+    finite = present.to_numpy(dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return {}
+    low, high = float(finite.min()), float(finite.max())
+    margin = high / 2 - low / 2  # halved first: the span of the largest numbers is infinite
+    floor = 0.0 if low >= 0 else -np.inf  # what was never negative should stay so
+    bottom, top = _short(max(low - margin, floor)), _short(high + margin)
+    limits = {"minimum": min(bottom, low), "maximum": max(top, high)}  # shortening may have gone past them
+    return {name: value for name, value in limits.items() if math.isfinite(value)}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _categories(present: pd.Series[Any]) -> dict[str, Any]:
+    try:
+        distinct = present.unique()
+    except TypeError:  # lists and dicts have no hash; their text has
+        distinct = present.astype(str).unique()
+    if len(distinct) > MOST_CATEGORIES:
+        return {}
+    values = sorted({str(value) for value in distinct})
+    return {"values": tuple(values)} if 0 < len(values) < max(len(present) / 2, 2) else {}
+
+
+def _looks_like_a_key(series: pd.Series[Any], kind: str) -> bool:
+    import pandas as pd
+
+    if len(series) < FEWEST_KEYS or not (kind == "text" or pd.api.types.is_integer_dtype(series.dtype)):
+        return False
+    try:
+        return bool(series.is_unique)
+    except TypeError:  # what has no hash is no key
+        return False
+
+
+def _freshness(frame: pd.DataFrame, now: datetime) -> Freshness | None:
+    """Of the first time column that ends shortly before now."""
+    for column in frame.columns:
+        if kind_of(frame[column]) != "datetime":
+            continue
+        hours = age(frame[column], now)
+        if hours is not None and 0 <= hours <= RECENT * 24:
+            return Freshness(str(column), f"{max(LEAST_HOURS, math.ceil(2 * hours))}h")
+    return None
+
+
+def age(series: pd.Series[Any], now: datetime) -> float | None:
+    """Hours from the newest value to `now`; None without values. Times without a zone are UTC."""
+    import pandas as pd
+
+    newest = series.max()
+    if pd.isna(newest):
+        return None
+    stamp = pd.Timestamp(newest)
+    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
+    return float((pd.Timestamp(now) - stamp).total_seconds() / 3600)

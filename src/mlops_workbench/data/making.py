@@ -1,0 +1,88 @@
+"""Contracts made from data or from a suite, and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.data import contracts, validations
+from mlops_workbench.data.sheet import ContractSheet
+from mlops_workbench.errors import NotFound, closest
+from mlops_workbench.progress import Progress, silent
+from mlops_workbench.project import Project
+from mlops_workbench.store.database import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def require_free(project: Project, name: str, replace: bool) -> None:
+    """Raises `Conflict` before any work is done; writing looks again."""
+    path = contracts.path_of(project.root, name)
+    if path.exists() and not replace:
+        raise contracts.taken(path)
+
+
+def show(project: Project, store: Store, name: str) -> ContractSheet:
+    """The contract as its file says now, with the last validations. Raises `NotFound`, `InvalidConfig`."""
+    from mlops_workbench.data import profiles
+
+    path = contracts.path_of(project.root, name)
+    if not path.exists():
+        raise NotFound(
+            f"There is no contract '{name}'.",
+            closest(name, contracts.names(project.root)) or "Make one from data.",
+        )
+    contract = contracts.read(path)
+    reference = profiles.newest(project, name)
+    return ContractSheet(
+        contract,
+        str(path),
+        profile=str(reference or ""),
+        constraints=_constraints(contract, reference),
+        validations=validations.of_contract(store, name),
+    )
+
+
+def from_suite(project: Project, name: str, file: Path, *, replace: bool) -> ContractSheet:
+    """Raises `NotFound`, `InvalidData`, `Conflict`."""
+    from mlops_workbench.data import expectations, profiles
+
+    imported = expectations.read_suite(file, name)
+    path = contracts.path_of(project.root, name)
+    contracts.write(imported.contract, path, replace=replace)
+    profiles.forget(project, name)
+    total = imported.carried + len(imported.left_out)
+    source = f"imported from '{file.name}' ({imported.carried} of {total} expectations)"
+    return ContractSheet(imported.contract, str(path), source, left_out=imported.left_out)
+
+
+def from_data(
+    project: Project,
+    name: str,
+    frame: pd.DataFrame,
+    data: str,
+    *,
+    replace: bool,
+    progress: Progress = silent,
+) -> ContractSheet:
+    """Infers the contract and profiles the data. Raises `InvalidData`, `Conflict`."""
+    from mlops_workbench.data import inferring, profiles
+
+    contract = inferring.infer_usable(frame, data, name, progress=progress)
+    blob = profiles.profile(frame, progress)
+    path = contracts.path_of(project.root, name)
+    contracts.write(contract, path, replace=replace)
+    profile = profiles.keep(project, name, contract.digest, blob)
+    source = f"inferred from '{data}' ({len(frame):,} rows × {len(frame.columns)} columns)"
+    return ContractSheet(
+        contract, str(path), source, profile=str(profile), constraints=_constraints(contract, profile)
+    )
+
+
+def _constraints(contract: contracts.Contract, profile: Path | None) -> tuple[str, ...]:
+    from mlops_workbench.data import profiles
+
+    if profile is None:
+        return ()
+    return tuple(f"{c}: {rule}" for c, rule in profiles.constraints(contract, profile.read_bytes()))

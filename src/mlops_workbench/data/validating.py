@@ -1,0 +1,122 @@
+"""One validation from data to report: the contract is read or inferred, checked, and the report written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.data import contracts
+from mlops_workbench.data.frames import fingerprint
+from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
+from mlops_workbench.errors import NotFound
+from mlops_workbench.progress import Progress, silent
+from mlops_workbench.project import Project
+from mlops_workbench.store.tables import now
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def validate(
+    project: Project,
+    frame: pd.DataFrame,
+    data: str,
+    name: str,
+    *,
+    infer: bool,
+    run: str | None = None,
+    profile: Path | None = None,
+    progress: Progress = silent,
+) -> ContractReport:
+    """Check a frame against the contract `name`; write the contract first when there is none, or when asked to."""
+    path = contracts.path_of(project.root, name)
+    made = infer or not path.exists()
+    checks: tuple[Checked, ...] = ()
+    if made:
+        from mlops_workbench.data import inferring, profiles
+
+        contract = inferring.infer_usable(frame, data, name, progress=progress)
+        contracts.write(contract, path)
+        profiles.forget(project, name)
+    else:
+        from mlops_workbench.data import checking
+
+        contract = contracts.read(path)
+        checks = checking.check(frame, contract, progress=progress)
+    if profile is not None:
+        checks += _profiled(project, frame, contract, name, profile, progress)
+    progress("fingerprint of the data", 1.0)
+    return ContractReport(
+        contract=name,
+        data=data,
+        rows=len(frame),
+        columns=len(frame.columns),
+        inferred=made,
+        checks=checks,
+        path=str(path),
+        digest=contract.digest,
+        data_sha256=fingerprint(frame, data).sha256,
+        at=now(),
+        run=run,
+    )
+
+
+def _profiled(
+    project: Project,
+    frame: pd.DataFrame,
+    contract: contracts.Contract,
+    name: str,
+    file: Path,
+    progress: Progress,
+) -> tuple[Checked, ...]:
+    """Writes the data's whylogs profile, and judges it by the constraints of contract and reference profile."""
+    from mlops_workbench.data import profiles
+
+    blob = profiles.profile(frame, progress)
+    _whole(file, blob)
+    reference = profiles.newest(project, name)
+    found = profiles.judge(blob, contract, reference.read_bytes() if reference else None)
+    return tuple(
+        Checked(column, f"profile: {rule}", f"profile: not {rule}", "warn", held, None, None, kind="profile")
+        for column, rule, held in found
+    )
+
+
+def writable(file: str | None) -> Path | None:
+    """The path, once it is clear that something can be written there. Raises `NotFound`."""
+    if file is None:
+        return None
+    path = Path(file).expanduser()
+    if not path.parent.is_dir():
+        raise NotFound(f"There is no folder '{path.parent}' to write '{path.name}' into.", "Make it first.")
+    return path
+
+
+def write_page(report: ContractReport, path: Path) -> None:
+    _whole(path, report.page().encode())
+
+
+def _whole(path: Path, content: bytes) -> None:
+    """Seen whole or not at all."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def artifacts(report: ContractReport) -> dict[str, str]:
+    """What is kept with the run: the page, and the same as JSON."""
+    return {
+        f"contracts/{report.contract}.html": report.page(),
+        f"contracts/{report.contract}.json": json.dumps(report.to_dict(), indent=1, ensure_ascii=False),
+    }
+
+
+def sentence(report: ContractReport) -> str:
+    first, errors = report.errors[0], len(report.errors)
+    place = f"column '{first.column}'" if first.column else TABLE
+    return (
+        f"'{report.data}' breaks the contract '{report.contract}': {place}: {first.check} "
+        f"({first.count or 0:,} rows); {errors} error{'s' * (errors != 1)} in all."
+    )
