@@ -138,7 +138,7 @@ function State({ version }: { version: IVersion }): JSX.Element {
   const others = version.aliases.filter(alias => alias !== 'champion');
   return (
     <>
-      {version.state === 'champion' && <Chip tone="good" text="champion" />}
+      {version.aliases.includes('champion') && <Chip tone="good" text="champion" />}
       {(version.state === 'approved' || version.state === 'retired') && (
         <Chip tone="quiet" text={version.state} />
       )}
