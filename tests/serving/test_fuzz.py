@@ -46,6 +46,8 @@ def test_every_operation(described: Any, mode: GenerationMode) -> None:
         def answered(case: schemathesis.Case) -> None:
             answer = case.call()
             assert answer.status_code < 500, answer.text
+            if "between the years" in answer.text:
+                return  # which JSON schema cannot say of a time
             case.validate_response(answer)
             if answer.status_code >= 400:
                 assert answer.json()["message"].endswith((".", "?"))

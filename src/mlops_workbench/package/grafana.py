@@ -18,7 +18,17 @@ from mlops_workbench.values import Value
 DASHBOARD = "mlops-dashboard.json"
 RULES = "mlops-rules.yml"
 _OURS = '{model=~"$model",version=~"$version"}'
-_PROCESS = '* on(instance, job) group_left(model, version) max by(instance, job, model, version)(mlops_queue_rows{model=~"$model",version=~"$version"} * 0 + 1)'
+_ASKED = 'path!~"/health.*|/metrics|/ping"'
+"""without what orchestrators and Prometheus ask all the time"""
+_LATENCY = f'mlops_request_seconds_bucket{{model=~"$model",version=~"$version",{_ASKED}}}'
+
+
+def _of_process(figure: str, chosen: str = "") -> str:
+    """A figure of the process, which carries no model, with the model that is served at the same address."""
+    served = f"max by(instance, job, model, version)(mlops_queue_rows{chosen} * 0 + 1)"
+    return f"{figure} * on(instance, job) group_left(model, version) {served}"
+
+
 _WIDTH, _HEIGHT = 12, 8
 
 
@@ -68,9 +78,7 @@ _PANELS = (
         "From a request's first byte to its answer's last, all prediction routes.",
         tuple(
             (
-                f"histogram_quantile({q}, sum by(version, le)(rate("
-                f'mlops_request_seconds_bucket{{model=~"$model",version=~"$version",path!~"/health.*|/metrics|/ping"}}'
-                "[$__rate_interval])))",
+                f"histogram_quantile({q}, sum by(version, le)(rate({_LATENCY}[$__rate_interval])))",
                 f"{{{{version}}}} · p{round(q * 100)}",
             )
             for q in (0.5, 0.95, 0.99)
@@ -94,8 +102,10 @@ _PANELS = (
         "What waits is predicted in one call: this grows with load.",
         (
             (
-                f"sum by(version)(rate(mlops_batch_rows_sum{_OURS}[$__rate_interval])) / "
-                f"sum by(version)(rate(mlops_batch_rows_count{_OURS}[$__rate_interval]))",
+                (
+                    f"sum by(version)(rate(mlops_batch_rows_sum{_OURS}[$__rate_interval])) / "
+                    f"sum by(version)(rate(mlops_batch_rows_count{_OURS}[$__rate_interval]))"
+                ),
                 "{{version}} · mean",
             ),
         ),
@@ -113,8 +123,10 @@ _PANELS = (
         (
             (f"max by(version, instance)(mlops_log_lag_seconds{_OURS})", "{{version}} · lag"),
             (
-                f"histogram_quantile(0.99, sum by(version, le)(rate(mlops_log_commit_seconds_bucket{_OURS}"
-                "[$__rate_interval])))",
+                (
+                    f"histogram_quantile(0.99, sum by(version, le)(rate(mlops_log_commit_seconds_bucket{_OURS}"
+                    "[$__rate_interval])))"
+                ),
                 "{{version}} · commit p99",
             ),
         ),
@@ -123,13 +135,18 @@ _PANELS = (
         "Memory",
         "bytes",
         "Resident memory of the serving process.",
-        ((f"process_resident_memory_bytes {_PROCESS}", "{{version}} · {{instance}}"),),
+        ((_of_process("process_resident_memory_bytes", _OURS), "{{version}} · {{instance}}"),),
     ),
     _Panel(
         "CPU",
         "percentunit",
         "Of one core.",
-        ((f"rate(process_cpu_seconds_total[$__rate_interval]) {_PROCESS}", "{{version}} · {{instance}}"),),
+        (
+            (
+                _of_process("rate(process_cpu_seconds_total[$__rate_interval])", _OURS),
+                "{{version}} · {{instance}}",
+            ),
+        ),
     ),
 )
 
@@ -146,16 +163,16 @@ class _Alert:
 _ALERTS = (
     _Alert(
         "MlopsErrors",
-        'sum by(model, version)(rate(mlops_requests_total{code=~"5.."}[5m])) / '
-        "sum by(model, version)(rate(mlops_requests_total[5m])) > 0.01",
+        f'sum by(model, version)(rate(mlops_requests_total{{code=~"5..",{_ASKED}}}[5m])) / '
+        f"sum by(model, version)(rate(mlops_requests_total{{{_ASKED}}}[5m])) > 0.01",
         "5m",
         "critical",
         "More than 1 % of the requests to {{ $labels.model }} {{ $labels.version }} fail.",
     ),
     _Alert(
         "MlopsSlow",
-        "histogram_quantile(0.99, sum by(model, version, le)(rate("
-        'mlops_request_seconds_bucket{path!~"/health.*|/metrics|/ping"}[5m]))) > 1',
+        "histogram_quantile(0.99, sum by(model, version, le)("
+        f"rate(mlops_request_seconds_bucket{{{_ASKED}}}[5m]))) > 1",
         "10m",
         "warning",
         "The slowest 1 % of the requests to {{ $labels.model }} {{ $labels.version }} take over a second.",
@@ -183,7 +200,7 @@ _ALERTS = (
     ),
     _Alert(
         "MlopsMemory",
-        "process_resident_memory_bytes and on(instance, job) mlops_queue_rows > 1.8e9",
+        _of_process("process_resident_memory_bytes") + " > 1.8e9",
         "10m",
         "warning",
         "A process that serves {{ $labels.model }} at {{ $labels.instance }} holds over 1.8 GB.",
