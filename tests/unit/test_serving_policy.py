@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import projects
@@ -79,7 +80,7 @@ def test_keys_and_columns_of_a_served_version(workbench: Workbench) -> None:
     (root / "keys").write_text(KEY)
     with (root / "mlops.toml").open("a") as file:
         file.write('[serving]\napi_keys_file = "keys"\nlog_exclude = ["hour"]\nlog_hash = ["carrier"]\n')
-    with Workbench(root, namespace=workbench.namespace) as workbench:
+    with closing(Workbench(root, namespace=workbench.namespace)) as workbench:
         projects.champion(workbench)  # the gate's own trial needs no key
         live = workbench.serve("trips", kind="process")
         try:
@@ -89,10 +90,12 @@ def test_keys_and_columns_of_a_served_version(workbench: Workbench) -> None:
         finally:
             workbench.stop("trips")
         assert {f.name for f in report.features} == {"wind speed", "größe"}
-        with sa.create_engine(workbench.project.inference_url).connect() as connection:
+        engine = sa.create_engine(workbench.project.inference_url)
+        with engine.connect() as connection:
             rows = connection.execute(sa.text("SELECT x_hour, x_carrier FROM predictions_trips")).fetchall()
-        assert {hour for hour, _ in rows} == {None}
-        assert {len(carrier) for _, carrier in rows} == {32}
-        assert len({carrier for _, carrier in rows}) == 3
-        for path in (root / ".mlops").rglob("*.db"):
-            assert KEY.encode() not in path.read_bytes()
+        engine.dispose()
+    assert {hour for hour, _ in rows} == {None}
+    assert {len(carrier) for _, carrier in rows} == {32}
+    assert len({carrier for _, carrier in rows}) == 3
+    for path in (root / ".mlops").rglob("*.db"):
+        assert KEY.encode() not in path.read_bytes()
