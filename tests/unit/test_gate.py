@@ -16,6 +16,8 @@ from mlops_workbench.registry.gate import GateReport
 from mlops_workbench.registry.words import Explanation
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 
 def policy(workbench: Workbench, text: str = "") -> None:
     (workbench.project.root / "mlops.toml").write_text('[project]\nname = "trips"\n' + text)

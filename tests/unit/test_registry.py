@@ -28,6 +28,8 @@ from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 
 def test_register_keeps_all_that_belongs_to_a_version(workbench: Workbench) -> None:
     version = workbench.register(fit(workbench), name="trips")
