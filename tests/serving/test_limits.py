@@ -197,7 +197,7 @@ def test_what_waits_is_bounded_in_rows_and_bytes(waiting: tuple[str, _Waits]) ->
         },
     )
     assert (full.status, full.headers["retry-after"]) == (503, "1")
-    heavy = ask(f"{url}/predict", b'{"rows": []' + b" " * 2000 + b"}")
+    heavy = ask(f"{url}/predict", b'{"rows": []' + b" " * 800 + b"}")
     assert (heavy.status, heavy.json["error"], heavy.headers["retry-after"]) == (503, "Overloaded", "1")
     model.go.set()
     for caller in callers:
