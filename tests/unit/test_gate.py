@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import projects
 import pytest
 from projects import champion, fit, pipeline, trips
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.both_stores
 
 
 def policy(workbench: Workbench, text: str = "") -> None:
-    (workbench.project.root / "mlops.toml").write_text('[project]\nname = "trips"\n' + text)
+    projects.set_policy(workbench, text)
 
 
 def refused(workbench: Workbench, **options: Any) -> GateFailed:
