@@ -12,7 +12,7 @@ export interface ITarget {
 export interface IField {
   name: string;
   label: string;
-  kind: 'text' | 'lines' | 'choice';
+  kind: 'text' | 'lines' | 'choice' | 'switch';
   required: boolean;
   value: string;
   placeholder?: string;
@@ -42,6 +42,16 @@ const WHY: IField = {
   placeholder: 'The reason, kept in the ledger'
 };
 
+/** Asked only while the model has no champion: with one, the gate compares. */
+const FIRST: IField = {
+  name: 'first',
+  label: 'First',
+  kind: 'switch',
+  required: false,
+  value: '',
+  placeholder: 'There is no champion to compare with: this may be the first'
+};
+
 export const ACTIONS: readonly IAction[] = [
   {
     verb: 'promote',
@@ -55,7 +65,7 @@ export const ACTIONS: readonly IAction[] = [
     label: 'Gate',
     about: 'Decides whether this version may become champion, and keeps the evidence.',
     version: 'needed',
-    fields: []
+    fields: [FIRST]
   },
   {
     verb: 'build',
@@ -132,7 +142,11 @@ export function fieldsFor(action: IAction, target: ITarget, known: ISnapshot | n
     const none = action.version === 'optional' ? [''] : [];
     fields.push(choice('version', 'Version', [...none, ...offered]));
   }
-  return [...fields, ...action.fields];
+  return [...fields, ...action.fields.filter(field => field !== FIRST || !hasChampion(target, known))];
+}
+
+function hasChampion(target: ITarget, known: ISnapshot | null): boolean {
+  return (known?.versions ?? []).some(one => one.name === target.name && one.aliases.includes('champion'));
 }
 
 function choice(name: string, label: string, choices: string[]): IField {
@@ -157,7 +171,8 @@ export function optionsOf(
   for (const field of action.fields) {
     const text = (form[field.name] ?? '').trim();
     if (text) {
-      options[field.name] = field.kind === 'lines' ? splitLines(text) : text;
+      options[field.name] =
+        field.kind === 'lines' ? splitLines(text) : field.kind === 'switch' ? true : text;
     }
   }
   return options as unknown as IOptions[ActionName];

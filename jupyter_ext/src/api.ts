@@ -75,7 +75,7 @@ export interface IJob {
 
 /** What each verb is given. The server checks it again with the same parser as a typed line. */
 export interface IOptions {
-  gate: { name: string; version: number };
+  gate: { name: string; version: number; first?: boolean };
   promote: { name: string; version: number; why: string; force?: boolean };
   rollback: { name: string; why: string };
   build: { name: string; version?: number };

@@ -27,7 +27,7 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
   }
 
   getValue(): Record<string, string> {
-    return Object.fromEntries([...this._controls].map(([name, control]) => [name, control.value]));
+    return Object.fromEntries([...this._controls].map(([name, control]) => [name, valueOf(control)]));
   }
 
   dispose(): void {
@@ -41,7 +41,14 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
     control.required = field.required;
     this._controls.set(field.name, control);
     const row = element('label', 'mlops-Form-row');
-    row.append(element('span', 'mlops-Form-label', field.label), control);
+    row.append(element('span', 'mlops-Form-label', field.label));
+    if (field.kind === 'switch') {
+      const box = element('span', 'mlops-Form-switch');
+      box.append(control, field.placeholder ?? '');
+      row.append(box);
+    } else {
+      row.append(control);
+    }
     return row;
   }
 
@@ -93,7 +100,20 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
   private _timer = 0;
 }
 
+/** A switch says `true` or nothing, as an empty field does. */
+function valueOf(control: Control): string {
+  const off = control instanceof HTMLInputElement && control.type === 'checkbox' && !control.checked;
+  return off ? '' : control.value;
+}
+
 function controlFor(field: IField): Control {
+  if (field.kind === 'switch') {
+    const box = document.createElement('input');
+    box.type = 'checkbox';
+    box.value = 'true';
+    box.checked = field.value === 'true';
+    return box;
+  }
   if (field.kind === 'choice') {
     const select = document.createElement('select');
     select.className = 'jp-mod-styled';

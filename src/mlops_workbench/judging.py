@@ -1,17 +1,24 @@
-"""Asking a version on the real serving runtime: what registration and gate are handed by the workbench."""
+"""The gate put together: versions behind the real serving runtime, the rows, the image, and where reports go."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.errors import InvalidModel
 from mlops_workbench.manifest import Manifest
+from mlops_workbench.progress import Progress
+from mlops_workbench.project import Project, user
+from mlops_workbench.store.database import Store
 from mlops_workbench.track.tracking import Stored, Tracking
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.gate import Contestant
+    import pandas as pd
+
+    from mlops_workbench.registry.checks.check import Measured
+    from mlops_workbench.registry.gate import Contestant, GateReport
     from mlops_workbench.registry.versions import Served
     from mlops_workbench.serving.dataplane import Prediction
 
@@ -50,3 +57,92 @@ def contestant(tracking: Tracking, stored: Stored) -> Contestant:
             "Register it anew.",
         )
     return Contestant(stored.version, manifest, load(folder))
+
+
+def judge(
+    project: Project,
+    store: Store,
+    tracking: Tracking,
+    stored: Stored,
+    champion: Stored | None,
+    image: Mapping[str, Any] | None,
+    *,
+    data: Any,
+    namespace: Mapping[str, Any],
+    first: bool,
+    progress: Progress,
+) -> GateReport:
+    """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
+    from mlops_workbench.data import frames, snapshots
+    from mlops_workbench.registry import gate, registering
+    from mlops_workbench.rollout import trials
+
+    progress("loading the version")
+    candidate = contestant(tracking, stored)
+    beside = contestant(tracking, champion) if champion else None
+    facts = {"name": stored.name, "version": str(stored.version), "digest": stored.tags["digest"]}
+    rows, label = (
+        frames.resolve(data, namespace)
+        if data is not None
+        else (registering.held_out(project, stored), stored.tags.get("evaluate.name", ""))
+    )
+
+    def measure(size: int) -> Measured:
+        progress("measuring the serving runtime")
+        return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, **facts)
+
+    tag = str(image["tag"]) if image else ""
+    around = gate.Around(
+        root=project.root,
+        rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
+        first_by=user() if first else "",
+        measure=measure,
+        image=tag,
+        ask_image=trials.image(tag, **facts) if tag else None,
+    )
+    progress("asking it for the held-out rows")
+    report = gate.judge(stored.name, candidate, beside, rows, project.policy.gate, around)
+    if data is not None and rows is not None:
+        snapshots.keep(project, store, rows, label)  # evidence that nobody can look at again is none
+    report = gate.keep(store, report)
+    _attach(tracking, stored, report)
+    return report
+
+
+def _whereabouts(
+    project: Project, stored: Stored, rows: pd.DataFrame | None, label: str, *, given: bool
+) -> str:
+    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept."""
+    from mlops_workbench.data.frames import fingerprint
+
+    if rows is None:
+        return ""
+    sha256 = fingerprint(rows, label).sha256 if given else stored.tags["evaluate.sha256"]
+    folder = (project.state / "snapshots").relative_to(project.root)
+    return f"'{label}', {len(rows):,} rows in {folder}/{sha256}.parquet"
+
+
+def _attach(tracking: Tracking, stored: Stored, report: GateReport) -> None:
+    """The report as part of the version, and as an artifact of the run that made it."""
+    if stored.run_id:
+        texts = {
+            f"gate/report-{report.id}.json": json.dumps(report.to_dict(), indent=1, ensure_ascii=False),
+            f"gate/report-{report.id}.html": f"<!doctype html><meta charset=utf-8>{report._repr_html_()}",
+        }
+        tracking.log(stored.run_id, texts=texts)
+    tags = {"gate": "passed" if report.passed else "failed", "gate.report": str(report.id)}
+    if report.metrics:
+        tags["metrics"] = json.dumps(dict(report.metrics))
+    for key, value in tags.items():
+        tracking.tag_version(stored.name, stored.version, key, value)
+
+
+def outcome(report: GateReport) -> str:
+    """What a job says of a version that did not pass."""
+    first = report.failures[0]
+    found = first.figure if first.passed is False else first.detail
+    said = f"version {report.version} did not pass the gate ({first.name}: {found})"
+    if report.champion is None:
+        # a job is nobody's choice
+        return f"{said}; there is still no champion: a person may choose the first version with the gate"
+    return f"{said}; the champion stays"

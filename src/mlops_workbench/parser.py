@@ -250,15 +250,28 @@ VERBS: dict[str, Verb] = {
             "decide whether a version may become champion, and keep the evidence",
             (
                 _MODEL,
-                Arg("version", "version", ("--version", "-v"), type=version, required=True, offer="version"),
+                Arg(
+                    "version",
+                    "version (default: the newest)",
+                    ("--version", "-v"),
+                    type=version,
+                    offer="version",
+                ),
                 Arg(
                     "data",
                     "labelled rows (default: the version's held-out rows)",
                     ("--data", "-d"),
                     offer="variable",
                 ),
+                Arg(
+                    "first",
+                    "it is the first version: none is champion yet to compare with; recorded as your choice",
+                    ("--first",),
+                    switch=True,
+                ),
+                Arg("explain", "say what the gate asks, and judge nothing", ("--explain",), switch=True),
             ),
-            example="gate flights --version 1",
+            example="gate flights --version 2",
         ),
         Verb(
             "approve",

@@ -13,34 +13,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, UsageError, closest
+from mlops_workbench.gatepolicy import GatePolicy as GatePolicy
+from mlops_workbench.gatepolicy import faults
 from mlops_workbench.values import Value, is_number
 
 FILE_NAME = "mlops.toml"
 STATE = ".mlops"
 ARTIFACTS = "artifacts"
 DEFAULT_BASE_IMAGE = "python:3.11-slim"
-
-
-@dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """`[gate]`: what a version must show before it may become champion."""
-
-    metric: str = ""
-    """metric that decides; empty: roc_auc, balanced_accuracy or rmse by task"""
-    tolerance: float = 0.02
-    """how much worse than the champion is still accepted, as a share of the champion's figure: the whole
-    confidence interval of the gain must lie above minus this (a non-inferiority test)"""
-    confidence: float = 0.9
-    """of the bootstrap interval of the difference to the champion; 0 < confidence < 1"""
-    first_version: str = "allow"
-    """`allow` or `refuse`: may a version pass while there is no champion to compare with?"""
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    """metric = limit: at least that for scores, at most that for errors and losses"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +92,26 @@ name = "{name}"
 # metric = "roc_auc"         # decides; default by task: roc_auc, balanced_accuracy or rmse
 tolerance = 0.02             # how much worse than the champion is still accepted: 2 % of its figure
 confidence = 0.9             # of the bootstrap interval of the gain, which must lie above that
-first_version = "allow"      # or "refuse": a version cannot pass while there is no champion
+first_version = "refuse"     # passes only by `gate --first`; "allow": always while there is no champion
 
 [gate.thresholds]
 # roc_auc = 0.6              # at least this for scores, at most this for errors
+
+# [gate.regression]          # cases that must stay right: inputs and `expected`
+# cases = "contracts/cases.csv"
+
+# [gate.slices]              # the worst slice may be 10 % worse than the whole
+# columns = ["carrier"]
+# tolerance = 0.1
+
+# [gate.fairness]            # Fairlearn's metrics, by a column that the model need not read
+# column = "sex"
+# metric = "demographic_parity_difference"
+# limit = 0.1
+
+# [gate.latency]             # measured on the serving runtime, over HTTP
+# p99_ms = 50
+# memory_mb = 500
 
 [approval]
 required = 0                 # people who must approve a version, besides a green gate
@@ -308,48 +309,48 @@ def load(root: Path) -> Project:
 def _section(path: Path, name: str, kind: type, content: Any) -> Any:
     if not isinstance(content, dict):
         raise InvalidConfig(f"{path}: '{name}' must be a section. Got {content!r} instead.")
-    known = {f.name: f for f in fields(kind)}
+    kinds = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in known:
             raise InvalidConfig(f"{path}: [{name}] has no key '{key}'.", closest(key, known))
-        default = known[key].default
-        if default is MISSING:  # the one mapping: thresholds
-            if not isinstance(value, dict) or not all(is_number(v) for v in value.values()):
-                raise InvalidConfig(
-                    f"{path}: [{name}.{key}] must map names to numbers. Got {value!r} instead."
-                )
-            values[key] = {k: float(v) for k, v in value.items()}
-        elif isinstance(default, float) and is_number(value):
-            values[key] = float(value)
-        elif type(value) is type(default):
-            values[key] = value
+        if is_dataclass(kinds[key]):
+            values[key] = _section(path, f"{name}.{key}", kinds[key], value)
         else:
-            wanted = _WANTED[type(default)]
-            raise InvalidConfig(f"{path}: [{name}] {key} must be {wanted}. Got {value!r} instead.")
+            values[key] = _value(path, name, key, kinds[key], value)
     return kind(**values)
 
 
-_WANTED = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+def _value(path: Path, section: str, key: str, kind: Any, value: Any) -> Any:
+    """One key's value, of the kind that its dataclass declares. Raises `InvalidConfig`."""
+    if get_origin(kind) is Mapping:
+        if isinstance(value, dict) and all(is_number(v) for v in value.values()):
+            return {k: float(v) for k, v in value.items()}
+        raise InvalidConfig(f"{path}: [{section}.{key}] must map names to numbers. Got {value!r} instead.")
+    if get_origin(kind) is tuple:
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        wanted = "a list of texts"
+    elif kind is float:
+        if is_number(value):
+            return float(value)
+        wanted = "a number"
+    else:
+        if type(value) is kind:
+            return value
+        wanted = {int: "a whole number", bool: "true or false"}.get(kind, "a text")
+    raise InvalidConfig(f"{path}: [{section}] {key} must be {wanted}. Got {value!r} instead.")
 
 
 def _check(path: Path, policy: Policy) -> None:
-    gate = policy.gate
     if policy.approval.required < 0 or policy.approval.expires_days < 1:
         raise InvalidConfig(
             f"{path}: [approval] needs required ≥ 0 and expires_days ≥ 1. "
             f"Got {policy.approval.required} and {policy.approval.expires_days} instead."
         )
-    if gate.first_version not in ("allow", "refuse"):
-        raise InvalidConfig(
-            f"{path}: [gate] first_version must be 'allow' or 'refuse'. Got {gate.first_version!r} instead."
-        )
-    if not 0 < gate.confidence < 1:
-        raise InvalidConfig(
-            f"{path}: [gate] confidence must lie between 0 and 1. Got {gate.confidence!r} instead."
-        )
-    if gate.tolerance < 0:
-        raise InvalidConfig(f"{path}: [gate] tolerance must not be negative. Got {gate.tolerance!r} instead.")
+    for where, what in faults(policy.gate):
+        raise InvalidConfig(f"{path}: {where} {what}.")
     if not 0 < policy.drift.warn <= policy.drift.drift:
         raise InvalidConfig(
             f"{path}: [drift] needs 0 < warn ≤ drift. "

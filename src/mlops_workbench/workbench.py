@@ -5,7 +5,6 @@ Every face (magic, command line, REST, sidebar, job) calls these methods with th
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from mlops_workbench import files, judging
 from mlops_workbench import project as projects
 from mlops_workbench.errors import (
     ContractViolation,
-    GateFailed,
     InvalidData,
     MlopsError,
     NotFound,
@@ -32,10 +30,14 @@ from mlops_workbench.track.runs import Cell, Finished
 from mlops_workbench.track.tracking import RunList, Stored
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     import pandas as pd
 
     from mlops_workbench.data.sheet import ContractSheet
     from mlops_workbench.data.verdict import ContractReport
+=======
+    from mlops_workbench.data.contracts import ContractReport
+>>>>>>> gate
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
     from mlops_workbench.registry.lineage import Lineage, Origin
     from mlops_workbench.registry.versions import ModelList, Version
+    from mlops_workbench.registry.words import Explanation
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.retrain.reproducing import Reproduction
     from mlops_workbench.rollout.records import DeploymentList, Live
@@ -265,45 +268,44 @@ class Workbench(Opening):
 
         return ModelList(tuple(self._versions(self._tracking.versions(name))))
 
-    def gate(self, name: str, *, version: int, data: Any = None) -> GateReport:
-        """Judge a version, keep the report, and raise `GateFailed` (with the report) when it is not a pass."""
-        report = self._judge(name, version, data)
-        if not report.passed:
-            first = report.failures[0]
-            found = (
-                f"{first.figure}, limit {first.limit}"
-                if first.passed is False
-                else first.detail or "no evidence"
-            )
-            raise GateFailed(
-                f"Version {version} of '{name}' did not pass the gate: {first.name}: {found}.",
-                "Train a better version, or change [gate] in mlops.toml.",
-                report,
-            )
+    def gate(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        data: Any = None,
+        first: bool = False,
+        explain: bool = False,
+    ) -> GateReport | Explanation:
+        """Judge a version (default: the newest), keep the report, and raise `GateFailed` when it is not a pass.
+
+        `first`: it is the first version, so that no champion stands beside it; `explain`: only say what is asked.
+        """
+        from mlops_workbench.registry import gate, words
+
+        if explain:
+            return words.explain(name, self.project.policy.gate)
+        number = version or self._tracking.versions(name)[0].version
+        report = self._judge(name, number, data, first=first)
+        gate.require_passed(report)
         return report
 
-    def _judge(self, name: str, version: int, data: Any = None) -> GateReport:
-        from mlops_workbench.data import frames
-        from mlops_workbench.registry import gate, registering
+    def _judge(self, name: str, version: int, data: Any = None, *, first: bool = False) -> GateReport:
+        from mlops_workbench.package import records as images
 
-        stored = self._tracking.version(name, version)
-        self.progress("loading the version")
-        candidate = judging.contestant(self._tracking, stored)
         number = self._tracking.alias(name, CHAMPION)
-        champion = (
-            judging.contestant(self._tracking, self._tracking.version(name, number)) if number else None
+        return judging.judge(
+            self.project,
+            self._store,
+            self._tracking,
+            self._tracking.version(name, version),
+            self._tracking.version(name, number) if number else None,
+            images.get(self._store, name, version),
+            data=data,
+            namespace=self.namespace,
+            first=first,
+            progress=self.progress,
         )
-        if data is not None:
-            rows: pd.DataFrame | None = frames.resolve(data, self.namespace)[0]
-        else:
-            rows = registering.held_out(self.project, stored)
-        self.progress("asking it for the held-out rows")
-        report = gate.judge(name, candidate, champion, rows, self.project.policy.gate)
-        report = gate.keep(self._store, report)
-        self._tracking.tag_version(name, version, "gate", "passed" if report.passed else "failed")
-        if report.metrics:
-            self._tracking.tag_version(name, version, "metrics", json.dumps(dict(report.metrics)))
-        return report
 
     def approve(self, name: str, *, version: int | None = None, why: str) -> Approval:
         """Vouch for a version on its newest gate report. Raises `GateFailed` without a green one, `Conflict`."""
@@ -710,10 +712,7 @@ class Workbench(Opening):
         self.progress(f"gate: version {version}", 0.95)
         report = self._judge(name, version)
         if not report.passed:
-            first = report.failures[0]
-            outcome = (
-                f"version {version} did not pass the gate ({first.name}: {first.figure}); the champion stays"
-            )
+            outcome = judging.outcome(report)
             return {"version": version, "promoted": False, "gate": report.id, "outcome": outcome}
         entry = self.promote(
             name, version=version, why=f"retrained by job {number}, gate report {report.id} passed"

@@ -40,7 +40,6 @@ CELLS = [
     "%mlops register model --name tumour",
     FIT.format(name="bolder", strength=1.0),
     "%mlops register model --name tumour",
-    "%mlops gate tumour --version 1",
 ]
 
 
@@ -79,11 +78,24 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
 
     # what was done in the notebook is seen in the sidebar, without a click
     desk.run_all()
-    desk.version(1).get_by_label("The gate is green").wait_for()
+    desk.version(2).wait_for()
     assert desk.sidebar.locator("h2").inner_text() == "clinic"
     assert desk.section("Runs").get_by_text("bolder").is_visible()
     assert desk.section("Deployments").get_by_text("Nothing is served").is_visible()
     desk.picture("sidebar-candidates")
+
+    # the first has nobody to be compared with: without that choice the gate is red
+    desk.act("tumour v1", "Gate")
+    desk.line("%mlops gate tumour --version 1")
+    desk.accept("Gate")
+    desk.notification("there is no champion to compare with")
+    desk.version(1).get_by_label("The gate is red").wait_for()
+    desk.act("tumour v1", "Gate")
+    desk.dialog.get_by_label("First").check()
+    desk.line("%mlops gate tumour --version 1 --first")
+    desk.picture("sidebar-first")
+    desk.accept("Gate")
+    desk.version(1).get_by_label("The gate is green").wait_for()
 
     # promote, with a reason
     desk.sidebar.get_by_role("button", name="Promote tumour v1").click()
@@ -121,6 +133,7 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
 
     # the second version needs its gate, then replaces the first
     desk.sidebar.get_by_role("button", name="Gate tumour v2").click()
+    assert desk.dialog.get_by_label("First").count() == 0
     desk.accept("Gate")
     desk.notification("The gate of tumour v2 is green.")
     desk.act("tumour v2", "Promote")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from projects import fit, trips
 
+from mlops_workbench.errors import GateFailed
 from mlops_workbench.package import docker_client
+from mlops_workbench.registry.gate import GateReport
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.docker
@@ -21,7 +23,7 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
     )
     fitted = fit(workbench)
     workbench.register(fitted, name="trips-e2e")
-    workbench.gate("trips-e2e", version=1)
+    workbench.gate("trips-e2e", version=1, first=True)
     workbench.promote("trips-e2e", version=1, why="to be served")
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)
@@ -29,6 +31,7 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
     try:
         assert len(steps) > 5
         assert workbench.models().models[0].image == image.tag
+        _gate_asks_the_image(workbench)
         live = workbench.serve("trips-e2e")
         try:
             assert (live.state, live.deployment.kind) == ("ready", "container")
@@ -50,3 +53,24 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
         with docker_client.connect() as engine:
             engine.remove_image(image.tag)
             engine.remove_image(f"{image.tag.rpartition(':')[0]}:build-cache")
+
+
+def _gate_asks_the_image(workbench: Workbench) -> None:
+    """With an image its own answers count; when it cannot be asked, that is not a pass."""
+    before = _containers()
+    report = workbench.gate("trips-e2e", version=1)
+    assert isinstance(report, GateReport)
+    skew = next(c for c in report.checks if c.name == "training/image skew")
+    assert (skew.passed, skew.figure) == (True, "no difference")
+    assert _containers() == before
+    assert not list(workbench.project.state.glob("inference/*"))  # what was asked is in no log of the project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere/engine.sock")
+        with pytest.raises(GateFailed, match="training/image skew: No container engine answers"):
+            workbench.gate("trips-e2e", version=1)
+
+
+def _containers() -> set[str]:
+    """All that the engine has, running or not."""
+    with docker_client.connect() as engine:
+        return {c.id for c in engine._client.containers.list(all=True)}

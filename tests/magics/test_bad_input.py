@@ -22,7 +22,7 @@ STORY = [
         'model = pipeline().fit(train.drop(columns="late"), train["late"])'
     ),
     "%mlops register model --name trips",
-    "%mlops gate trips --version 1",
+    "%mlops gate trips --version 1 --first",
     '%mlops promote trips --version 1 --why "first"',
 ]
 

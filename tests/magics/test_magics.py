@@ -21,8 +21,18 @@ def test_the_story_told_in_cells(notebook: Any) -> None:
     assert "a last value" in ran.text
     assert "first" in notebook.run("%mlops runs").html
     assert "Version 1 of 'trips' (candidate)" in notebook.run("%mlops register model --name trips").plain
-    assert "Gate passed" in notebook.run("%mlops gate trips --version 1").plain
+    asked = notebook.run("%mlops gate trips --explain")
+    assert "What the gate asks of a version of 'trips'" in asked.plain
+    assert "save for a first version when somebody says so" in asked.html
+    red = notebook.run("%mlops gate trips")
+    assert not red.success
+    assert "there is no champion to compare with" in red.text
+    assert "NOT passed" in red.html
+    assert "Gate passed" in notebook.run("%mlops gate trips --version 1 --first").plain
     assert "is champion" in notebook.run('%mlops promote trips --version 1 --why "first"').plain
+    again = notebook.run("%mlops gate trips --first")
+    assert not again.success
+    assert "version 1 is champion" in again.text
     for verb in ("models", "history trips", "lineage trips", "status", "jobs", "deployments", "doctor"):
         ran = notebook.run(f"%mlops {verb}")
         assert ran.success, ran.text

@@ -105,6 +105,6 @@ def fit(workbench: Workbench, *, c: float = 1.0, run: str = "first") -> Any:
 def champion(workbench: Workbench, name: str = "trips") -> int:
     """Register, judge and promote one version."""
     version = workbench.register(fit(workbench), name=name).version
-    workbench.gate(name, version=version)
+    workbench.gate(name, version=version, first=True)
     workbench.promote(name, version=version, why="a test needs a champion")
     return version

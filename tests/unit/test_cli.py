@@ -67,7 +67,7 @@ def test_a_script_is_a_run_and_a_file_is_data(
     assert "Run 'script' finished" in capsys.readouterr().out
     assert cli.main(["validate", "train.parquet", "--contract", "trips"]) == 0
     assert cli.main(["register", "fitted.skops", "--name", "trips", "--run", "script"]) == 0
-    assert cli.main(["gate", "trips", "--version", "1"]) == 0
+    assert cli.main(["gate", "trips", "--version", "1", "--first"]) == 0
     assert cli.main(["promote", "trips", "--version", "1", "--why", "from a shell"]) == 0
     capsys.readouterr()
     assert cli.main(["status", "--json"]) == 0

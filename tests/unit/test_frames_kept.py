@@ -57,7 +57,7 @@ def test_a_missing_text_is_served_as_the_one_that_was_fitted(workbench: Workbenc
     workbench.register(space["model"], name="m")
     wanted = space["model"].predict_proba(frame[["x", "c"]])
     assert np.allclose(served(workbench, "m", frame).probabilities, wanted, rtol=0, atol=1e-12)
-    assert workbench.gate("m", version=1).metrics["accuracy"] == 1.0
+    assert workbench.gate("m", version=1, first=True).metrics["accuracy"] == 1.0
 
 
 def test_snapshots_give_back_what_was_kept(workbench: Workbench) -> None:
@@ -84,7 +84,7 @@ def test_columns_of_these_kinds_are_registered_judged_and_served(workbench: Work
     frame = base()[["x", "y"]].assign(c=FEATURES[name]).rename(columns={"c": name})
     model = encoded(frame, name)
     workbench.register(model, name="m", data=frame, evaluate=frame)
-    workbench.gate("m", version=1)
+    workbench.gate("m", version=1, first=True)
     wanted = model.predict_proba(frame[["x", name]])
     assert np.allclose(served(workbench, "m", frame).probabilities, wanted, rtol=0, atol=1e-12)
 
@@ -98,7 +98,7 @@ def test_gradient_boosting_takes_extension_types(workbench: Workbench, kind: str
     frame = frame[["x", "c", "y"]]
     model = HistGradientBoostingClassifier(max_iter=5).fit(frame[["x", "c"]], frame["y"])
     workbench.register(model, name="m", data=frame, evaluate=frame)
-    assert "c" in workbench.gate("m", version=1).importance
+    assert "c" in workbench.gate("m", version=1, first=True).importance
 
 
 def test_what_json_cannot_carry_is_refused_in_a_sentence(workbench: Workbench) -> None:
@@ -116,7 +116,7 @@ def test_a_clusterer_is_neither_classifier_nor_regressor(workbench: Workbench) -
     model = KMeans(2, n_init=1, random_state=0).fit(frame)
     assert workbench.register(model, name="m", data=frame, evaluate=frame).task == "other"
     with pytest.raises(GateFailed, match="the version has no label column"):
-        workbench.gate("m", version=1)
+        workbench.gate("m", version=1, first=True)
 
 
 def test_a_model_fitted_on_an_array_asks_for_its_label(workbench: Workbench) -> None:
@@ -125,7 +125,7 @@ def test_a_model_fitted_on_an_array_asks_for_its_label(workbench: Workbench) -> 
     with pytest.raises(InvalidData, match="which of the 3 columns"):
         workbench.register(model, name="m", data=frame)
     workbench.register(model, name="m", data=frame, evaluate=frame, target="y")
-    assert workbench.gate("m", version=1).passed
+    assert workbench.gate("m", version=1, first=True).passed
 
 
 def test_labels_of_a_regressor_must_be_finite_numbers(workbench: Workbench) -> None:
@@ -146,7 +146,7 @@ def test_a_gate_without_figures_leaves_those_of_the_run(workbench: Workbench) ->
     workbench._tracking.tag_version("m", 1, "evaluate.sha256", "")
     assert version.tags["evaluate.sha256"]
     with pytest.raises(GateFailed, match="no labelled rows"):
-        workbench.gate("m", version=1)
+        workbench.gate("m", version=1, first=True)
     assert workbench.models().models[0].metrics == before != {}
 
 
@@ -181,7 +181,7 @@ def test_rows_and_last_do_not_go_together(workbench: Workbench) -> None:
 def test_a_version_made_by_others_is_named(workbench: Workbench) -> None:
     workbench._tracking.create_version("m", "/somewhere/else", None, {})
     with pytest.raises(NotFound, match="was not registered by the workbench"):
-        workbench.gate("m", version=1)
+        workbench.gate("m", version=1, first=True)
 
 
 def test_lists_in_a_column_have_a_contract_too() -> None:

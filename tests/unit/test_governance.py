@@ -27,7 +27,8 @@ pytestmark = pytest.mark.both_stores
 def second(workbench: Workbench, *, judged: bool = True) -> int:
     version = workbench.register(fit(workbench, c=0.5, run="second"), name="trips").version
     if judged:
-        workbench.gate("trips", version=version)
+        first = workbench._tracking.alias("trips", "champion") is None
+        workbench.gate("trips", version=version, first=first)
     return version
 
 
@@ -124,7 +125,7 @@ def test_a_second_person_must_approve_where_the_policy_says_so(
     version = second(workbench, judged=False)
     with pytest.raises(GateFailed, match="was not judged by the gate"):
         workbench.approve("trips", version=version, why="x")
-    workbench.gate("trips", version=version)
+    workbench.gate("trips", version=version, first=True)
     with pytest.raises(Conflict, match="has 0 of the 1 approvals"):
         workbench.promote("trips", version=version, why="x")
     with pytest.raises(Conflict, match="'ada' registered version 1 of 'trips'"):
@@ -152,7 +153,7 @@ def test_an_approval_names_report_and_policy_and_ends_with_them(
     until = datetime.fromisoformat(given.expires) - datetime.now(UTC)
     assert timedelta(days=13) < until < timedelta(days=14, seconds=1)
 
-    workbench.gate("trips", version=version)
+    workbench.gate("trips", version=version, first=True)
     with pytest.raises(Conflict, match="grace: names gate report 1, not the newest"):
         workbench.promote("trips", version=version, why="x")
     workbench.approve("trips", version=version, why="again")

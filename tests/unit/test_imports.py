@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "mlops_workbench"
 STAGES = ["data", "track", "registry", "package", "serving", "rollout", "monitor", "retrain"]
-EVERYWHERE = {"errors", "files", "values", "manifest", "progress", "project", "store"}
+EVERYWHERE = {"errors", "files", "values", "manifest", "progress", "project", "gatepolicy", "store"}
 TOP = {
     "workbench",
     "opening",
@@ -35,6 +35,7 @@ WRAPPED = {
     "evidently": "monitor/reports.py",
     "papermill": "retrain/engine.py",
     "docker": "package/docker_client.py",
+    "fairlearn": "registry/checks/fairness.py",
 }
 
 

@@ -82,6 +82,18 @@ def test_a_retrained_version_goes_through_the_gate_and_is_promoted(workbench: Wo
     assert "-p seed=7" in job.line.replace("--parameter", "-p")
 
 
+def test_a_job_cannot_choose_the_first_version(workbench: Workbench) -> None:
+    job = workbench.retrain("trips", notebook=notebook(workbench, *GOOD))
+    assert job.state == "succeeded"
+    assert job.result is not None
+    assert job.result["promoted"] is False
+    assert job.result["outcome"] == (
+        "version 1 did not pass the gate (no worse than the champion: there is no champion to compare with); "
+        "there is still no champion: a person may choose the first version with the gate"
+    )
+    assert workbench.history("trips").champion is None
+
+
 FAILURES = [
     ("1 / 0", "Cell 2 of 'job.ipynb' failed: ZeroDivisionError: division by zero"),
     ("import os; os.kill(os.getpid(), 9)", "The kernel died in cell 2 of 'job.ipynb'"),

@@ -50,7 +50,7 @@ def tell(database: str, root: Path) -> None:
     workbench.init("trips")
     for number in (1, 2):
         workbench.register(fit(workbench, run=f"run {number}"), name="trips")
-        workbench.gate("trips", version=number)
+        workbench.gate("trips", version=number, first=number == 1)
         workbench.promote("trips", version=number, why=f"to {number}")
     later = trips(seed=9, shift=20.0)
     workbench.serve("trips")

@@ -69,11 +69,11 @@ def test_a_regressor_and_text_classes_work_too(workbench: Workbench) -> None:
     regressor = LinearRegression().fit(frame[["hour", "größe"]], frame["wind speed"])
     made = workbench.register(regressor, name="wind", data=frame, evaluate=frame)
     assert made.task == "regression"
-    assert workbench.gate("wind", version=1).metric == "rmse"
+    assert workbench.gate("wind", version=1, first=True).metric == "rmse"
     frame["word"] = np.where(frame["hour"] > 12, "später", "früh")
     words = LogisticRegression().fit(frame[["hour", "größe"]], frame["word"])
     made = workbench.register(words, name="word", data=frame[["hour", "größe", "word"]], evaluate=frame)
-    assert workbench.gate("word", version=1).passed
+    assert workbench.gate("word", version=1, first=True).passed
 
 
 class Cannot(LogisticRegression):  # type: ignore[misc]
@@ -156,14 +156,16 @@ def test_infinities_cannot_be_sent_and_are_named(workbench: Workbench) -> None:
 
 def test_the_gate_keeps_evidence_and_a_first_version_passes(workbench: Workbench) -> None:
     workbench.register(fit(workbench), name="trips")
-    report = workbench.gate("trips", version=1)
+    report = workbench.gate("trips", version=1, first=True)
     assert report.passed
     assert [c.name for c in report.checks] == [
         "training/serving skew",
         "better than a constant",
         "no worse than the champion",
+        "training/image skew",
     ]
     assert not report.checks[-1].applies
+    assert not report.checks[-2].applies
     assert sum(report.importance.values()) == pytest.approx(1)
     assert max(report.importance, key=lambda c: report.importance[c]) == "größe"
     assert workbench.models().models[0].gate == "passed"
@@ -179,7 +181,7 @@ def policy(workbench: Workbench, text: str) -> None:
         ("[gate.thresholds]\nroc_auc = 0.99\n", r"threshold roc_auc: 0\.\d+, limit ≥ 0.9900"),
         ("[gate.thresholds]\nlog_loss = 0.01\n", r"threshold log_loss: 0\.\d+, limit ≤ 0.0100"),
         ("[gate.thresholds]\nrmse = 1\n", "threshold rmse: known here: roc_auc"),
-        ('[gate]\nfirst_version = "refuse"\n', "no champion yet; policy: first_version = refuse"),
+        ('[gate]\nfirst_version = "refuse"\n', "there is no champion to compare with"),
     ],
 )
 def test_a_red_gate_names_check_figure_and_limit(workbench: Workbench, text: str, check: str) -> None:
@@ -198,7 +200,7 @@ def test_a_gate_without_rows_is_not_a_pass(workbench: Workbench) -> None:
     workbench.register(model, name="trips", data=trips())
     with pytest.raises(GateFailed, match="held-out rows: the version has no labelled rows"):
         workbench.gate("trips", version=2)
-    assert workbench.gate("trips", version=2, data=trips(seed=5)).passed
+    assert workbench.gate("trips", version=2, data=trips(seed=5), first=True).passed
 
 
 def test_a_worse_version_does_not_pass_beside_the_champion(workbench: Workbench) -> None:
@@ -225,8 +227,8 @@ def test_promote_needs_the_gate_of_this_very_situation(workbench: Workbench) -> 
         workbench.register(fit(workbench, run=run), name="trips")
     with pytest.raises(GateFailed, match="was not judged by the gate"):
         workbench.promote("trips", version=1, why="x")
-    workbench.gate("trips", version=1)
-    workbench.gate("trips", version=2)
+    workbench.gate("trips", version=1, first=True)
+    workbench.gate("trips", version=2, first=True)
     workbench.promote("trips", version=1, why="first")
     with pytest.raises(
         GateFailed, match="compared version 2 of 'trips' with no champion, but the champion is version 1"

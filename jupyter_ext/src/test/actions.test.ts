@@ -30,6 +30,17 @@ describe('actions', () => {
     });
   });
 
+  it('ask for a first version only while there is no champion', () => {
+    const gate = actionOf('gate');
+    const names = (target: object) => fieldsFor(gate, target, snapshot()).map(field => field.name);
+    expect(names({ name: 'flights', version: 2 })).toEqual([]);
+    expect(names({ name: 'other', version: 1 })).toEqual(['first']);
+    expect(names({})).toEqual(['name', 'version', 'first']);
+    const target = { name: 'other', version: 1 };
+    expect(optionsOf(gate, target, { first: 'true' })).toEqual({ ...target, first: true });
+    expect(optionsOf(gate, target, { first: '' })).toEqual(target);
+  });
+
   it('never send a version to a verb that takes none', () => {
     const target = { name: 'flights', version: 3 };
     expect(optionsOf(actionOf('stop'), target, {})).toEqual({ name: 'flights' });

@@ -1,4 +1,4 @@
-"""The gate: may this version become champion? Each check is a small function with its evidence.
+"""The gate: may this version become champion? Each check is a small function with its evidence (`checks/`).
 
 Every answer that is judged comes from the serving runtime loading the registered files, not from the object
 in the notebook: what is judged is what will serve.
@@ -9,41 +9,25 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
-from mlops_workbench.data.rows import to_rows
-from mlops_workbench.errors import GateFailed, MlopsError
-from mlops_workbench.manifest import Manifest
-from mlops_workbench.project import GatePolicy, user
-from mlops_workbench.registry.versions import Served, difference
-from mlops_workbench.store.database import Store, inserted_id
-from mlops_workbench.store.tables import gates, now
-from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, evaluate, labels_of, metric
-from mlops_workbench.values import Html, Value, html_table
+from mlops_workbench.errors import Conflict, GateFailed
+from mlops_workbench.gatepolicy import GatePolicy
+from mlops_workbench.registry.checks import champion as beside
+from mlops_workbench.registry.checks import latency, metrics, regression, skew
+from mlops_workbench.registry.checks.check import Around, Case, Check, Contestant, Judged, answer, unknown
+from mlops_workbench.registry.gates import keep, latest, require_green
+from mlops_workbench.registry.importance import importance
+from mlops_workbench.store.tables import now
+from mlops_workbench.track.metrics import deciding
+from mlops_workbench.values import Html, Value, html_table, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RESAMPLES = 200
-IMPORTANCE_ROWS = 1000
-IMPORTANCE_CELLS = 10_000_000
-"""Values that all shuffles together ask of the runtime (rows × columns²): keeps wide models to seconds."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check. `passed` None: it could not be evaluated, which is not a pass (unless it does not apply)."""
-
-    name: str
-    passed: bool | None
-    figure: str
-    limit: str
-    detail: str = ""
-    applies: bool = True
+ROWS = "held-out rows"
 
 
 @dataclass(frozen=True)
@@ -61,6 +45,11 @@ class GateReport(Value):
     checks: tuple[Check, ...]
     importance: Mapping[str, float]
     policy: Mapping[str, Any]
+    policy_digest: str = ""
+    rows_from: str = ""
+    """where the judged rows are"""
+    first_by: str = ""
+    """who chose that this is a first version"""
     at: str = field(default_factory=now)
     id: int = 0
 
@@ -83,11 +72,20 @@ class GateReport(Value):
             [_mark(c), c.name, c.figure, c.limit, c.detail] for c in self.checks
         ]
 
+    def text(self) -> str:
+        steps = "\n".join(f"→ {c.name}: {c.next_step}" for c in self.failures if c.next_step)
+        return super().text() + (f"\n{steps}" if steps else "")
+
     def _repr_html_(self) -> str:
         heads, rows = self.table()
         colour = {"✓": "#2e8540", "✗": "#d1383d", "?": "#b07d00", "–": "inherit"}
         marked = [
-            [Html(f'<b style="color:{colour[row[0]]}">{html.escape(row[0])}</b>'), *row[1:]] for row in rows
+            [
+                Html(f'<b style="color:{colour[row[0]]}">{html.escape(row[0])}</b>'),
+                *row[1:-1],
+                _detail(check) or row[-1],
+            ]
+            for row, check in zip(rows, self.checks, strict=True)
         ]
         return html_table(heads, marked, title=self.title)
 
@@ -96,23 +94,35 @@ def _mark(check: Check) -> str:
     return "–" if not check.applies else "?" if check.passed is None else "✓" if check.passed else "✗"
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A version that can be asked: its manifest, and its registered files loaded by the serving runtime."""
+def _detail(check: Check) -> Html | None:
+    """Detail, what to look at when it is red, and the evidence folded below; None when the text alone will do."""
+    red = check.applies and not check.passed and check.next_step
+    if not red and not check.evidence:
+        return None
+    said = html.escape(check.detail)
+    if red:
+        said += f"{'<br>' if said else ''}→ {html.escape(check.next_step)}"
+    if check.evidence:
+        said += (
+            '<details style="margin:1px 0"><summary style="cursor:pointer;opacity:.7">evidence</summary>'
+            f"{_evidence(check.evidence)}</details>"
+        )
+    return Html(said)
 
-    version: int
-    manifest: Manifest
-    served: Served
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    parts = []
+    facts = [(k, v) for k, v in evidence.items() if not _is_table(v)]
+    if facts:
+        parts.append(html_table(("", ""), facts))
+    for rows in (v for v in evidence.values() if _is_table(v)):
+        heads = list(dict.fromkeys(head for row in rows for head in row))
+        parts.append(html_table(heads, [[plain(row.get(head)) for head in heads] for row in rows]))
+    return "".join(parts)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A contestant's answers on the labelled rows."""
-
-    truth: Any
-    labels: Sequence[Any]
-    probabilities: Any
-    metrics: Mapping[str, float]
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(v, Mapping) for v in value)
 
 
 def judge(
@@ -121,248 +131,94 @@ def judge(
     champion: Contestant | None,
     frame: pd.DataFrame | None,
     policy: GatePolicy,
+    around: Around | None = None,
 ) -> GateReport:
-    """All checks of the policy. Raises `InvalidData` when rows are given that do not fit the candidate."""
+    """All checks of the policy. Raises `InvalidData` when rows are given that do not fit the candidate,
+    `Conflict` when it is called a first version beside a champion, `UsageError` for a metric that does not fit."""
+    around = around or Around()
+    if around.first_by and champion is not None:
+        raise Conflict(
+            f"Version {candidate.version} of '{model}' is no first version: version {champion.version} is "
+            "champion.",
+            "Run the gate without the choice first: it compares the two.",
+        )
     manifest = candidate.manifest
     name = deciding(policy.metric, manifest.task, manifest.classes)
-    checks = [_skew(candidate)]
-    mine = theirs = None
-    importance: dict[str, float] = {}
+    checks = [skew.runtime(candidate)]
+    case = None
+    weights: dict[str, float] = {}
     if frame is None or manifest.target is None:
         lacking = "labelled rows; give some" if frame is None else "label column, so nothing can be measured"
-        checks.append(Check("held-out rows", None, "none", "some", f"the version has no {lacking}"))
+        step = "Give labelled rows." if frame is None else "Register it with its label column."
+        checks.append(unknown(ROWS, f"the version has no {lacking}", "some", step))
     else:
-        mine = answer(candidate, frame)
-        importance = _importance(candidate, frame, name)
-        checks += [_constant(mine, manifest, name), *_thresholds(mine, policy)]
-        if champion is not None:
-            theirs = _champion_answers(champion, frame)
-        checks.append(_against(candidate, champion, mine, theirs, name, policy))
+        case = Case(
+            candidate=candidate,
+            champion=champion,
+            frame=frame,
+            metric=name,
+            mine=answer(candidate, frame),
+            theirs=beside.answers_of(champion, frame) if champion else None,
+            policy=policy,
+            around=around,
+        )
+        weights = importance(candidate, frame, name)
+        checks += _on_rows(case)
+    checks += regression.cases(candidate, policy.regression, around.root)
+    checks += [skew.image(candidate, around), *latency.latency(policy.latency, around)]  # the slow ones last
     return GateReport(
         model=model,
         version=candidate.version,
         champion=champion.version if champion else None,
         passed=all(c.passed for c in checks if c.applies),
-        rows=0 if mine is None else len(mine.truth),
+        rows=len(case.mine.truth) if case else 0,
         metric=name,
-        metrics=mine.metrics if mine else {},
-        champion_metrics=theirs.metrics if isinstance(theirs, Judged) else {},
+        metrics=case.mine.metrics if case else {},
+        champion_metrics=case.theirs.metrics if case and isinstance(case.theirs, Judged) else {},
         checks=tuple(checks),
-        importance=importance,
-        policy=_policy_dict(policy),
+        importance=weights,
+        policy=policy.to_dict(),
+        policy_digest=policy.digest,
+        rows_from=around.rows_from if case else "",
+        first_by=around.first_by,
     )
 
 
-def _policy_dict(policy: GatePolicy) -> dict[str, Any]:
-    return {
-        "metric": policy.metric,
-        "tolerance": policy.tolerance,
-        "confidence": policy.confidence,
-        "first_version": policy.first_version,
-        "thresholds": dict(policy.thresholds),
-    }
+def _on_rows(case: Case) -> list[Check]:
+    """Fairlearn is imported only by a policy that asks for it."""
+    from mlops_workbench.registry.checks import fairness, slices
+
+    return [
+        metrics.constant(case),
+        *metrics.thresholds(case),
+        beside.against(case),
+        *slices.slices(case),
+        *fairness.fairness(case),
+    ]
 
 
-def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
-    """Ask the runtime for every row and measure. Raises `InvalidData`."""
-    manifest = contestant.manifest
-    truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
-    answers = contestant.served(to_rows(frame[manifest.columns]))
-    measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
-    return Judged(truth, answers.values, answers.probabilities, measured)
-
-
-def _champion_answers(champion: Contestant, frame: pd.DataFrame) -> Judged | str:
-    lacking = [c for c in champion.manifest.columns if c not in frame.columns]
-    if lacking:
-        return f"the rows lack '{lacking[0]}', which the champion reads"
-    try:
-        return answer(champion, frame)
-    except MlopsError as problem:
-        return problem.message
-
-
-def _skew(candidate: Contestant) -> Check:
-    manifest = candidate.manifest
-    found = difference(manifest, candidate.served(manifest.sample))
-    return Check(
-        "training/serving skew",
-        not found,
-        found or "no difference",
-        "none",
-        f"{len(manifest.sample)} recorded rows asked of the serving runtime",
+def require_passed(report: GateReport) -> None:
+    """Raises `GateFailed` naming the check, its figure and limit, and the data to look at."""
+    if report.passed:
+        return
+    first = report.failures[0]
+    found = f"{first.figure}, limit {first.limit}" if first.passed is False else first.detail or "no evidence"
+    more = f" ({len(report.failures) - 1} more)" if len(report.failures) > 1 else ""
+    raise GateFailed(
+        f"Version {report.version} of '{report.model}' did not pass the gate: {first.name}: {found}{more}.",
+        first.next_step or "Train a better version, or change [gate] in mlops.toml.",
+        report,
     )
 
 
-def _constant(mine: Judged, manifest: Manifest, name: str) -> Check:
-    """Better than always answering the commonest class (or the mean)?"""
-    import numpy as np
-
-    values, counts = np.unique(mine.truth, return_counts=True)
-    if manifest.task == "classification":
-        shares = {v: c / len(mine.truth) for v, c in zip(values.tolist(), counts.tolist(), strict=True)}
-        prior = np.array([[shares.get(c, 0.0) for c in manifest.classes]]).repeat(len(mine.truth), axis=0)
-        constant: Any = np.full(len(mine.truth), values[counts.argmax()])
-    else:
-        prior, constant = None, np.full(len(mine.truth), float(np.mean(mine.truth)))
-    limit = metric(name, mine.truth, constant, prior, manifest.classes)
-    figure = mine.metrics.get(name)
-    if figure is None or limit is None:
-        return Check("better than a constant", None, "–", "–", f"{name} is not defined on these rows")
-    return Check(
-        "better than a constant", better(name, figure, limit) > 0, f"{name} {figure:.4f}", _limit(name, limit)
-    )
-
-
-def _limit(name: str, value: float, strict: bool = True) -> str:
-    sign = ("<" if strict else "≤") if name in LOWER_IS_BETTER else (">" if strict else "≥")
-    return f"{sign} {value:.4f}"
-
-
-def _thresholds(mine: Judged, policy: GatePolicy) -> list[Check]:
-    checks = []
-    for name, limit in policy.thresholds.items():
-        figure = mine.metrics.get(name)
-        if figure is None:
-            known = ", ".join(mine.metrics)
-            checks.append(
-                Check(f"threshold {name}", None, "–", _limit(name, limit, False), f"known here: {known}")
-            )
-        else:
-            passed = better(name, figure, limit) >= 0
-            checks.append(Check(f"threshold {name}", passed, f"{figure:.4f}", _limit(name, limit, False)))
-    return checks
-
-
-def _against(
-    candidate: Contestant,
-    champion: Contestant | None,
-    mine: Judged,
-    theirs: Judged | str | None,
-    name: str,
-    policy: GatePolicy,
-) -> Check:
-    title = "no worse than the champion"
-    if champion is None:
-        allowed = policy.first_version == "allow"
-        detail = "no champion yet; policy: first_version = " + policy.first_version
-        return Check(title, None, "–", "–", detail, applies=not allowed)
-    if champion.version == candidate.version:
-        return Check(title, None, "–", "–", "it is the champion", applies=False)
-    if not isinstance(theirs, Judged):
-        return Check(title, None, "–", "–", str(theirs))
-    a, b = mine.metrics.get(name), theirs.metrics.get(name)
-    if a is None or b is None:
-        return Check(title, None, "–", "–", f"{name} is not defined on these rows")
-    low, high = _interval(candidate, champion, mine, theirs, name, policy.confidence)
-    margin = policy.tolerance * abs(b)
-    return Check(
-        title,
-        low >= -margin,
-        f"{name} {a:.4f} against {b:.4f} of version {champion.version}",
-        f"gain ≥ {-margin:.4f}",
-        f"{policy.confidence:.0%} interval of the gain: {low:+.4f} … {high:+.4f}",
-    )
-
-
-def _interval(
-    candidate: Contestant, champion: Contestant, mine: Judged, theirs: Judged, name: str, confidence: float
-) -> tuple[float, float]:
-    """Percentile bootstrap of the paired difference: both are judged on the same resampled rows."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    rows = len(mine.truth)
-    gains = []
-    for _ in range(RESAMPLES):
-        weights = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(float)
-        a = metric(name, mine.truth, mine.labels, mine.probabilities, candidate.manifest.classes, weights)
-        b = metric(
-            name, theirs.truth, theirs.labels, theirs.probabilities, champion.manifest.classes, weights
-        )
-        if a is not None and b is not None:
-            gains.append(better(name, a, b))
-    if not gains:
-        return float("-inf"), float("inf")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(gains, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _importance(candidate: Contestant, frame: pd.DataFrame, name: str) -> dict[str, float]:
-    """Permutation importance: how much the metric falls when one column is shuffled; shares that sum to 1."""
-    import numpy as np
-
-    manifest = candidate.manifest
-    most = min(IMPORTANCE_ROWS, max(100, IMPORTANCE_CELLS // len(manifest.columns) ** 2))
-    some = frame.sample(min(len(frame), most), random_state=0)
-    truth = labels_of(some, str(manifest.target), manifest.classes, manifest.task)
-    rows = to_rows(some[manifest.columns])
-    rng = np.random.default_rng(0)
-
-    def figure() -> float | None:
-        answers = candidate.served(rows)
-        return metric(name, truth, answers.values, answers.probabilities, manifest.classes)
-
-    base = figure()
-    if base is None:
-        return {}
-    falls: dict[str, float] = {}
-    for column in manifest.columns:
-        values = [row[column] for row in rows]
-        for row, place in zip(rows, rng.permutation(len(rows)), strict=True):
-            row[column] = values[place]
-        value = figure()
-        falls[column] = max(0.0, better(name, base, value)) if value is not None else 0.0
-        for row, own in zip(rows, values, strict=True):
-            row[column] = own
-    total = sum(falls.values())
-    return {column: fall / total for column, fall in falls.items()} if total > 0 else {}
-
-
-def keep(store: Store, report: GateReport) -> GateReport:
-    """Store the report; returns it with its number."""
-    from dataclasses import replace
-
-    with store.write() as connection:
-        result = connection.execute(
-            gates.insert().values(
-                model=report.model,
-                version=report.version,
-                at=report.at,
-                who=user(),
-                passed=int(report.passed),
-                champion=report.champion,
-                report=report.to_dict(),
-                digest=report.digest,
-            )
-        )
-        return replace(report, id=inserted_id(result))
-
-
-def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
-    """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
-    return store.row(
-        select(gates)
-        .where(gates.c.model == model, gates.c.version == version)
-        .order_by(gates.c.id.desc())
-        .limit(1)
-    )
-
-
-def require_green(name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None) -> None:
-    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion."""
-    if seen is None:
-        raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
-    if not seen["passed"]:
-        raise GateFailed(
-            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
-            "Train a better version, or force it with a reason.",
-        )
-    if seen["champion"] != champion:
-        was = f"version {seen['champion']}" if seen["champion"] else "no champion"
-        raise GateFailed(
-            f"The gate compared version {version} of '{name}' with {was}, but the champion is "
-            f"{f'version {champion}' if champion else 'none'} now.",
-            "Run the gate again.",
-        )
+__all__ = [
+    "Around",
+    "Check",
+    "Contestant",
+    "GateReport",
+    "judge",
+    "keep",
+    "latest",
+    "require_green",
+    "require_passed",
+]

@@ -1,0 +1,121 @@
+"""What a check is given, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.data.rows import to_rows
+from mlops_workbench.gatepolicy import GatePolicy
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.registry.versions import Served
+from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. `passed` None: it could not be evaluated, which is not a pass (unless it does not apply)."""
+
+    name: str
+    passed: bool | None
+    figure: str
+    limit: str
+    detail: str = ""
+    applies: bool = True
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """facts by name; a list of mappings is a table. Shown folded"""
+    next_step: str = ""
+    """what to look at or do when this is what keeps the gate red"""
+
+
+def unknown(name: str, detail: str, limit: str = NOTHING, next_step: str = "", **more: Any) -> Check:
+    """A check that could not be evaluated."""
+    return Check(name, None, NOTHING, limit, detail, next_step=next_step, **more)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A version that can be asked: its manifest, and its registered files loaded by the serving runtime."""
+
+    version: int
+    manifest: Manifest
+    served: Served
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A contestant's answers on the labelled rows."""
+
+    truth: Any
+    labels: Sequence[Any]
+    probabilities: Any
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What requests to a runtime cost: milliseconds as the client sees them, and megabytes (10⁶ bytes)."""
+
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the gate is told and handed besides versions and rows. What is None was not handed in."""
+
+    root: Path = Path()
+    """the project, for the files that the policy names"""
+    rows_from: str = "the rows that were given"
+    """where a person finds the rows that are judged"""
+    first_by: str = ""
+    """who chose that this is a first version, which needs no champion beside it"""
+    measure: Callable[[int], Measured] | None = None
+    """starts the serving runtime in a process of its own, and asks it requests of so many rows"""
+    image: str = ""
+    """tag of the version's image, if one was built"""
+    ask_image: Served | None = None
+    """starts a container of it, asks it, and removes it"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A version before the gate, its answers on the labelled rows, and who it is compared with."""
+
+    candidate: Contestant
+    champion: Contestant | None
+    frame: pd.DataFrame
+    metric: str
+    mine: Judged
+    theirs: Judged | str | None
+    """the champion's answers; a text: why it has none"""
+    policy: GatePolicy
+    around: Around
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.candidate.manifest
+
+
+def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
+    """Ask the runtime for every row and measure. Raises `InvalidData`."""
+    manifest = contestant.manifest
+    truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
+    answers = contestant.served(to_rows(frame[manifest.columns]))
+    measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
+    return Judged(truth, answers.values, answers.probabilities, measured)
+
+
+def limit_of(name: str, value: float, strict: bool = False) -> str:
+    """`≥ 0.6000` for a score, `≤ 0.6000` for an error; strictly, `>` and `<`."""
+    sign = ("<" if strict else "≤") if name in LOWER_IS_BETTER else (">" if strict else "≥")
+    return f"{sign} {value:.4f}"

@@ -1,0 +1,63 @@
+"""Gate reports as they are stored: kept, found again, and asked for when something depends on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from mlops_workbench.errors import GateFailed
+from mlops_workbench.project import user
+from mlops_workbench.store.database import Store, inserted_id
+from mlops_workbench.store.tables import gates
+
+if TYPE_CHECKING:
+    from mlops_workbench.registry.gate import GateReport
+
+
+def keep(store: Store, report: GateReport) -> GateReport:
+    """Store the report; returns it with its number."""
+    with store.write() as connection:
+        result = connection.execute(
+            gates.insert().values(
+                model=report.model,
+                version=report.version,
+                at=report.at,
+                who=user(),
+                passed=int(report.passed),
+                champion=report.champion,
+                report=report.to_dict(),
+                digest=report.digest,
+            )
+        )
+        return replace(report, id=inserted_id(result))
+
+
+def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
+    """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
+    return store.row(
+        select(gates)
+        .where(gates.c.model == model, gates.c.version == version)
+        .order_by(gates.c.id.desc())
+        .limit(1)
+    )
+
+
+def require_green(name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None) -> None:
+    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion."""
+    if seen is None:
+        raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
+    if not seen["passed"]:
+        raise GateFailed(
+            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
+            "Train a better version, or force it with a reason.",
+        )
+    if seen["champion"] != champion:
+        was = f"version {seen['champion']}" if seen["champion"] else "no champion"
+        raise GateFailed(
+            f"The gate compared version {version} of '{name}' with {was}, but the champion is "
+            f"{f'version {champion}' if champion else 'none'} now.",
+            "Run the gate again.",
+        )
