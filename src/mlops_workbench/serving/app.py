@@ -108,6 +108,7 @@ class _Service:
                 "python": manifest.python,
                 "sample": manifest.sample,
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
+                "path": self.dataplane.path,
                 "logged": self.log is not None,
             }
         )

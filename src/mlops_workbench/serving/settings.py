@@ -26,6 +26,8 @@ class Settings:
     """SQLAlchemy URL of the inference log; None serves without one"""
     host: str
     port: int
+    fast: bool = True
+    """whether a proven fast path is used"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -39,6 +41,9 @@ class Settings:
         port = env.get("PORT") or "8080"
         if not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise ModelRefused(f"PORT must be a number from 0 to 65535. Got '{port}' instead.")
+        fast = env.get("MLOPS_FAST") or "1"
+        if fast not in ("0", "1"):
+            raise ModelRefused(f"MLOPS_FAST must be 0 or 1. Got '{fast}' instead.")
         return cls(
             model_dir=Path(needed("MLOPS_MODEL_DIR")),
             name=needed("MLOPS_MODEL_NAME"),
@@ -48,13 +53,18 @@ class Settings:
             log_url=env.get("MLOPS_LOG_URL") or None,
             host=env.get("HOST") or "127.0.0.1",
             port=int(port),
+            fast=fast == "1",
         )
 
 
 def app_from(settings: Settings) -> FastAPI:
     """Loads, verifies and warms the model, opens the log. Raises ModelRefused or LogRefused."""
     dataplane = DataPlane.load(
-        settings.model_dir, name=settings.name, version=settings.version, digest=settings.digest
+        settings.model_dir,
+        name=settings.name,
+        version=settings.version,
+        digest=settings.digest,
+        fast=settings.fast,
     )
     dataplane.warm()
     log = PredictionLog(settings.log_url, dataplane.manifest, settings.name) if settings.log_url else None
