@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
@@ -14,8 +17,10 @@ if TYPE_CHECKING:
     from mlops_workbench.track.runs import Cell
 
 
-def cell_of(shell: Any, text: str) -> Cell:
+def cell_of(shell: Any, text: str, typed: str, earlier: Sequence[str]) -> Cell:
     """The cell, its magics translated; the value of its last expression is displayed as usual.
+
+    `typed`: with its magic's line; `earlier`: the cells before it.
 
     Raises `UsageError` for a cell that awaits: the kernel's event loop is busy with the magic itself.
     """
@@ -32,16 +37,47 @@ def cell_of(shell: Any, text: str) -> Cell:
     if _awaits(code, name, flags):
         raise UsageError("A tracked cell cannot await.", "Await in a cell before it.")
 
-    def execute() -> None:
+    def execute() -> Any:
         tree = ast.parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         exec(compiled(tree, "exec"), shell.user_ns)  # noqa: S102 - the user's own cell, run as asked
-        if last is not None:
-            value = eval(compiled(ast.Expression(last.value), "eval"), shell.user_ns)  # noqa: S307
-            if not DisplayHook.semicolon_at_end_of_expression(text):
-                shell.displayhook(value)
+        if last is None:
+            return None
+        value = eval(compiled(ast.Expression(last.value), "eval"), shell.user_ns)  # noqa: S307
+        if not DisplayHook.semicolon_at_end_of_expression(text):
+            shell.displayhook(value)
+        return value
 
-    return Cell(text, execute, shell.user_ns, python=code)
+    return Cell(
+        text,
+        execute,
+        shell.user_ns,
+        python=code,
+        typed=typed.rstrip("\n"),
+        earlier=tuple(earlier),
+        watching=partial(_watching, shell),
+    )
+
+
+@contextmanager
+def _watching(shell: Any, shown: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """What is displayed while this lasts is told to `shown` too: by `display` and `plt.show`, or as a last value."""
+    publisher, hook = shell.display_pub, shell.displayhook
+    publish, write = publisher.publish, hook.write_format_data
+
+    def published(data: Any, *rest: Any, **options: Any) -> Any:
+        shown(data)
+        return publish(data, *rest, **options)
+
+    def written(format_dict: Any, *rest: Any, **options: Any) -> Any:
+        shown(format_dict)
+        return write(format_dict, *rest, **options)
+
+    publisher.publish, hook.write_format_data = published, written
+    try:
+        yield
+    finally:
+        publisher.publish, hook.write_format_data = publish, write
 
 
 def _awaits(code: str, name: str, flags: int) -> bool:

@@ -11,17 +11,24 @@ from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport
+    from mlops_workbench.track.runlist import RunList
 
 _PATIENCE = 0.4
 """Seconds after which work counts as long enough to show progress."""
 
 
 def bundle(value: Value) -> dict[str, Any]:
-    """MIME types of a value. The drift report brings its widget, with the static picture beside it."""
+    """MIME types of a value. A drift report and a list of runs bring a widget, with static HTML beside it."""
+    made: Any = None
     if type(value).__name__ == "DriftReport":  # asked by name: importing the class is what is to be avoided
         from mlops_workbench.widgets.drift import DriftWidget
 
         made = DriftWidget(cast("DriftReport", value))._repr_mimebundle_()
+    elif type(value).__name__ == "RunList":
+        from mlops_workbench.widgets.runs import RunsWidget
+
+        made = RunsWidget(cast("RunList", value))._repr_mimebundle_()
+    if made is not None:
         return dict(made[0] if isinstance(made, tuple) else made)
     return {"text/plain": value.text(), "text/html": value._repr_html_()}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_magics.cells import cell_of
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
+from mlops_magics.history import Executed
 from mlops_workbench.errors import Judged, UsageError
 from mlops_workbench.parser import HelpRequested, parse
 
@@ -26,6 +27,7 @@ class MlopsMagics:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.shown = Shown(shell)
+        self.executed = Executed(shell)
 
     @staticmethod
     def of(shell: Any) -> MlopsMagics | None:
@@ -40,12 +42,14 @@ class MlopsMagics:
             self.shell.set_hook("complete_command", self._complete, str_key=start)
         self.shell.input_transformers_cleanup.append(explain)
         self.shown.register()
+        self.executed.register()
 
     def unload(self) -> None:
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop(NAME, None)
         self.shell.input_transformers_cleanup.remove(explain)
         self.shown.unregister()
+        self.executed.unregister()
 
     @cached_property
     def workbench(self) -> Workbench:
@@ -72,7 +76,8 @@ class MlopsMagics:
             return show_text(asked.text)
         options = dict(call.options)
         if cell is not None:
-            options["script"] = cell_of(self.shell, cell)
+            typed = f"%%{NAME} {line}\n{cell}"
+            options["script"] = cell_of(self.shell, cell, typed, self.executed.cells)
         before = self.workbench.progress  # of the tracked cell that this line stands in
         with Bar(call.verb) as progress:
             self.workbench.progress = progress

@@ -106,7 +106,7 @@ def judge(
     progress: Progress,
 ) -> GateReport:
     """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
-    from mlops_workbench.data import frames, snapshots
+    from mlops_workbench.data import snapshots
     from mlops_workbench.registry import gate, registering
     from mlops_workbench.rollout import trials
 
@@ -115,7 +115,7 @@ def judge(
     beside = contestant(tracking, champion) if champion else None
     facts = {"name": stored.name, "version": str(stored.version), "digest": stored.tags["digest"]}
     rows, label = (
-        frames.resolve(data, namespace)
+        snapshots.resolve(project, store, data, namespace)
         if data is not None
         else (registering.held_out(project, stored), stored.tags.get("evaluate.name", ""))
     )
@@ -162,7 +162,7 @@ def _attach(tracking: Tracking, stored: Stored, report: GateReport) -> None:
             f"gate/report-{report.id}.json": json.dumps(report.to_dict(), indent=1, ensure_ascii=False),
             f"gate/report-{report.id}.html": f"<!doctype html><meta charset=utf-8>{report._repr_html_()}",
         }
-        tracking.log(stored.run_id, texts=texts)
+        tracking.log(stored.run_id, files=texts)
     tags = {"gate": "passed" if report.passed else "failed", "gate.report": str(report.id)}
     if report.metrics:
         tags["metrics"] = json.dumps(dict(report.metrics))

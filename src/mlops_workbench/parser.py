@@ -148,6 +148,22 @@ VERBS: dict[str, Verb] = {
             example="validate january --contract flights",
         ),
         Verb(
+            "snapshot",
+            "data",
+            "keep rows as Parquet by content hash, under a name; give them back (NAME@2); or list them",
+            (
+                Arg(
+                    "data",
+                    "DataFrame variable, file, or a snapshot (NAME@2, NAME@latest, hash); none: list all",
+                    metavar="DATA",
+                    offer="variable",
+                ),
+                Arg("name", "name to keep it under (default: the variable's or file's)", ("--name", "-n")),
+            ),
+            in_kernel=True,
+            example="snapshot train --name flights-train",
+        ),
+        Verb(
             "contract",
             "data",
             "show a contract and where it was checked; make one from data or from a Great Expectations suite",
@@ -177,7 +193,13 @@ VERBS: dict[str, Verb] = {
                     offer="file",
                 ),
                 Arg("name", "name of the run", ("--name", "-n"), required=True),
-                Arg("data", "DataFrame that the model is fitted on", ("--data", "-d"), offer="variable"),
+                Arg(
+                    "data",
+                    "DataFrame that the model is fitted on (further ones are recorded too), or a snapshot",
+                    ("--data", "-d"),
+                    repeat=True,
+                    offer="variable",
+                ),
                 Arg(
                     "evaluate", "held-out DataFrame for metrics and gate", ("--eval", "-e"), offer="variable"
                 ),
@@ -191,6 +213,13 @@ VERBS: dict[str, Verb] = {
                     repeat=True,
                     offer="variable",
                 ),
+                Arg(
+                    "metrics",
+                    "variable to record as a metric: a number, or a dict of numbers",
+                    ("--metrics",),
+                    repeat=True,
+                    offer="variable",
+                ),
             ),
             in_kernel=True,
             example="run --name january --data train --eval held_out",
@@ -198,13 +227,31 @@ VERBS: dict[str, Verb] = {
         Verb(
             "runs",
             "track",
-            "list tracked runs, newest first",
-            (Arg("limit", "how many", ("--limit",), type=positive, default=20),),
+            "list tracked runs: sorted, filtered, drawn",
+            (
+                Arg("limit", "how many", ("--limit",), type=positive, default=20),
+                Arg(
+                    "sort",
+                    "metric, parameter, started, seconds, name or status; largest first",
+                    ("--sort",),
+                    default="started",
+                ),
+                Arg("ascending", "smallest first", ("--ascending",), switch=True),
+                Arg("where", "only runs like: auc > 0.7 and estimator = 'Pipeline'", ("--where",)),
+                Arg("name", "only runs of this name", ("--name", "-n"), offer="run"),
+                Arg(
+                    "plot",
+                    "draw what differs towards this figure; twice: a scatter; more: lines through all of them",
+                    ("--plot",),
+                    repeat=True,
+                ),
+            ),
+            example='runs --sort roc_auc --where "status = finished" --plot roc_auc',
         ),
         Verb(
             "compare",
             "track",
-            "show in what two runs differ: metrics, parameters, data, code and environment",
+            "show in what two runs differ: metrics, parameters, data, seeds, code, notebook and environment",
             (Arg("first", "run by name or id", offer="run"), Arg("second", "another run", offer="run")),
             example="compare january retrain",
         ),
@@ -507,7 +554,7 @@ VERBS: dict[str, Verb] = {
     )
 }
 
-OPTIONAL_POSITIONALS = {("run", "script"), ("ledger", "action")}
+OPTIONAL_POSITIONALS = {("run", "script"), ("snapshot", "data"), ("ledger", "action")}
 
 
 class HelpRequested(Exception):

@@ -26,18 +26,16 @@ from mlops_workbench.opening import Opening
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
+from mlops_workbench.track.runlist import RunList
 from mlops_workbench.track.runs import Cell, Finished
-from mlops_workbench.track.tracking import RunList, Stored
+from mlops_workbench.track.tracking import Stored
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
     import pandas as pd
 
     from mlops_workbench.data.sheet import ContractSheet
+    from mlops_workbench.data.snapshots import Snapshot, SnapshotList
     from mlops_workbench.data.verdict import ContractReport
-=======
-    from mlops_workbench.data.contracts import ContractReport
->>>>>>> gate
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
@@ -124,12 +122,12 @@ class Workbench(Opening):
         profile: str | None = None,
     ) -> ContractReport:
         """Check data against its contract; infer the contract when there is none. Raises `ContractViolation`."""
-        from mlops_workbench.data import contracts, frames, validating, validations
+        from mlops_workbench.data import contracts, validating, validations
 
         projects.check_name(contract, "contract")
         written, profiled = (validating.writable(file) for file in (report, profile))
         of_run = self._tracking.run(run).id if run else self._tracking.active()
-        frame, name = frames.resolve(data, self.namespace)
+        frame, name = self._frame(data)
         found = validating.validate(
             self.project,
             frame,
@@ -148,7 +146,7 @@ class Workbench(Opening):
                 f"contract.{contract}.verdict": found.verdict,
                 f"contract.{contract}.digest": found.digest,
             }
-            self._tracking.log(of_run, tags=tags, texts=validating.artifacts(found))
+            self._tracking.log(of_run, tags=tags, files=validating.artifacts(found))
         if not found.passed:
             place = contracts.path_of(self.project.root, contract).relative_to(self.project.root)
             raise ContractViolation(validating.sentence(found), f"Mend the data, or edit {place}.", found)
@@ -158,7 +156,7 @@ class Workbench(Opening):
         self, name: str, *, data: Any = None, suite: str | None = None, replace: bool = False
     ) -> ContractSheet:
         """Show a contract; make it from data, or from a Great Expectations suite. Raises `Conflict`, `NotFound`."""
-        from mlops_workbench.data import frames, making
+        from mlops_workbench.data import making
 
         projects.check_name(name, "contract")
         if data is None and suite is None:
@@ -170,8 +168,22 @@ class Workbench(Opening):
         making.require_free(self.project, name, replace)
         if suite is not None:
             return making.from_suite(self.project, name, Path(suite).expanduser(), replace=replace)
-        frame, label = frames.resolve(data, self.namespace)
+        frame, label = self._frame(data)
         return making.from_data(self.project, name, frame, label, replace=replace, progress=self.progress)
+
+    def snapshot(self, data: Any = None, *, name: str | None = None) -> Snapshot | SnapshotList:
+        """Keep rows under a name; without one, give back the snapshot that is named; without data, list them."""
+        from mlops_workbench.data import snapshots
+
+        if data is None:
+            return snapshots.listed(self.project, self._store, name)
+        if isinstance(data, str) and name is None and data not in self.namespace:
+            found = snapshots.refer(self.project, self._store, data)
+            if found is not None:
+                return found
+        if name is None:
+            name = snapshots.name_of(data)
+        return snapshots.name_it(self.project, self._store, data, self.namespace, name)
 
     # track
 
@@ -180,10 +192,11 @@ class Workbench(Opening):
         script: str | Cell | None = None,
         *,
         name: str,
-        data: str | None = None,
+        data: str | Sequence[str] = (),
         evaluate: str | None = None,
         target: str | None = None,
         params: Sequence[str] = (),
+        metrics: Sequence[str] = (),
     ) -> Finished:
         """Run a script (or a notebook's cell) as a tracked run. Raises what the code raises."""
         from mlops_workbench.registry import registering
@@ -200,22 +213,36 @@ class Workbench(Opening):
             self._tracking,
             cell,
             name=name,
-            data=data,
+            data=(data,) if isinstance(data, str) else data or (),
             evaluate=evaluate,
             params=params,
+            named=metrics,
             measure=registering.measure,
             target=target,
+            progress=self.progress,
         )
         for model in done.models.values():
             self._made[id(model)] = (weakref.ref(model), done.run.id)
         return done
 
-    def runs(self, *, limit: int = 20) -> RunList:
-        """Tracked runs, newest first."""
-        return RunList(self._tracking.runs(limit))
+    def runs(
+        self,
+        *,
+        limit: int = 20,
+        sort: str = "started",
+        ascending: bool = False,
+        where: str | None = None,
+        name: str | None = None,
+        plot: Sequence[str] = (),
+    ) -> RunList:
+        """Tracked runs, sorted and filtered. Raises `UsageError`, `NotFound` for a name that no run has."""
+        found = self._tracking.runs(limit, sort=sort, ascending=ascending, where=where or "", name=name)
+        for wanted in plot:
+            self._tracking.require_figure(wanted)
+        return RunList(found, sort, tuple(plot))
 
     def compare(self, first: str, second: str) -> Comparison:
-        """In what two runs differ: metrics, parameters, data, code and environment."""
+        """In what two runs differ: metrics, parameters, data, seeds, code, notebook and environment."""
         from mlops_workbench.track import compare
 
         return compare.compare(self._tracking, self._tracking.run(first), self._tracking.run(second))
@@ -530,10 +557,9 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
-        from mlops_workbench.data import frames
         from mlops_workbench.rollout import records, requests
 
-        frame, label = frames.resolve(data, self.namespace)
+        frame, label = self._frame(data)
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
@@ -543,11 +569,10 @@ class Workbench(Opening):
 
     def label(self, name: str, data: Any, *, column: str | None = None) -> LabelReceipt:
         """Add what really happened to logged predictions, by request_id and row_index."""
-        from mlops_workbench.data import frames
         from mlops_workbench.monitor import inference
 
         self._tracking.require_model(name)
-        frame, label = frames.resolve(data, self.namespace)
+        frame, label = self._frame(data)
         chosen = column or next(iter(v.tags.get("target") for v in self._tracking.versions(name)), None)
         if "request_id" not in frame.columns:
             raise InvalidData(
@@ -569,7 +594,7 @@ class Workbench(Opening):
         report: str | None = None,
     ) -> DriftReport:
         """Compare what the model is asked now with what it was fitted on."""
-        from mlops_workbench.data import frames, snapshots
+        from mlops_workbench.data import snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
 
@@ -582,7 +607,7 @@ class Workbench(Opening):
             Manifest.load(self._tracking.folder(stored)),
             str(stored.version),
             reference=snapshots.find(self.project, stored.tags["data.sha256"]),
-            current=None if data is None else frames.resolve(data, self.namespace)[0],
+            current=None if data is None else self._frame(data)[0],
             last=last,
             importance=seen["report"]["importance"] if seen else {},
             baseline=seen["report"]["metrics"] if seen else {},
@@ -727,6 +752,12 @@ class Workbench(Opening):
         }
 
     # shared
+
+    def _frame(self, data: Any) -> tuple[pd.DataFrame, str]:
+        """A DataFrame and its name, from a variable, a file or a snapshot's reference."""
+        from mlops_workbench.data import snapshots
+
+        return snapshots.resolve(self.project, self._store, data, self.namespace)
 
     def _pick(self, name: str, version: int | None) -> Stored:
         """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""

@@ -45,7 +45,7 @@ class Notebook:
         self.published.clear()
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            result = self.shell.run_cell(source)
+            result = self.shell.run_cell(source, store_history=True)
         return Cell(bool(result.success), out.getvalue(), list(self.published))
 
 

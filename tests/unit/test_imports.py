@@ -74,7 +74,7 @@ def test_a_stage_imports_only_what_stands_to_its_left(path: Path) -> None:
         elif place in STAGES:
             assert STAGES.index(room) <= STAGES.index(place), f"{path} imports {name}, to its right"
         elif place == "widgets":
-            assert room == "monitor", f"{path} imports {name}"
+            assert room in ("monitor", "track"), f"{path} imports {name}"
         else:
             assert place in TOP, f"{path} is in no room, and imports {name}"
 

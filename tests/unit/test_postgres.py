@@ -72,3 +72,33 @@ def tell(database: str, root: Path) -> None:
         tables = sa.inspect(connection).get_table_names()
     assert {"workbench_ledger", "model_versions", "predictions_trips", "labels_trips"} <= set(tables)
     workbench.close()
+
+
+@pytest.mark.timeout(300)
+def test_runs_and_snapshots_on_postgresql(database: str, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=look, args=(database, tmp_path / "project"))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0
+
+
+def look(database: str, root: Path) -> None:
+    root.mkdir()
+    (root / "mlops.toml").write_text(
+        '[project]\nname = "trips"\n[stores]\n'
+        + "".join(f'{store} = "{database}"\n' for store in ("tracking", "workbench", "inference"))
+    )
+    workbench = Workbench(root, namespace={"train": trips(seed=1), "test": trips(seed=2)})
+    workbench.init("trips")
+    for c in (0.01, 10.0, 2.0):
+        fit(workbench, c=c, run=f"c{c}")
+    by_c = workbench.runs(sort="logisticregression__C", where="roc_auc > 0.5 and target = late")
+    assert [r.name for r in by_c.runs] == ["c10.0", "c2.0", "c0.01"]
+    assert len(workbench.runs(sort="seconds", where="status = finished and estimator like 'Pipe%'").runs) == 3
+    losses = [r.metrics["log_loss"] for r in workbench.runs(sort="log_loss", ascending=True).runs]
+    assert losses == sorted(losses)
+    assert workbench.compare("c2.0", "c10.0").differences
+    kept = [workbench.snapshot(name, name="rows") for name in ("train", "test", "train")]
+    assert [s.version for s in kept] == [1, 2, 1]  # type: ignore[union-attr]
+    assert workbench.snapshot("rows@latest").frame.equals(trips(seed=2))  # type: ignore[union-attr]
+    workbench.close()

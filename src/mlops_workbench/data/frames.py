@@ -22,13 +22,17 @@ READERS = {".parquet": "read_parquet", ".csv": "read_csv"}
 
 @dataclass(frozen=True)
 class Fingerprint(Value):
-    """What a DataFrame held: SHA-256 over content and schema (row order counts, the index does not)."""
+    """What a DataFrame held: SHA-256 over content and schema (row order counts, the index does not).
+
+    `bytes`: of the Parquet file that keeps it; 0 when it is not kept.
+    """
 
     name: str
     sha256: str
     rows: int
     columns: int
     schema: dict[str, str]
+    bytes: int = 0
 
 
 def is_frame(value: Any) -> bool:

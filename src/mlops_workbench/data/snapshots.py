@@ -1,24 +1,90 @@
-"""Snapshots: a DataFrame kept as Parquet under its content hash. The same content is stored once."""
+"""Snapshots: a DataFrame kept as Parquet under its content hash. The same content is stored once.
+
+A person may give rows a name; each time other rows come under it, that is its next version: `NAME@3`.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
-from mlops_workbench.errors import InvalidData, NotFound
-from mlops_workbench.project import Project
+from mlops_workbench.errors import InvalidData, NotFound, UsageError, closest
+from mlops_workbench.project import Project, check_name, user
 from mlops_workbench.store.database import Store
-from mlops_workbench.store.tables import now, snapshots
+from mlops_workbench.store.tables import now, snapshot_versions, snapshots
+from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 NAN_TEXTS = "mlops.nan_texts"
+_REFERENCE = re.compile(r"(?P<name>[^@\s]+)@(?P<version>latest|v?\d+)")
+_HASH = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True)
+class Snapshot(Value):
+    """Rows that are kept. `name` and `version`: empty and 0 for rows that no one named. `revision`: what tracks
+    the file that they were read from."""
+
+    name: str
+    version: int
+    sha256: str
+    rows: int
+    columns: int
+    bytes: int
+    at: str
+    who: str
+    source: str | None
+    revision: str | None
+    path: str
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.sha256[:12]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows, read anew. Raises `NotFound` when the file is gone."""
+        return _read(Path(self.path), self.sha256)
+
+    @property
+    def title(self) -> str:
+        return f"Snapshot {self.reference}: {self.rows:,} rows × {self.columns} columns."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [
+            ["sha256", self.sha256],
+            ["bytes", self.bytes],
+            ["kept", self.at[:19].replace("T", " ")],
+        ]
+        rows += [[what, told] for what, told in (("by", self.who), ("source", self.source)) if told]
+        return ["", ""], rows + ([["revision", self.revision]] if self.revision else [])
+
+
+@dataclass(frozen=True)
+class SnapshotList(Value):
+    """Named rows, newest first."""
+
+    snapshots: tuple[Snapshot, ...]
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["snapshot", "rows", "columns", "bytes", "sha256", "kept", "by", "source", "revision"], [
+            [
+                *(s.reference, s.rows, s.columns, s.bytes, s.sha256[:12]),
+                *(s.at[:19].replace("T", " "), s.who, s.source, s.revision),
+            ]
+            for s in self.snapshots
+        ]
 
 
 def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fingerprint:
@@ -27,6 +93,7 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
     path = project.folder("snapshots") / f"{mark.sha256}.parquet"
     if not path.exists():
         _write(frame, path, name)
+    mark = replace(mark, bytes=path.stat().st_size)
     with store.write() as connection:
         if (
             connection.execute(select(snapshots.c.sha256).where(snapshots.c.sha256 == mark.sha256)).first()
@@ -36,14 +103,128 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
                 snapshots.insert().values(
                     sha256=mark.sha256,
                     at=now(),
-                    name=name,
+                    name=name[:200],
                     rows=mark.rows,
                     columns=mark.columns,
-                    bytes=path.stat().st_size,
+                    bytes=mark.bytes,
                     path=str(path),
                 )
             )
     return mark
+
+
+def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, Any], name: str) -> Snapshot:
+    """Keep rows under a name: the version that has them already, else the next one.
+
+    Raises what `resolve` raises, and `UsageError` for a name that cannot be one.
+    """
+    check_name(name, "snapshot")
+    frame, label = resolve(project, store, data, namespace)
+    mark = keep(project, store, frame, name)
+    of_file = isinstance(data, str) and data not in namespace and Path(data).suffix in frames.READERS
+    source = Path(data).expanduser().resolve() if of_file else None
+    revision = dvc.revision(source) if source else None
+    with store.write() as connection:  # holds the one write lock: no two get the same version
+        mine = snapshot_versions.c.name == name
+        known = connection.execute(
+            select(snapshot_versions.c.version)
+            .where(mine, snapshot_versions.c.sha256 == mark.sha256)
+            .order_by(snapshot_versions.c.version.desc())
+        ).scalar()
+        if known is None:
+            last = connection.execute(select(func.max(snapshot_versions.c.version)).where(mine)).scalar()
+            known = (last or 0) + 1
+            connection.execute(
+                snapshot_versions.insert().values(
+                    name=name,
+                    version=known,
+                    sha256=mark.sha256,
+                    at=now(),
+                    who=user(),
+                    source=str(source) if source else label if isinstance(data, str) else None,
+                    revision=revision,
+                )
+            )
+    return _select(project, store, mine, snapshot_versions.c.version == known)[0]
+
+
+def name_of(data: Any) -> str:
+    """What rows are called when no name is given: as their variable, or as their file without its suffix.
+
+    Raises `UsageError` for rows without a name.
+    """
+    if not isinstance(data, str):
+        raise UsageError("Rows that are no variable need a name.", "Give one: the option name.")
+    return Path(data).stem if Path(data).suffix in frames.READERS else data
+
+
+def listed(project: Project, store: Store, name: str | None = None) -> SnapshotList:
+    """All named rows, or those of one name, newest first."""
+    where = () if name is None else (snapshot_versions.c.name == name,)
+    return SnapshotList(tuple(_select(project, store, *where)))
+
+
+def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
+    """What `NAME@3`, `NAME@latest`, `NAME` or the beginning of a hash (8 characters or more) stands for.
+
+    None if it cannot be a reference, or is a bare name or hash of nothing. Raises `NotFound` for `NAME@…` that is
+    not there, `UsageError` for a beginning that two snapshots share.
+    """
+    if match := _REFERENCE.fullmatch(reference):
+        name, version = match["name"], match["version"]
+        found = _select(project, store, snapshot_versions.c.name == name)
+        if not found:
+            known = [s.name for s in _select(project, store)]
+            raise NotFound(f"There is no snapshot '{name}'.", closest(name, known) or "Keep one first.")
+        for one in found:
+            if version == "latest" or one.version == int(version.removeprefix("v")):
+                return one
+        raise NotFound(f"The snapshot '{name}' has no version {version}.", f"It has 1 to {found[0].version}.")
+    if found := _select(project, store, snapshot_versions.c.name == reference):
+        return found[0]
+    return _by_hash(project, store, reference) if _HASH.fullmatch(reference) else None
+
+
+def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
+    found = store.rows(select(snapshots).where(snapshots.c.sha256.startswith(start)).limit(2))
+    if len(found) > 1:
+        raise UsageError(f"Two snapshots begin with '{start}'.", "Give more of the hash.")
+    if not found:
+        return None
+    if named := _select(project, store, snapshot_versions.c.sha256 == found[0]["sha256"]):
+        return named[0]
+    row = dict(found[0])
+    row["path"] = str(project.state / "snapshots" / f"{row['sha256']}.parquet")
+    return Snapshot(**row | {"name": "", "version": 0, "who": "", "source": row["name"], "revision": None})
+
+
+def resolve(
+    project: Project, store: Store, data: Any, namespace: Mapping[str, Any]
+) -> tuple[pd.DataFrame, str]:
+    """A DataFrame and what to call it: what `frames.resolve` knows (which comes first), or a snapshot's reference.
+
+    Raises what `frames.resolve` raises.
+    """
+    if isinstance(data, str) and data not in namespace and Path(data).suffix not in frames.READERS:
+        found = refer(project, store, data)
+        if found is not None:
+            return found.frame, found.reference
+    return frames.resolve(data, namespace)
+
+
+def _select(project: Project, store: Store, *where: Any) -> list[Snapshot]:
+    """Named snapshots, newest first."""
+    named = snapshot_versions.c
+    columns = (named.name, named.version, named.sha256, named.at, named.who, named.source, named.revision)
+    sizes = (snapshots.c.rows, snapshots.c.columns, snapshots.c.bytes)
+    statement = (
+        select(*columns, *sizes).join(snapshots, snapshots.c.sha256 == named.sha256).where(*where)
+    ).order_by(named.id.desc())
+    folder = project.state / "snapshots"
+    return [
+        Snapshot(**dict(row) | {"path": str(folder / f"{row['sha256']}.parquet")})
+        for row in store.rows(statement)
+    ]
 
 
 def _write(frame: pd.DataFrame, path: Path, name: str) -> None:
@@ -64,9 +245,12 @@ def _write(frame: pd.DataFrame, path: Path, name: str) -> None:
 
 def find(project: Project, sha256: str) -> pd.DataFrame:
     """The rows of a snapshot. Raises `NotFound` when its file is gone."""
+    return _read(project.state / "snapshots" / f"{sha256}.parquet", sha256)
+
+
+def _read(path: Path, sha256: str) -> pd.DataFrame:
     import pandas as pd
 
-    path = project.state / "snapshots" / f"{sha256}.parquet"
     if not path.is_file():
         raise NotFound(
             f"The snapshot {sha256[:12]} is not in {path.parent}.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from mlops_workbench.data import frames, snapshots
+from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
 from mlops_workbench.project import ApprovalPolicy, Project, user
@@ -24,6 +24,7 @@ from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track import requirements, source
+from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.tracking import Run, Stored, Tracking
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _rows(
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
     """Rows that were given now, else those that the run recorded; with the tags that name them."""
     if given is not None:
-        frame, name = frames.resolve(given, namespace)
+        frame, name = snapshots.resolve(project, store, given, namespace)
         mark = snapshots.keep(project, store, frame, name)
         return frame, _tags(what, mark)
     tags = {k: v for k, v in run.tags.items() if k.startswith(f"{what}.")} if run else {}
@@ -160,19 +161,27 @@ def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
     return snapshots.find(project, sha256) if sha256 else None
 
 
-def measure(
-    model: Any, frame: pd.DataFrame, name: str, target: str | None
-) -> tuple[dict[str, float], str | None]:
-    """Metrics of a fitted model on held-out rows, and which column the label is. Raises `InvalidData`."""
+def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> Asked | None:
+    """A fitted model's answers on held-out rows; None when no column is their label. Raises `InvalidData`."""
     features = versions.features_of(model, frame, name, target)
     column = versions.target_of(frame, features, name, target)
     if column is None:
-        return {}, None
-    task = versions.task_of(model)
+        return None
     classes = list(getattr(model, "classes_", []))
-    predicted, probabilities = versions.ask(model, frame[list(features)], type(model).__name__)
-    truth = measures.labels_of(frame, column, classes, task)
-    return measures.evaluate(truth, predicted, probabilities, classes, task), column
+    label = type(model).__name__
+    predicted, probabilities = versions.ask(model, frame[list(features)], label)
+    task = versions.task_of(model)
+    return Asked(
+        task=task,
+        target=column,
+        classes=classes,
+        features=features,
+        frame=frame,
+        truth=measures.labels_of(frame, column, classes, task),
+        predicted=predicted,
+        probabilities=probabilities,
+        ask=lambda rows: versions.ask(model, rows, label),
+    )
 
 
 def describe(store: Store, found: Sequence[Stored], policy: ApprovalPolicy, digest: str) -> list[Version]:

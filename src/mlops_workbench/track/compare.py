@@ -1,18 +1,22 @@
-"""`compare`: in what two runs differ — metrics, parameters, data, code and environment."""
+"""`compare`: in what two runs differ — metrics, parameters, data, seeds, code, notebook and environment."""
 
 from __future__ import annotations
 
 import difflib
 import html
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_workbench.track.runs import ENVIRONMENT, SOURCE
+from mlops_workbench.track import drawing, notebook
+from mlops_workbench.track.runs import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE
 from mlops_workbench.track.tracking import Run, Tracking
 from mlops_workbench.values import Value, html_table, text_table
 
 _DATA_TAGS = (("fitted on", "data"), ("held out", "evaluate"))
+_LONGEST_DIFF = 2000
+"""lines of a diff that are shown"""
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,23 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison(Value):
-    """Two runs beside each other: all metrics, and whatever else differs. `code`: a unified diff."""
+    """Two runs beside each other: all metrics, and whatever else differs.
+
+    Unified diffs: `code` of what ran, `notebook` of the cells executed before it, `changes` of what differed
+    from the commit.
+    """
 
     first: Run
     second: Run
     metrics: tuple[Difference, ...]
     differences: tuple[Difference, ...]
     code: str
+    notebook: str = ""
+    changes: str = ""
 
     @property
     def title(self) -> str:
-        count = len(self.differences) + bool(self.code)
+        count = len(self.differences) + sum(map(bool, self._diffs().values()))
         told = f"{count} difference{'s' * (count != 1)}" if count else "no difference beside their metrics"
         return f"Run '{self.first.name}' beside run '{self.second.name}': {told}."
 
@@ -52,6 +62,10 @@ class Comparison(Value):
             for m in self.metrics
         ]
 
+    def _diffs(self) -> dict[str, str]:
+        found = {"code": self.code, "cells before": self.notebook, "uncommitted changes": self.changes}
+        return {what: diff for what, diff in found.items() if diff}
+
     def _heads(self) -> list[str]:
         return [self.first.name, self.second.name]
 
@@ -62,17 +76,24 @@ class Comparison(Value):
         if self.differences:
             rows = [[d.what, d.name, d.first, d.second] for d in self.differences]
             parts += ["", text_table(["", "", *self._heads()], rows)]
-        if self.code:
-            parts += ["", self.code.rstrip()]
+        for what, diff in self._diffs().items():
+            parts += ["", f"{what}:", diff.rstrip()]
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
         parts = [html_table(["metric", *self._heads(), "change"], self._metric_rows(), title=self.title)]
+        if len(self.metrics) > 1:
+            bars = [(m.name, m.first, m.second) for m in self.metrics[:12]]
+            parts.append(drawing.pairs((self.first.name, self.second.name), bars))
         if self.differences:
             rows = [[d.what, d.name, d.first, d.second] for d in self.differences]
             parts.append(html_table(["", "", *self._heads()], rows))
-        if self.code:
-            parts.append(f"<details><summary>code</summary><pre>{_coloured(self.code)}</pre></details>")
+        for what, diff in self._diffs().items():
+            opened = " open" if what == "code" else ""
+            parts.append(
+                f'<details{opened} style="margin:6px 0"><summary style="cursor:pointer">{what}</summary>'
+                f'<pre style="font-size:12px;line-height:1.4">{_coloured(diff)}</pre></details>'
+            )
         return "".join(parts)
 
 
@@ -90,6 +111,7 @@ def compare(tracking: Tracking, first: Run, second: Run) -> Comparison:
     differences = [
         *_differences("data", _data(first), _data(second)),
         *_differences("parameter", first.params, second.params),
+        *_differences("seed", _seeds(first), _seeds(second)),
         *_differences("git", _git(first), _git(second)),
         *_differences(
             "package",
@@ -97,9 +119,21 @@ def compare(tracking: Tracking, first: Run, second: Run) -> Comparison:
             _pins(tracking.text(second.id, ENVIRONMENT)),
         ),
     ]
-    before, after = (tracking.text(run.id, SOURCE).splitlines() for run in (first, second))
-    code = "\n".join(difflib.unified_diff(before, after, first.name, second.name, lineterm=""))
-    return Comparison(first, second, metrics, tuple(differences), code)
+    names = (first.name, second.name)
+
+    def differ(file: str, read: Callable[[str], str] = str) -> str:
+        return _diff(names, *(read(tracking.text(run.id, file)) for run in (first, second)))
+
+    code = differ(SOURCE)
+    cells = differ(NOTEBOOK, lambda text: notebook.as_text(notebook.read(text)[:-1]))
+    return Comparison(first, second, metrics, tuple(differences), code, cells, differ(CHANGES))
+
+
+def _diff(names: tuple[str, str], before: str, after: str) -> str:
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm=""))
+    if len(lines) > _LONGEST_DIFF:
+        lines = [*lines[:_LONGEST_DIFF], f"… and {len(lines) - _LONGEST_DIFF:,} more lines"]
+    return "\n".join(lines)
 
 
 def _differences(
@@ -114,12 +148,19 @@ def _differences(
 
 
 def _data(run: Run) -> dict[str, str]:
+    also = [m[1] for tag in run.tags if (m := re.fullmatch(r"data\.(.+)\.sha256", tag))]
     found = {}
-    for what, tag in _DATA_TAGS:
+    for what, tag in (*_DATA_TAGS, *((f"data {name}", f"data.{name}") for name in also)):
         if sha256 := run.tags.get(f"{tag}.sha256"):
-            rows = int(run.tags[f"{tag}.rows"])
-            found[what] = f"{run.tags[f'{tag}.name']}: {rows:,} rows, sha256 {sha256[:12]}"
+            told = f"{run.tags[f'{tag}.name']}: {int(run.tags[f'{tag}.rows']):,} rows"
+            told += f" × {run.tags[f'{tag}.columns']} columns, sha256 {sha256[:12]}"
+            beside = [run.tags[key] for key in (f"{tag}.snapshot", f"{tag}.revision") if key in run.tags]
+            found[what] = ", ".join([told, *beside])
     return found
+
+
+def _seeds(run: Run) -> dict[str, str]:
+    return {k.removeprefix("seed."): v for k, v in run.tags.items() if k.startswith("seed.")}
 
 
 def _git(run: Run) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -77,7 +78,11 @@ def installed() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _installed_now(_installation: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    found = {canonicalize_name(d.name): d.version for d in metadata.distributions() if d.name}
+    found = {}
+    for distribution in metadata.distributions():
+        # one that is just being installed or removed has no metadata for a moment
+        with contextlib.suppress(FileNotFoundError, AttributeError, KeyError, TypeError):
+            found[canonicalize_name(distribution.name)] = distribution.version
     return tuple(f"{name}=={found[name]}" for name in sorted(found))
 
 

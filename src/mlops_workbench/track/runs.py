@@ -3,39 +3,62 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.data import frames, snapshots
+from mlops_workbench.data import frames
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.errors import InvalidData, NotFound, closest
+from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
 from mlops_workbench.store.database import Store
-from mlops_workbench.track import requirements, source
+from mlops_workbench.track import evaluation, figures_of, metrics, notebook, requirements, seeds, source
+from mlops_workbench.track.evaluation import Asked, Evaluation
+from mlops_workbench.track.given import Given, Kept
+from mlops_workbench.track.observing import Observed, open_figures, picture_of
 from mlops_workbench.track.tracking import Run, Tracking
 from mlops_workbench.values import Value
 
 SOURCE = "source.py"
 ENVIRONMENT = "requirements.txt"
-"""artifacts of every run: the code that ran, and all that was installed"""
+NOTEBOOK = "notebook.ipynb"
+CHANGES = "changes.diff"
+"""artifacts of a run: the code that ran, all that was installed, the notebook as executed so far (of a cell), what
+differed from the commit (if anything did)"""
+
+Measure = Callable[[Any, Any, str, str | None], Asked | None]
+Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
+
+
+def _unwatched(_shown: Callable[[Mapping[str, Any]], None]) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Code to run as a tracked run. `execute` runs it in `namespace` and raises what it raises.
+    """Code to run as a tracked run. `execute` runs it in `namespace`, returns the value of its last expression, and
+    raises what it raises.
 
-    `python`: the source as Python, where that is not what was typed (a cell with magics).
+    `python`: the source as Python, where that is not what was typed (a cell with magics). `typed`: the cell as it
+    stands in the notebook, and `earlier` the cells that ended well before it. `watching`: reports what is displayed
+    while it lasts, as MIME bundles. `script`: it is a file, which has no notebook.
     """
 
     source: str
     execute: Callable[[], Any]
-    namespace: Mapping[str, Any]
+    namespace: MutableMapping[str, Any]
     python: str = ""
+    typed: str = ""
+    earlier: tuple[str, ...] = ()
+    watching: Watch = _unwatched
+    script: bool = False
 
     @property
     def names(self) -> set[str]:
@@ -44,12 +67,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Finished(Value):
-    """A run that ended well: the run, the models it made by variable, and the data it was given."""
+    """A run that ended well: the run, the models it made by variable, the data it was given, its evaluation."""
 
     run: Run
     models: Mapping[str, Any]
     data: Fingerprint | None
     evaluate: Fingerprint | None
+    also: tuple[Fingerprint, ...] = ()
+    evaluation: Evaluation | None = field(default=None)
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return self.run.to_dict() | {"models": list(self.models)}
@@ -60,12 +86,21 @@ class Finished(Value):
         return f"Run '{self.run.name}' finished in {self.run.seconds or 0:.1f} s{made}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        rows = [
+        marks = [
+            ("fitted on", self.data),
+            ("held out", self.evaluate),
+            *(("also", mark) for mark in self.also),
+        ]
+        rows: list[list[Any]] = [
             [what, f"{mark.name}: {mark.rows:,} rows × {mark.columns} columns, sha256 {mark.sha256[:12]}"]
-            for what, mark in (("fitted on", self.data), ("held out", self.evaluate))
+            for what, mark in marks
             if mark
         ]
-        return ["", ""], rows + [[name, value] for name, value in self.run.metrics.items()]
+        rows += [[name, value] for name, value in self.run.metrics.items()]
+        return ["", ""], rows + ([["note", self.note]] if self.note else [])
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + (self.evaluation._repr_html_() if self.evaluation else "")
 
 
 def script(path: Path) -> Cell:
@@ -90,7 +125,7 @@ def script(path: Path) -> Cell:
             with contextlib.suppress(ValueError):  # the script may have taken it out itself
                 sys.path.remove(str(path.resolve().parent))
 
-    return Cell(text, execute, namespace)
+    return Cell(text, execute, namespace, script=True)
 
 
 def track(
@@ -100,68 +135,176 @@ def track(
     cell: Cell,
     *,
     name: str,
-    data: str | None,
+    data: Sequence[str],
     evaluate: str | None,
     params: Sequence[str],
-    measure: Callable[[Any, Any, str, str | None], tuple[dict[str, float], str | None]],
+    named: Sequence[str],
+    measure: Measure,
     target: str | None,
+    progress: Progress = silent,
 ) -> Finished:
     """Run the cell inside an MLflow run. What the cell raises fails the run and is raised on.
 
-    `measure(model, frame, name, target)`: metrics on held-out rows and the label column; handed in by the workbench.
+    `data`: the first is what a model is fitted on. `named`: variables to record as metrics.
+    `measure(model, frame, name, target)`: the model's answers on held-out rows; handed in by the workbench.
     """
-    wanted = [n for n in (data, evaluate, *params) if n is not None]
-    _check_names(cell, wanted)
+    rows = [*data, *([evaluate] if evaluate is not None else [])]
+    given = Given(project, store, rows)
+    given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
+    _check_names(cell, [*(r for r in rows if not given.known(r)), *params, *named])
+    changed, untold = source.changes(project.root)
+    tags = _tags(project) | ({"git.untold": ", ".join(untold)} if untold else {})
+    with tracking.start(name, tags) as run_id:
+        tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
+        value, seen = _execute(tracking, run_id, cell)
+        kept = given.after(cell.namespace)
+        models = source.models_made(cell.names, cell.namespace)
+        recorded = tracking.run(run_id)  # by the cell itself or MLflow's autologging
+        asked = None
+        if len(models) == 1 and evaluate is not None:
+            held_out = kept[evaluate]
+            asked = measure(next(iter(models.values())), held_out.frame, held_out.mark.name, target)
+        figures = {
+            **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
+            **figures_of.named(named, cell.namespace),
+            **(_measured(asked) if asked else {}),
+        }
+        params_found = _params(cell, models, params)
+        tracking.log(
+            run_id,
+            params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
+            metrics=figures,
+            series=_series(seen, models, recorded),
+            tags=_data_tags(kept, data, evaluate)
+            | ({"target": asked.target} if asked else {"target": target} if target else {})
+            | {"models": ",".join(models)},
+        )
+        judged, note = None, ""
+        if asked is not None:
+            progress("drawing the evaluation")
+            try:
+                judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
+            except Exception as problem:  # a model that took hours is not lost for a picture of it
+                note = f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+                tracking.log(run_id, tags={"evaluation": note})
+    marks = {n: k.mark for n, k in kept.items()}
+    first = marks.get(data[0]) if data else None
+    others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
+    held = marks[evaluate] if evaluate is not None else None
+    return Finished(tracking.run(run_id), models, first, held, others, judged, note)
+
+
+def _tags(project: Project) -> dict[str, str]:
     tags = {"folder": str(project.root)} | source.git_state(project.root)
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    if notebook := os.environ.get("IPYNB_FILE") or os.environ.get("JPY_SESSION_NAME"):
-        tags["notebook"] = notebook
-    with tracking.start(name, tags) as run_id:
-        environment = "\n".join(requirements.installed()) + "\n"
-        tracking.log(run_id, texts={SOURCE: cell.source, ENVIRONMENT: environment})
-        cell.execute()
-        space = cell.namespace
-        marks: dict[str, Fingerprint] = {}
-        rows: dict[str, Any] = {}
-        for what, variable in (("data", data), ("evaluate", evaluate)):
-            if variable is not None:
-                rows[what], _ = frames.resolve(variable, space)
-                marks[what] = snapshots.keep(project, store, rows[what], variable)
-        models = source.models_made(cell.names, space)
-        logged: dict[str, Any] = {}
-        for variable, model in models.items():
-            prefix = f"{variable}." if len(models) > 1 else ""
-            logged |= {prefix + k: v for k, v in source.scalar_params(model).items()}
-        for variable in params:
-            if variable not in space:
-                raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
-            logged[variable] = space[variable]
-        already = tracking.run(
-            run_id
-        ).params  # by the cell or MLflow's autologging; a parameter is written once
-        metrics: dict[str, float] = {}
-        found = target
-        if len(models) == 1 and "evaluate" in rows:
-            metrics, found = measure(next(iter(models.values())), rows["evaluate"], str(evaluate), target)
-        tracking.log(
-            run_id,
-            params={k: v for k, v in _loggable(logged).items() if k not in already},
-            metrics=metrics,
-            tags={f"{what}.{key}": str(value) for what, mark in marks.items() for key, value in _tags(mark)}
-            | ({"target": found} if found else {})
-            | {"models": ",".join(models)},
-        )
-    return Finished(tracking.run(run_id), models, marks.get("data"), marks.get("evaluate"))
+    if opened := os.environ.get("IPYNB_FILE") or os.environ.get("JPY_SESSION_NAME"):
+        tags["notebook"] = opened
+    return tags
+
+
+def _files(cell: Cell) -> dict[str, str]:
+    files = {SOURCE: cell.source, ENVIRONMENT: "\n".join(requirements.installed()) + "\n"}
+    if not cell.script:
+        files[NOTEBOOK] = notebook.write([*cell.earlier, cell.typed or cell.source])
+    return files
+
+
+def _execute(tracking: Tracking, run_id: str, cell: Cell) -> tuple[Any, Observed]:
+    """Run it, watched; what was seen is recorded however it ends."""
+    seen = Observed()
+    value, well = None, False
+    try:
+        with seen.watching(), cell.watching(seen.figures.shown):
+            value = cell.execute()
+        well = True
+    finally:
+        # what fails here must not hide what the cell raised
+        with contextlib.nullcontext() if well else contextlib.suppress(Exception):
+            _pictures(seen, value)
+            tracking.log(
+                run_id,
+                tags=seen.tags | {f"seed.{k}": v for k, v in _seeds(cell).items()},
+                files={f"figures/{n}": content for n, content in seen.figures.files.items()},
+            )
+    return value, seen
+
+
+def _pictures(seen: Observed, value: Any) -> None:
+    for number, figure in open_figures().items():
+        if number not in seen.open_before and figure is not value:
+            seen.figures.add(picture_of(figure), "png")
+
+
+def _seeds(cell: Cell) -> dict[str, str]:
+    found = seeds.seeds_in(cell.python or cell.source, cell.earlier, cell.namespace)
+    if fixed := os.environ.get("PYTHONHASHSEED"):
+        found["PYTHONHASHSEED"] = fixed
+    return _loggable(found)
+
+
+def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
+    """What the cell printed without a step, and what its last expression came to."""
+    printed = {name: v for (name, step), v in seen.reader.found.items() if step is None}
+    return printed | figures_of.returned(value, cell.python or cell.source)
+
+
+def _measured(asked: Asked) -> dict[str, float]:
+    return metrics.evaluate(asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task)
+
+
+def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        found |= {prefix + k: v for k, v in source.scalar_params(model).items()}
+    for variable in names:
+        if variable not in cell.namespace:
+            raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
+        found[variable] = cell.namespace[variable]
+    return found
+
+
+def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[str, list[tuple[int, float]]]:
+    """Figures with a step: printed ones, and what estimators kept of their training."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for (name, step), value in seen.reader.found.items():
+        if step is not None and name not in recorded.metrics:
+            found.setdefault(name, []).append((step, value))
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        for name, curve in source.step_records(model).items():
+            found.setdefault(prefix + name, list(enumerate(curve)))
+    return {name: figures_of.thinned(points) for name, points in _loggable(found).items()}
+
+
+def _data_tags(kept: Mapping[str, Kept], data: Sequence[str], evaluate: str | None) -> dict[str, str]:
+    tags = kept[data[0]].tags("data") if data else {}
+    if len(set(data)) > 1:  # each of them by its name; the first has the short tags too
+        for name in data:
+            (label,) = _loggable({kept[name].mark.name: None})
+            tags |= kept[name].tags(f"data.{label}")
+    return tags | (kept[evaluate].tags("evaluate") if evaluate is not None else {})
+
+
+def _attach(tracking: Tracking, run_id: str, asked: Asked, wanted: str) -> Evaluation | None:
+    """The standard evaluation as artifacts; None for a task that has none."""
+    from mlops_workbench.track import pictures
+
+    if asked.task == "other":
+        return None
+    found = evaluation.evaluate(asked, wanted)
+    picture, singles = pictures.draw(found)
+    files: dict[str, str | bytes] = {f"evaluation/{name}.png": content for name, content in singles.items()}
+    files["evaluation/evaluation.json"] = json.dumps(found.to_dict(), indent=1)
+    files["evaluation/segments.json"] = json.dumps(found.to_dict()["segments"], indent=1)
+    tracking.log(run_id, files=files)
+    return replace(found, picture=picture)
 
 
 def _loggable(params: Mapping[str, Any]) -> dict[str, Any]:
     """MLflow takes few characters in a name; a step of a pipeline may have any."""
     return {re.sub(r"[^\w.\- :/]", "_", name)[:250]: value for name, value in params.items()}
-
-
-def _tags(mark: Fingerprint) -> list[tuple[str, Any]]:
-    return [("name", mark.name), ("sha256", mark.sha256), ("rows", mark.rows), ("columns", mark.columns)]
 
 
 def _check_names(cell: Cell, wanted: Sequence[str]) -> None:

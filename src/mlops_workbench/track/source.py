@@ -3,31 +3,80 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+MOST_PARAMS = 90
+_STEP_RECORDS = ("loss_curve_", "validation_scores_", "train_score_", "validation_score_", "oob_scores_")
+LARGEST_DIFF = 5_000_000
+LARGEST_UNTRACKED = 200_000
+MOST_UNTRACKED = 100
 
 
 def git_state(folder: Path) -> dict[str, str]:
     """Commit, branch and whether files differ from it; empty outside a repository or without git."""
-
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
+    commit = _git(folder, "rev-parse", "HEAD").strip()
     if not commit:
         return {}
-    branch = git("rev-parse", "--abbrev-ref", "HEAD") or ""
-    dirty = "yes" if git("status", "--porcelain", "--untracked-files=no") else "no"
+    branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    dirty = "yes" if _git(folder, "status", "--porcelain", "--untracked-files=no").strip() else "no"
     return {"git.commit": commit, "git.branch": branch, "git.dirty": dirty}
+
+
+def changes(folder: Path) -> tuple[str, list[str]]:
+    """What differs from the commit in this folder, as a patch that `git apply` takes there; empty when nothing does.
+
+    New text files are in it. Second: what it does not tell, in words: large and binary new files, changes of the
+    same repository outside of the folder. A patch above 5 MB is cut, and says so at its head.
+    """
+    if not _git(folder, "rev-parse", "HEAD").strip():
+        return "", []
+    tracked = _git(folder, "diff", "HEAD", "--relative", "--binary", "--no-color", "--no-ext-diff")
+    patches, left_out, size = [tracked], _outside(folder), len(tracked)
+    new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    for place, name in enumerate(filter(None, new)):
+        patch = _patch_of_new(folder, name) if place < MOST_UNTRACKED and size < LARGEST_DIFF else ""
+        if patch:
+            patches.append(patch)
+            size += len(patch)
+        else:
+            left_out.append(f"new: {name}")
+    patch = "".join(patches)
+    if len(patch) > LARGEST_DIFF:
+        head = f"# cut at {LARGEST_DIFF:,} of {size:,} characters: this patch is not complete\n"
+        patch = head + patch[:LARGEST_DIFF].rpartition("\n")[0] + "\n"
+    return patch, left_out
+
+
+def _outside(folder: Path) -> list[str]:
+    prefix = _git(folder, "rev-parse", "--show-prefix").strip()
+    changed = _git(folder, "diff", "HEAD", "--name-only", "-z").split("\0") if prefix else []
+    return [f"outside: {name}" for name in changed if name and not name.startswith(prefix)]
+
+
+def _patch_of_new(root: Path, name: str) -> str:
+    try:
+        if (root / name).stat().st_size > LARGEST_UNTRACKED or b"\0" in (root / name).read_bytes():
+            return ""
+    except OSError:
+        return ""
+    words = ("diff", "--no-index", "--no-color", "--no-ext-diff", "--", "/dev/null", name)
+    return _git(root, *words, good=(0, 1))  # 1: they differ
+
+
+def _git(folder: Path, *words: str, good: tuple[int, ...] = (0,)) -> str:
+    """What git says; empty when it is not there or refuses."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace") if done.returncode in good else ""
 
 
 def names_in(source: str) -> set[str]:
@@ -35,11 +84,25 @@ def names_in(source: str) -> set[str]:
 
     Empty if it does not parse.
     """
+    return {node.id for tree in _trees(source) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def assigned_in(source: str) -> set[str]:
+    """Those of them that are bound anew."""
+    return {
+        node.id
+        for tree in _trees(source)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _trees(source: str) -> Iterator[ast.AST]:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return set()
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return
+    yield tree
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
@@ -47,8 +110,7 @@ def names_in(source: str) -> set[str]:
             and node.func.attr in ("run_line_magic", "run_cell_magic")
             and isinstance(node.args[-1], ast.Constant)
         ):
-            names |= names_in(str(node.args[-1].value))
-    return names
+            yield from _trees(str(node.args[-1].value))
 
 
 def is_fitted_model(value: Any) -> bool:
@@ -82,17 +144,58 @@ def _parts(model: Any) -> list[Any]:
 
 
 def scalar_params(model: Any) -> dict[str, Any]:
-    """The estimator's class, and each plain parameter, its parts' too, that is not the default of its class."""
+    """The estimator's class and each plain parameter, its parts' too: what autologging would record.
+
+    Of a model with more than `MOST_PARAMS`, those that are not the default of their class.
+    """
     if not hasattr(model, "get_params"):
         return {}
-    params: dict[str, Any] = {"estimator": type(model).__name__}
+    every: dict[str, Any] = {"estimator": type(model).__name__}
+    chosen = dict(every)
     owners = {"": model} | {k: v for k, v in model.get_params(deep=True).items() if hasattr(v, "get_params")}
     for owner, part in owners.items():
         defaults = inspect.signature(type(part)).parameters
         for name, value in part.get_params(deep=False).items():
+            if not _plain(value):
+                continue
+            full = f"{owner}__{name}" if owner else name
+            every[full] = value
             known = name in defaults and defaults[name].default is not inspect.Parameter.empty
-            if isinstance(value, str | int | float | bool) and not (
-                known and value == defaults[name].default
+            if not (
+                known and type(value) is type(defaults[name].default) and value == defaults[name].default
             ):
-                params[f"{owner}__{name}" if owner else name] = value
-    return dict(list(params.items())[:90])
+                chosen[full] = value
+    return every if len(every) <= MOST_PARAMS else dict(list(chosen.items())[:MOST_PARAMS])
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return len(value) <= 10 and all(v is None or isinstance(v, str | int | float | bool) for v in value)
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def step_records(model: Any) -> dict[str, list[float]]:
+    """What an estimator kept of its own training, step by step: `loss_curve_`, `train_score_`, `evals_result_`."""
+    while hasattr(model, "steps") and model.steps:  # a pipeline's last step is what is fitted
+        model = model.steps[-1][1]
+    found = {name.rstrip("_"): getattr(model, name, None) for name in _STEP_RECORDS}
+    evals = getattr(model, "evals_result_", None)  # LightGBM's; XGBoost has a function
+    if evals is None and callable(getattr(model, "evals_result", None)):
+        with contextlib.suppress(
+            Exception
+        ):  # each library has its own error for "there was no evaluation set"
+            evals = model.evals_result()
+    for of, curves in evals.items() if isinstance(evals, dict) else ():
+        found |= {f"{of}.{name}": curve for name, curve in curves.items()} if isinstance(curves, dict) else {}
+    curves_found = {name: _curve(values) for name, values in found.items()}
+    return {name: curve for name, curve in curves_found.items() if curve}
+
+
+def _curve(values: Any) -> list[float]:
+    import numpy as np
+
+    try:
+        curve = np.asarray([] if values is None else values, dtype=float)
+    except (TypeError, ValueError):
+        return []
+    return [float(v) for v in curve] if curve.ndim == 1 and np.isfinite(curve).all() else []

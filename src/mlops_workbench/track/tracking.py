@@ -17,15 +17,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
 from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, closest
 from mlops_workbench.manifest import FILE_NAME
 from mlops_workbench.project import ARTIFACTS, Project
+from mlops_workbench.track import queries, ranking
 from mlops_workbench.values import Value
 
 _MOST_VERSIONS = 1000
+_PAGE = 500
+"""runs that one question names by their ids"""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of a version, run or alias that is not there."""
 
@@ -46,19 +49,6 @@ class Run(Value):
     metrics: Mapping[str, float]
     params: Mapping[str, str]
     tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class RunList(Value):
-    """Runs, newest first."""
-
-    runs: tuple[Run, ...]
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        names = list(dict.fromkeys(name for run in self.runs for name in run.metrics))[:6]
-        return ["run", "status", "started", "seconds", *names], [
-            [r.name, r.status, r.started, r.seconds, *(r.metrics.get(n) for n in names)] for r in self.runs
-        ]
 
 
 @dataclass(frozen=True)
@@ -91,6 +81,19 @@ def _path(location: str) -> Path | None:
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Where MLflow looks for the experiment of runs that a cell starts inside its own, unless one was chosen."""
+    if name in os.environ or "MLFLOW_EXPERIMENT_NAME" in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
 class Tracking:
     """The project's experiment and registry."""
 
@@ -102,6 +105,7 @@ class Tracking:
     def _mlflow(self) -> Any:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
         import logging
 
         import mlflow
@@ -159,16 +163,29 @@ class Tracking:
 
     @contextmanager
     def start(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """An active MLflow run, so that `mlflow.log_*` inside lands in it; failed when the body raises."""
+        """An active MLflow run, so that `mlflow.log_*` inside lands in it; failed when the body raises.
+
+        A run that the person has open becomes its parent and is active again afterwards, in the store that it is in.
+        """
         mlflow = self._mlflow
+        outer = mlflow.active_run()
+        before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
         self._point()
-        with mlflow.start_run(
-            experiment_id=self.experiment_id,
-            run_name=name,
-            nested=mlflow.active_run() is not None,
-            tags={PREFIX + key: value for key, value in tags.items()},
-        ) as run:
-            yield str(run.info.run_id)
+        try:
+            with (
+                _environment("MLFLOW_EXPERIMENT_ID", self.experiment_id),
+                mlflow.start_run(
+                    experiment_id=self.experiment_id,
+                    run_name=name,
+                    nested=outer is not None,
+                    tags={PREFIX + key: value for key, value in tags.items()},
+                ) as run,
+            ):
+                yield str(run.info.run_id)
+        finally:
+            if outer is not None:
+                mlflow.set_tracking_uri(before[0])
+                mlflow.set_registry_uri(before[1])
 
     def active(self) -> str | None:
         """The run of this project that is active here: of a tracked cell or script. MLflow is not loaded for it."""
@@ -185,27 +202,97 @@ class Tracking:
         *,
         params: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
+        series: Mapping[str, Sequence[tuple[int, float]]] | None = None,
         tags: Mapping[str, str] | None = None,
-        texts: Mapping[str, str] | None = None,
+        files: Mapping[str, str | bytes] | None = None,
     ) -> None:
-        """Add to a run in one batch; `texts`: file name → content, kept as artifacts."""
+        """Add to a run in batches. `series`: figures by step; one in `metrics` too counts as the step after the last.
+
+        `files`: path → content, kept as artifacts.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         at = int(datetime.now(UTC).timestamp() * 1000)
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(k, float(v), at, 0) for k, v in (metrics or {}).items()],
-            params=[Param(k, str(v)[:6000]) for k, v in (params or {}).items()],
-            tags=[RunTag(PREFIX + k, v) for k, v in (tags or {}).items()],
-        )
-        for file, content in (texts or {}).items():
-            self.client.log_text(run_id, content, file)
+        curves = series or {}
+        known = self.client.get_run(run_id).data.metrics if metrics else {}
+        steps = {n: self._after(run_id, n, curves.get(n, ()), n in known) for n in metrics or {}}
+        entries = {
+            "metrics": [Metric(n, v, at, step) for n, points in curves.items() for step, v in points]
+            + [Metric(n, float(v), at, steps[n]) for n, v in (metrics or {}).items()],
+            "params": [Param(k, str(v)[:6000]) for k, v in (params or {}).items()],
+            "tags": [RunTag(PREFIX + k, v[:5000]) for k, v in (tags or {}).items()],
+        }
+        for kind, most in (("metrics", 1000), ("params", 100), ("tags", 100)):  # MLflow's limits of one batch
+            if kind == "metrics" and all(len(found) <= 100 for found in entries.values()):
+                self.client.log_batch(run_id, **entries)
+                break
+            for start in range(0, len(entries[kind]), most):
+                self.client.log_batch(run_id, **{kind: entries[kind][start : start + most]})
+        if files:
+            with tempfile.TemporaryDirectory() as scratch:
+                for name, content in files.items():
+                    path = Path(scratch) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content.encode() if isinstance(content, str) else content)
+                self.client.log_artifacts(run_id, scratch)
 
-    def runs(self, limit: int) -> tuple[Run, ...]:
-        found = self.client.search_runs(
-            [self.experiment_id], order_by=["attributes.start_time DESC"], max_results=limit
+    def _after(self, run_id: str, name: str, points: Sequence[tuple[int, float]], known: bool) -> int:
+        """The step at which a figure is the latest of its metric."""
+        last = [step for step, _ in points]
+        last += [m.step for m in self.client.get_metric_history(run_id, name)] if known else []
+        return max(last) + 1 if last else 0
+
+    def runs(
+        self,
+        limit: int,
+        *,
+        sort: str = "started",
+        ascending: bool = False,
+        where: str = "",
+        name: str | None = None,
+    ) -> tuple[Run, ...]:
+        """Runs that fulfil the condition (see `queries`), sorted; those without the figure come last.
+
+        Raises `UsageError` for a condition that cannot be read, `NotFound` for a name that no run has.
+        """
+        url, experiment = self.project.tracking_url, self.experiment_id
+        ranking.tune(url)
+        conditions = queries.parse(where) if where.strip() else ()
+        if name is not None:
+            conditions = (*conditions, queries.named(name))
+        tests = [queries.resolve(condition, self._kind_of, PREFIX) for condition in conditions]
+        kind, key = self._kind_of(sort)
+        key = PREFIX + key if kind == "tag" else key
+        order = ranking.find(url, experiment, tests, kind, key, ascending, limit)
+        found: dict[str, Run] = {}
+        for start in range(0, len(order), _PAGE):
+            listed = ", ".join(f"'{run_id}'" for run_id in order[start : start + _PAGE])
+            page = self.client.search_runs(
+                [experiment], filter_string=f"attributes.run_id IN ({listed})", max_results=_PAGE
+            )
+            found |= {run.info.run_id: self._run(run) for run in page}
+        return tuple(found[run_id] for run_id in order if run_id in found)
+
+    def require_figure(self, name: str) -> None:
+        """Raises `NotFound` when no run has a figure of that name."""
+        self._kind_of(name)
+
+    def _kind_of(self, name: str) -> tuple[queries.Kind, str]:
+        """What a name stands for in this experiment. Raises `NotFound` when no run has it."""
+        kind, bare = queries.split(name)
+        if kind == "attribute":
+            return kind, bare
+        for each, prefix in (("metric", ""), ("param", ""), ("tag", PREFIX)):
+            if kind in (None, each) and ranking.exists(
+                self.project.tracking_url, self.experiment_id, each, prefix + bare
+            ):
+                return cast("queries.Kind", each), bare
+        seen = self.client.search_runs([self.experiment_id], max_results=50)
+        known = {n for run in seen for n in (*run.data.metrics, *run.data.params)} | set(queries.ATTRIBUTES)
+        raise NotFound(
+            f"No run has a metric, parameter or tag '{name}'.",
+            closest(name, sorted(known)) or "Run something.",
         )
-        return tuple(self._run(run) for run in found)
 
     def run(self, name_or_id: str) -> Run:
         """The run of that id, or the newest of that name. Raises `NotFound`."""
@@ -228,10 +315,20 @@ class Tracking:
 
     def text(self, run_id: str, file: str) -> str:
         """A text artifact of a run; empty if it has none of that name."""
-        if file not in {a.path for a in self.client.list_artifacts(run_id)}:
-            return ""
+        content = self.content(run_id, file)
+        return "" if content is None else content.decode("utf-8", "replace")
+
+    def content(self, run_id: str, file: str) -> bytes | None:
+        """An artifact of a run; None if it has none of that name."""
+        folder = _path(self.client.get_run(run_id).info.artifact_uri)
+        if folder is not None:
+            return (folder / file).read_bytes() if (folder / file).is_file() else None
+        parent = str(Path(file).parent)
+        listed = self.client.list_artifacts(run_id, None if parent == "." else parent)
+        if file not in {a.path for a in listed}:
+            return None
         with tempfile.TemporaryDirectory() as scratch:
-            return Path(self.client.download_artifacts(run_id, file, scratch)).read_text()
+            return Path(self.client.download_artifacts(run_id, file, scratch)).read_bytes()
 
     def files(self, run_id: str) -> tuple[str, ...]:
         """Paths of all files that a run kept, sorted."""

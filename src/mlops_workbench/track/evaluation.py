@@ -1,0 +1,295 @@
+"""The standard evaluation of a classifier or regressor: the numbers. `pictures` draws them.
+
+Formulas are scikit-learn's. Figures are of at most `MOST_ROWS` rows, drawn at random with a fixed seed; segments are
+of all rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.errors import MlopsError
+from mlops_workbench.manifest import Task
+from mlops_workbench.track.metrics import better, deciding, metric
+from mlops_workbench.values import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 20_000
+MOST_CURVES = 6
+MOST_CLASSES = 12
+MOST_SEGMENTS = 20
+SEGMENT_ROWS = 30
+SEGMENT_VALUES = 50
+SEGMENT_COLUMNS = 3
+IMPORTANCE_ROWS = 1000
+IMPORTANCE_SECONDS = 0.8
+MOST_POINTS = 2000
+_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A fitted model's answers on labelled rows. `ask`: rows → labels or numbers, and probabilities or None."""
+
+    task: Task
+    target: str
+    classes: Sequence[Any]
+    features: Sequence[str]
+    frame: pd.DataFrame
+    truth: Any
+    predicted: Any
+    probabilities: Any
+    ask: Callable[[pd.DataFrame], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of a picture; `figure`: the number that sums it up."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    figure: float | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The metric on the rows where `column` has `value`."""
+
+    column: str
+    value: str
+    rows: int
+    figure: float
+
+
+@dataclass(frozen=True)
+class Evaluation(Value):
+    """`rows`: how many of `of` rows the curves are of. `metric`: what importance and segments are measured in."""
+
+    task: Task
+    rows: int
+    of: int
+    metric: str
+    overall: float | None
+    labels: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    roc: tuple[Curve, ...] = ()
+    precision_recall: tuple[Curve, ...] = ()
+    calibration: Curve | None = None
+    residuals: Curve | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    importance_rows: int = 0
+    segments: tuple[Segment, ...] = ()
+    picture: bytes = field(default=b"", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        found = super().to_dict()
+        del found["picture"]
+        return found
+
+    @property
+    def title(self) -> str:
+        shown = f"{self.rows:,} of {self.of:,}" if self.rows < self.of else f"{self.of:,}"
+        return f"Evaluation on {shown} held-out rows."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["segment", "", "rows", self.metric], [
+            [s.column, s.value, s.rows, s.figure] for s in self.segments
+        ]
+
+    def _repr_html_(self) -> str:
+        if not self.picture:
+            return super()._repr_html_()
+        drawn = base64.b64encode(self.picture).decode()
+        return (
+            f'<div class="mlops-evaluation"><div style="font-size:12px;opacity:.7;margin:6px 0 2px">{self.title}</div>'
+            f'<img alt="{self.title}" style="max-width:100%;width:1080px;background:transparent" '
+            f'src="data:image/png;base64,{drawn}"></div>'
+        )
+
+
+def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
+    """All figures of the task. `wanted`: the policy's metric; the task's usual one if it does not fit."""
+    import numpy as np
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class with few rows scikit-learn says what the picture shows
+        try:
+            name = deciding(wanted, asked.task, asked.classes)
+        except MlopsError:
+            name = deciding("", asked.task, asked.classes)
+        truth: Any = np.asarray(asked.truth)
+        predicted: Any = np.asarray(asked.predicted)
+        chances = None if asked.probabilities is None else np.asarray(asked.probabilities, dtype=float)
+        if chances is None and name == "roc_auc":
+            name = "balanced_accuracy"
+        of = len(truth)
+        some = np.arange(of)
+        if of > MOST_ROWS:
+            some = np.sort(np.random.default_rng(0).choice(of, MOST_ROWS, replace=False))
+        drawn: dict[str, Any] = {}
+        if asked.task == "classification":
+            labels, matrix = _confusion(truth[some], predicted[some], asked.classes)
+            drawn |= {"labels": labels, "confusion": matrix}
+            if chances is not None:
+                drawn |= _curves(truth[some], chances[some], asked.classes)
+        else:
+            some_fewer = some[:: max(1, len(some) // MOST_POINTS)]
+            x, y = predicted[some_fewer].astype(float), truth[some_fewer].astype(float)
+            drawn["residuals"] = Curve("residuals", tuple(x.tolist()), tuple((y - x).tolist()))
+        importance, asked_rows = permutation_importance(asked, name)
+        return Evaluation(
+            task=asked.task,
+            rows=len(some),
+            of=of,
+            metric=name,
+            overall=metric(name, truth, predicted, chances, asked.classes),
+            importance=importance,
+            importance_rows=asked_rows,
+            segments=_segments(asked, name),
+            **drawn,
+        )
+
+
+def _confusion(
+    truth: Any, predicted: Any, classes: Sequence[Any]
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Rows: what is true, columns: what was answered. The rarest of many classes are taken together."""
+    import numpy as np
+    from sklearn.metrics import confusion_matrix
+
+    matrix = confusion_matrix(truth, predicted, labels=list(classes))
+    labels = [str(c) for c in classes]
+    if len(labels) > MOST_CLASSES:
+        order = np.argsort(-matrix.sum(axis=1), kind="stable")
+        kept = np.sort(order[: MOST_CLASSES - 1])
+        place = np.full(len(labels), MOST_CLASSES - 1)
+        place[kept] = np.arange(len(kept))
+        small = np.zeros((MOST_CLASSES, MOST_CLASSES), dtype=int)
+        np.add.at(small, (place[:, None], place[None, :]), matrix)
+        matrix, labels = small, [*(labels[i] for i in kept), "other"]
+    return tuple(labels), tuple(tuple(int(v) for v in row) for row in matrix)
+
+
+def _curves(truth: Any, chances: Any, classes: Sequence[Any]) -> dict[str, Any]:
+    import numpy as np
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    if len(classes) == 2:
+        chosen = [1]
+    else:
+        counts = np.array([(truth == c).sum() for c in classes])
+        chosen = sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
+    roc, recall = [], []
+    for i in chosen:
+        mine, chance = truth == classes[i], chances[:, i]
+        if not 0 < mine.sum() < len(mine):
+            continue
+        false, true, _ = roc_curve(mine, chance)
+        roc.append(_curve(str(classes[i]), false, true, roc_auc_score(mine, chance)))
+        precision, recalled, _ = precision_recall_curve(mine, chance)
+        figure = average_precision_score(mine, chance)
+        recall.append(_curve(str(classes[i]), recalled[::-1], precision[::-1], figure))
+    if len(classes) == 2:
+        name, said, right = f"chance of {classes[1]}", chances[:, 1], truth == classes[1]
+    else:  # how sure it was of its own answer
+        name, said = "chance of its answer", chances.max(axis=1)
+        right = truth == np.asarray(classes)[chances.argmax(axis=1)]
+    return {
+        "roc": tuple(roc),
+        "precision_recall": tuple(recall),
+        "calibration": _calibration(name, said, right),
+    }
+
+
+def _curve(name: str, x: Any, y: Any, figure: float) -> Curve:
+    import numpy as np
+
+    places = np.unique(np.linspace(0, len(x) - 1, _POINTS).astype(int))
+    return Curve(name, tuple(x[places].tolist()), tuple(y[places].tolist()), float(figure))
+
+
+def _calibration(name: str, said: Any, right: Any) -> Curve:
+    """Ten parts with equally many rows: the mean chance said, and how often it came. Figure: the mean gap (ECE)."""
+    import numpy as np
+
+    order = np.argsort(said, kind="stable")
+    parts = [p for p in np.array_split(order, 10) if len(p)]
+    x = np.array([said[p].mean() for p in parts])
+    y = np.array([right[p].mean() for p in parts])
+    gap = float(np.average(np.abs(x - y), weights=[len(p) for p in parts]))
+    return Curve(name, tuple(x.tolist()), tuple(y.tolist()), gap)
+
+
+def permutation_importance(asked: Asked, name: str) -> tuple[dict[str, float], int]:
+    """How much the metric falls when one column is shuffled, in shares that sum to 1, largest first; and of how many
+    rows. Fewer rows are asked of a slow model, so that all of it takes about a second.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    features = list(asked.features)
+    places = rng.permutation(len(asked.frame))[:IMPORTANCE_ROWS]
+    started = time.perf_counter()
+    asked.ask(asked.frame[features].iloc[places])
+    took = (time.perf_counter() - started) * len(features)
+    if took > IMPORTANCE_SECONDS:
+        places = places[: max(100, int(len(places) * IMPORTANCE_SECONDS / took))]
+    some = asked.frame[features].iloc[places]
+    truth: Any = np.asarray(asked.truth)[places]
+
+    def figure(rows: Any) -> float | None:
+        predicted, chances = asked.ask(rows)
+        return metric(name, truth, predicted, chances, asked.classes)
+
+    base = figure(some)
+    if base is None:
+        return {}, len(some)
+    falls = {}
+    for column in features:
+        shuffled = some.copy(deep=False)
+        shuffled[column] = some[column].array[rng.permutation(len(some))]
+        value = figure(shuffled)
+        falls[column] = 0.0 if value is None else max(0.0, better(name, base, value))
+    total = sum(falls.values())
+    order = sorted(falls, key=lambda c: -falls[c])
+    return ({c: falls[c] / total for c in order} if total > 0 else {}), len(some)
+
+
+def _segments(asked: Asked, name: str) -> tuple[Segment, ...]:
+    """By the text, category and boolean columns with the fewest values; what has few rows says nothing."""
+    import numpy as np
+    import pandas as pd
+
+    truth: Any = np.asarray(asked.truth)
+    predicted: Any = np.asarray(asked.predicted)
+    chances = None if asked.probabilities is None else np.asarray(asked.probabilities)
+    values = {}
+    for column in asked.frame.columns:
+        series = asked.frame[column]
+        wordy = series.dtype == object or isinstance(series.dtype, pd.CategoricalDtype | pd.StringDtype)
+        if column == asked.target or not (wordy or pd.api.types.is_bool_dtype(series.dtype)):
+            continue
+        codes, levels = pd.factorize(series.astype(str).where(series.notna(), "missing"))
+        if 2 <= len(levels) <= SEGMENT_VALUES:
+            values[column] = codes, levels
+    found = []
+    for column in sorted(values, key=lambda c: len(values[c][1]))[:SEGMENT_COLUMNS]:
+        codes, levels = values[column]
+        for code, level in enumerate(levels):
+            mine = codes == code
+            if (rows := int(mine.sum())) < SEGMENT_ROWS:
+                continue
+            of_mine = None if chances is None else chances[mine]
+            figure = metric(name, truth[mine], predicted[mine], of_mine, asked.classes)
+            if figure is not None:
+                found.append(Segment(str(column), str(level), rows, figure))
+    found = sorted(found, key=lambda s: -s.rows)[:MOST_SEGMENTS]
+    return tuple(sorted(found, key=lambda s: (s.column, better(name, s.figure, 0.0))))
