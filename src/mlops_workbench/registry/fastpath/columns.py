@@ -31,6 +31,12 @@ class Column:
     values: tuple[Any, ...] = ()
     """the values that an encoder knows"""
     encoded: bool = False
+    dropped: tuple[Column, ...] = ()
+    """columns that end with this one: the original may still refuse a row for their value"""
+
+    @property
+    def all(self) -> list[Column]:
+        return [self, *(inner for column in self.dropped for inner in column.all)]
 
     def then(self, *steps: Step) -> Column:
         return self if self.tabled else replace(self, steps=(*self.steps, *steps))
@@ -99,11 +105,13 @@ def _selected(step: Any, columns: Columns) -> Columns:
     for column, keep in chosen:
         if keep:
             continue
-        if column.tabled and all(k.raw != column.raw for k in kept):
-            raise NotCovered(f"{name} drops all that is made of a column")
         known = {step[0] for step in column.steps}
         if not column.tabled and (known - _HARMLESS or (refuses and "impute" not in known)):
             raise NotCovered(f"{name} drops numbers that it may refuse")
+    if not kept:
+        raise NotCovered(f"{name} drops everything")
+    tabled = tuple(column for column, keep in chosen if not keep and column.tabled)
+    kept = [replace(kept[0], dropped=(*kept[0].dropped, *tabled)), *kept[1:]]
     return [c.then(("present",)) for c in kept] if refuses else kept
 
 
@@ -182,7 +190,7 @@ def _target(step: Any, columns: Columns) -> Columns:
 
 def _encoded(column: Column, values: Sequence[Any]) -> Column:
     if column.encoded:
-        raise NotCovered("a column is encoded twice")
+        return column  # what reaches the second encoder are the first one's codes
     if any(step[0] not in ("impute", "finite") for step in column.steps):
         raise NotCovered("numbers are encoded after arithmetic")
     plain = tuple(v.item() if isinstance(v, np.generic) else v for v in values)

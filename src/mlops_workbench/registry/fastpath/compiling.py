@@ -60,7 +60,7 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
     columns: Columns = [Column(i, f.kind, tabled=f.kind == "boolean") for i, f in enumerate(manifest.inputs)]
     for part in parts:
         columns = walk(part, columns)
-    for column in columns:
+    for column in (inner for outer in columns for inner in outer.all):
         if column.kind == "datetime" or (column.kind == "string" and not column.encoded):
             raise NotCovered(f"the column '{manifest.inputs[column.raw].name}' is read as it is")
     asked = _Asked(model, parts, manifest, frame)
@@ -144,13 +144,14 @@ def _tables(
     columns: Columns, manifest: Manifest, asked: _Asked, arrays: dict[str, Any]
 ) -> list[dict[str, Any]]:
     tables = []
-    for raw in sorted({c.raw for c in columns if c.tabled}):
+    every = [inner for column in columns for inner in column.all]
+    for raw in sorted({c.raw for c in every if c.tabled}):
         places = [i for i, c in enumerate(columns) if c.tabled and c.raw == raw]
         field = manifest.inputs[raw]
         if field.kind == "boolean":
             keys: list[Any] = [False, True]
         else:
-            keys = list(dict.fromkeys(v for p in places for v in columns[p].values))
+            keys = list(dict.fromkeys(v for c in every if c.tabled and c.raw == raw for v in c.values))
         if len(keys) > _MOST_VALUES:
             raise NotCovered(f"the column '{field.name}' has more than {_MOST_VALUES:,} known values")
         number = field.kind in ("double", "long")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -92,30 +93,22 @@ def proof(
 ) -> Proof:
     """Ask both for all rows. `ordinary`: rows by what they are (`held out`, `fitted on`), as the runtime takes them."""
     started = time.perf_counter()
-    base = [row for rows in ordinary.values() for row in rows]
-    kinds = {**ordinary, **_odd(plan, manifest.inputs, base)}
-    answered: dict[str, int] = {}
-    worst, left, reason = 0.0, 0, ""
-    for kind, rows in kinds.items():
-        if not rows:
-            continue
-        found = fast(rows)
-        lost = set(found.left)
-        own = [row for place, row in enumerate(rows) if place not in lost]
-        left += len(lost)
-        if own:
-            answered[kind] = len(own)
-            gap, reason = _compared(kind, own, found, original)
-            worst = max(worst, gap)
-        if not reason and kind in ordinary and 2 * len(own) < len(rows):
-            reason = f"a plan would leave {len(lost):,} of {len(rows):,} rows '{kind}' to the original"
-        if reason:
-            break
+    odd = _odd(plan, manifest.inputs, [row for rows in ordinary.values() for row in rows])
+    tried = [(kind, row) for part in (ordinary, odd) for kind, rows in part.items() for row in rows]
+    found = fast([row for _, row in tried])
+    lost = set(found.left)
+    own = [pair for place, pair in enumerate(tried) if place not in lost]
+    answered = Counter(kind for kind, _ in own)
+    worst, reason = _compared(own, found, original)
+    for kind, rows in ordinary.items():
+        if not reason and 2 * answered[kind] < len(rows):
+            left = len(rows) - answered[kind]
+            reason = f"a plan would leave {left:,} of {len(rows):,} rows '{kind}' to the original"
     return Proof(
         not reason,
         reason,
-        answered,
-        left,
+        dict(answered),
+        len(lost),
         worst,
         seconds=round(time.perf_counter() - started, 3),
         sha256="" if reason else plan.sha256,
@@ -123,42 +116,52 @@ def proof(
 
 
 def _compared(
-    kind: str, rows: Sequence[Row], found: Left, original: Callable[[Sequence[Row]], Answers]
+    own: Sequence[tuple[str, Row]], found: Left, original: Callable[[Sequence[Row]], Answers]
 ) -> tuple[float, str]:
     """The largest difference, and what is wrong if something is."""
+    if not own:
+        return 0.0, "a plan would answer nothing"
     try:
-        wanted = original(rows)
+        wanted = original([row for _, row in own])
     except Exception as problem:  # whatever a model raises means the same here
-        return (
-            math.inf,
-            f"a plan would answer rows '{kind}' that the model refuses ({type(problem).__name__})",
-        )
-    if isinstance(wanted.values[0], float) and wanted.probabilities is None:
-        worst = _gap(found.values, wanted.values)
-    else:
-        different = sum(a != b for a, b in zip(found.values, wanted.values, strict=True))
-        if different:
-            return math.inf, f"a plan gives {different:,} of {len(rows):,} rows '{kind}' another label"
-        worst = 0.0
+        kind = _refused(own, original)
+        return 0.0, f"a plan would answer rows '{kind}' that the model refuses ({type(problem).__name__})"
     if (found.probabilities is None) != (wanted.probabilities is None):
-        return math.inf, "a plan gives no probabilities where the model does"
-    if wanted.probabilities is not None:
-        assert found.probabilities is not None
-        worst = max(worst, _gap(found.probabilities, wanted.probabilities))
+        return 0.0, "a plan gives no probabilities where the model does"
+    worst = 0.0
+    if isinstance(wanted.values[0], float) and wanted.probabilities is None:
+        gaps = _gaps(found.values, wanted.values)
+    else:
+        other = [kind for (kind, _), a, b in zip(own, found.values, wanted.values, strict=True) if a != b]
+        if other:
+            return 0.0, f"a plan gives another label to {len(other):,} rows, the first '{other[0]}'"
+        gaps = _gaps(found.probabilities, wanted.probabilities) if found.probabilities else np.zeros(len(own))
+    at = int(gaps.argmax())
+    worst = float(gaps[at])
     if not worst <= TOLERANCE:
-        return worst, f"a plan's answers to rows '{kind}' are off by up to {worst:.1e}"
+        return worst, f"a plan's answers are off by up to {worst:.1e} (rows '{own[at][0]}')"
     return worst, ""
 
 
-def _gap(found: Any, wanted: Any) -> float:
-    """The largest difference, absolute below one and relative above; what is missing must be so on both sides."""
+def _refused(own: Sequence[tuple[str, Row]], original: Callable[[Sequence[Row]], Answers]) -> str:
+    """The kind of the first row that the original does not answer."""
+    for kind in dict.fromkeys(kind for kind, _ in own):
+        try:
+            original([row for k, row in own if k == kind])
+        except Exception:
+            return kind
+    return "together"
+
+
+def _gaps(found: Any, wanted: Any) -> Any:
+    """Differences by row, absolute below one and relative above; what is missing must be so on both sides."""
     a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
-    if a.shape != b.shape or (np.isnan(a) != np.isnan(b)).any():
-        return math.inf
-    same = (a == b) | np.isnan(a)
+    if a.shape != b.shape:
+        return np.full(len(a), np.inf)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(invalid="ignore", over="ignore"):
         gaps = np.where(same, 0.0, np.abs(a - b) / np.maximum(1.0, np.abs(b)))
-    return float(np.nan_to_num(gaps, nan=math.inf).max(initial=0.0))
+    return np.nan_to_num(gaps, nan=np.inf).reshape(len(a), -1).max(axis=1)
 
 
 def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[Row]) -> dict[str, list[Row]]:
@@ -166,7 +169,7 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[Row]) -> dict[s
     rng = np.random.default_rng(0)
     some = [base[i] for i in rng.integers(0, len(base), _EACH * 7)]
     kinds: dict[str, list[Row]] = {
-        "all missing": [dict.fromkeys((f.name for f in inputs)), {}],
+        "all missing": [dict.fromkeys(f.name for f in inputs), {}],
         "values of different rows": [
             {f.name: base[i].get(f.name) for f, i in zip(inputs, places, strict=True)}
             for places in rng.integers(0, len(base), (_COMBINED, len(inputs)))

@@ -127,10 +127,7 @@ class Trees:
         plain = self._sets is None and not np.isnan(flat).any()
         for _ in range(self._depth):
             x = flat.take(self._feature.take(node) + first)
-            if plain:
-                right = x > self._threshold.take(node)
-            else:
-                right = self._right(node, x)
+            right = x > self._threshold.take(node) if plain else self._right(node, x)
             node = self._left.take(node) + right
         return node
 

@@ -232,7 +232,7 @@ UFUNCS: dict[str, Any] = {
 
 def _positions(given: list[int]) -> Any:
     """A slice where the places follow each other: writing there is several times quicker."""
-    first, count = given[0], len(given)
+    first, count = given[0] if given else 0, len(given)
     return (
         slice(first, first + count)
         if given == list(range(first, first + count))
