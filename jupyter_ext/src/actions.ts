@@ -68,6 +68,13 @@ export const ACTIONS: readonly IAction[] = [
     fields: [FIRST]
   },
   {
+    verb: 'approve',
+    label: 'Approve',
+    about: 'Vouches for this version on its newest gate report. The ledger keeps who and why.',
+    version: 'needed',
+    fields: [WHY]
+  },
+  {
     verb: 'build',
     label: 'Build',
     about: 'Builds the Docker image that serves this version. Runs as a job.',
@@ -94,6 +101,14 @@ export const ACTIONS: readonly IAction[] = [
     label: 'Roll back',
     about: 'Makes the previous champion the champion again.',
     version: 'none',
+    fields: [WHY],
+    warn: true
+  },
+  {
+    verb: 'retire',
+    label: 'Retire',
+    about: 'Puts this version out of use: stopped, without aliases, archived with its evidence.',
+    version: 'needed',
     fields: [WHY],
     warn: true
   },

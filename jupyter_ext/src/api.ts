@@ -77,6 +77,8 @@ export interface IJob {
 export interface IOptions {
   gate: { name: string; version: number; first?: boolean };
   promote: { name: string; version: number; why: string; force?: boolean };
+  approve: { name: string; version: number; why: string };
+  retire: { name: string; version: number; why: string };
   rollback: { name: string; why: string };
   build: { name: string; version?: number };
   serve: { name: string; version?: number };

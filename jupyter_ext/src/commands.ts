@@ -55,7 +55,7 @@ export function addCommands(
   }
 }
 
-const OF_VERSION = ['promote', 'gate', 'build', 'serve'];
+const OF_VERSION = ['promote', 'gate', 'approve', 'build', 'serve', 'retire'];
 const OF_MODEL = ['drift', 'retrain', 'rollback', 'stop'];
 
 /** Opens the menu of a version, or of a model when the target names no version. */

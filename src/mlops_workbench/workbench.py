@@ -73,6 +73,7 @@ class Workbench(Opening):
     ) -> None:
         super().__init__(folder, namespace=namespace, progress=progress)
         self._made: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._checked: dict[str, str] = {}
 
     # project
 
@@ -141,12 +142,11 @@ class Workbench(Opening):
         validations.keep(self._store, found)
         if written:
             validating.write_page(found, written)
+        tags = {f"contract.{contract}.{key}": getattr(found, key) for key in ("data", "verdict", "digest")}
         if of_run:
-            tags = {
-                f"contract.{contract}.verdict": found.verdict,
-                f"contract.{contract}.digest": found.digest,
-            }
             self._tracking.log(of_run, tags=tags, files=validating.artifacts(found))
+        else:
+            self._checked |= tags  # the next run is made of what was checked before it
         if not found.passed:
             place = contracts.path_of(self.project.root, contract).relative_to(self.project.root)
             raise ContractViolation(validating.sentence(found), f"Mend the data, or edit {place}.", found)
@@ -221,6 +221,8 @@ class Workbench(Opening):
             target=target,
             progress=self.progress,
         )
+        checked = {key: value for key, value in self._checked.items() if key not in done.run.tags}
+        self._tracking.log(done.run.id, tags=checked)
         for model in done.models.values():
             self._made[id(model)] = (weakref.ref(model), done.run.id)
         return done

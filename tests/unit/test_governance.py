@@ -307,6 +307,8 @@ def test_lineage_is_a_tree_and_an_openlineage_event(workbench: Workbench, tmp_pa
     ]
     assert all({"_producer", "_schemaURL"} <= set(f) for f in facets)
     assert "approvals" in found.text()
+    assert read["run"]["contracts"]["trips"].startswith("inferred by 'train', digest ")
+    assert event["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"][0]["success"] is True
 
 
 def test_the_card_is_made_from_the_records(workbench: Workbench, tmp_path: Path) -> None:

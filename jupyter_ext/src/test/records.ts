@@ -56,7 +56,7 @@ export function snapshot(changes: Partial<ISnapshot> = {}): ISnapshot {
       running_jobs: 0,
       warnings: []
     },
-    versions: [version(2, { gate: 'passed' }), version(1, { aliases: ['champion'], gate: 'passed' })],
+    versions: [version(2, { gate: 'passed' }), version(1, { aliases: ['champion'], state: 'champion', gate: 'passed' })],
     runs: [run('january')],
     deployments: [],
     jobs: [],

@@ -189,5 +189,7 @@ describe('nextVerb', () => {
     expect(verb(2, 'passed')).toBe('serve');
     expect(verb(2, 'passed', [2])).toBeUndefined();
     expect(verb(1, 'passed')).toBeUndefined();
+    const retired = version(4, { gate: 'passed', state: 'retired' });
+    expect(nextVerb(retired, model, [], 4)).toBeNull();
   });
 });

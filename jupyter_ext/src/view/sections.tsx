@@ -56,7 +56,7 @@ function Model({ model, known, act }: IProps & { model: IModelStatus }): JSX.Ele
           open={(x, y) => act.menu({ name: model.name }, x, y)}
         />
       </div>
-      <Few items={versions} keep={one => isChampion(one)}>
+      <Few items={versions} keep={one => one.aliases.includes('champion')}>
         {one => (
           <Version
             key={one.version}
@@ -81,7 +81,9 @@ function Version(props: IProps & { version: IVersion; model: IModelStatus; newes
       <span className="mlops-Number">v{version.version}</span>
       <Figure metrics={version.metrics} />
       <Gate gate={version.gate} />
-      <span className="mlops-Meta">{isChampion(version) && <Chip tone="good" text="champion" />}</span>
+      <span className="mlops-Meta">
+        <State version={version} />
+      </span>
       <span className="mlops-End">
         {next ? (
           <button
@@ -131,8 +133,20 @@ function Gate({ gate }: { gate: IVersion['gate'] }): JSX.Element {
   );
 }
 
-function isChampion(version: IVersion): boolean {
-  return version.aliases.includes('champion');
+/** Its state where it says more than “candidate”, and any alias besides the champion's. */
+function State({ version }: { version: IVersion }): JSX.Element {
+  const others = version.aliases.filter(alias => alias !== 'champion');
+  return (
+    <>
+      {version.aliases.includes('champion') && <Chip tone="good" text="champion" />}
+      {(version.state === 'approved' || version.state === 'retired') && (
+        <Chip tone="quiet" text={version.state} />
+      )}
+      {others.map(alias => (
+        <Chip key={alias} tone="quiet" text={alias} />
+      ))}
+    </>
+  );
 }
 
 /**
@@ -146,7 +160,7 @@ export function nextVerb(
   newest: number
 ): { verb: ActionName; label: string } | null {
   const champion = model.champion ?? 0;
-  if (version.version < champion) {
+  if (version.version < champion || version.state === 'retired') {
     return null;
   }
   if (version.version === champion) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -247,10 +248,25 @@ def _run(origin: Origin) -> dict[str, Any]:
         "git branch": run.tags.get("git.branch"),
         "uncommitted changes": run.tags.get("git.dirty"),
         "kept": list(origin.files) or None,
+        "contracts": _checked(run) or None,
         "seeds": {k.removeprefix("seed."): v for k, v in run.tags.items() if k.startswith("seed.")} or None,
         "metrics": dict(run.metrics),
         "parameters": dict(run.params),
     }
+
+
+def _checked(run: Run) -> dict[str, str]:
+    """Contracts that data were checked against in the run or before it in the same notebook."""
+    names = [
+        key[len("contract.") : -len(".verdict")]
+        for key in run.tags
+        if re.fullmatch(r"contract\..+\.verdict", key)
+    ]
+    found = {
+        name: {k: run.tags.get(f"contract.{name}.{k}", "") for k in ("data", "verdict", "digest")}
+        for name in names
+    }
+    return {name: f"{f['verdict']} by '{f['data']}', digest {f['digest'][:12]}" for name, f in found.items()}
 
 
 def _gate(seen: Mapping[str, Any]) -> dict[str, Any]:

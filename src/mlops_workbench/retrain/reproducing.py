@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,11 @@ from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
 from mlops_workbench.retrain import engine, environments
 from mlops_workbench.track import metrics as measures
-from mlops_workbench.track import slicing
+from mlops_workbench.track import notebook, slicing
+from mlops_workbench.track.runs import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE
 from mlops_workbench.track.tracking import Run, Stored, Tracking
 from mlops_workbench.values import Html, Value, html_table
 
-CHANGES = "changes.diff"
-NOTEBOOK = "notebook.ipynb"
-SOURCE = "source.py"
-ENVIRONMENT = "requirements.txt"
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")
 
@@ -143,18 +141,12 @@ def recipe(project: Project, tracking: Tracking, stored: Stored, folder: Path) -
 
 
 def _cells(tracking: Tracking, run: Run) -> tuple[str, ...]:
-    kept = tracking.text(run.id, NOTEBOOK)
-    if kept:
-        cells = json.loads(kept)["cells"]
-        return tuple(_source(c["source"]) for c in cells if c["cell_type"] == "code")
+    if cells := notebook.read(tracking.text(run.id, NOTEBOOK)):
+        return tuple(cells)
     source = tracking.text(run.id, SOURCE)
     if not source:
         raise NotFound(f"The run '{run.name}' kept no code.", "Runs of this version of the workbench do.")
     return (source,)
-
-
-def _source(source: str | Sequence[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
 
 
 def _variable(stored: Stored, run: Run) -> str:
@@ -174,11 +166,8 @@ def _variable(stored: Stored, run: Run) -> str:
 def _rows(run: Run) -> dict[str, str]:
     """Variables that the run was given and the snapshots of what they held."""
     tags = run.tags
-    found = {
-        tags[f"{role}.name"]: tags[f"{role}.sha256"]
-        for role in ("data", "evaluate")
-        if f"{role}.sha256" in tags
-    }
+    marks = [key.removesuffix(".sha256") for key in tags if re.fullmatch(r"(data|evaluate)\b.*\.sha256", key)]
+    found = {tags[f"{mark}.name"]: tags[f"{mark}.sha256"] for mark in marks}
     return {name: sha256 for name, sha256 in found.items() if name.isidentifier()}
 
 
@@ -199,8 +188,8 @@ def reproduce(
         shutil.copyfile(model_folder / manifest.model_file, model)
         for sha256 in {*made_of.rows.values(), made_of.asked}:
             shutil.copyfile(project.state / "snapshots" / f"{sha256}.parquet", place / f"{sha256}.parquet")
-        notebook = work / "reproduce.ipynb"
-        _write(notebook, made_of, place, model, environments.kernel(python, place))
+        recipe_book = work / "reproduce.ipynb"
+        _write(recipe_book, made_of, place, model, environments.kernel(python, place))
         output = keep / "reproduce.ipynb"
         keep.mkdir(parents=True, exist_ok=True)
         search = [str(environments.own_packages(place / "packages"))]
@@ -208,7 +197,7 @@ def reproduce(
         with _variables(
             {"JUPYTER_PATH": str(place), "PYTHONPATH": os.pathsep.join(search), "MLOPS_PROJECT": str(work)}
         ):
-            engine.execute(notebook, output, {}, progress)
+            engine.execute(recipe_book, output, {}, progress)
         answers = json.loads((place / ANSWERS).read_text())
     return _compared(project, made_of, answers, tolerance, time.monotonic() - started, str(output))
 
@@ -306,9 +295,9 @@ def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -
     sources = [head, *([rows] if kept and rows else []), *kept, rows, slicing.runnable(last), tail]
     cells = [nbformat.v4.new_code_cell(source) for source in sources if source.strip()]
     title = f"# {made_of.stored.name}, version {made_of.stored.version}, made again from its records"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(title), *cells])
-    notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
-    nbformat.write(notebook, str(path))
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(title), *cells])
+    book.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
+    nbformat.write(book, str(path))
 
 
 @contextmanager

@@ -60,7 +60,7 @@ _KEPT = {
     "tag": _keyed("tags", String),
 }
 _ATTRIBUTES = {"started": _runs.c.start_time, "name": _runs.c.name, "status": _runs.c.status}
-_SIGNS = {
+SIGNS = {
     "=": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
@@ -118,7 +118,7 @@ def find(
                 .where(*where)
                 .order_by(newest)
             ).all()
-            have = [(run, _comparable(value)) for run, value in rows if value is not None]
+            have = [(run, comparable(value)) for run, value in rows if value is not None]
             have.sort(key=lambda pair: pair[1], reverse=not ascending)  # stable: also when it is reversed
             return [*(run for run, _ in have), *(run for run, value in rows if value is None)][:limit]
         statement = select(_runs.c.run_uuid)
@@ -146,10 +146,10 @@ def _holds(test: Test) -> Any:
 def _compared(column: Any, test: Test) -> Any:
     if test.operator == "like":
         return column.like(test.value)
-    return _SIGNS[test.operator](column, test.value)
+    return SIGNS[test.operator](column, test.value)
 
 
-def _comparable(value: Any) -> tuple[int, float, str]:
+def comparable(value: Any) -> tuple[int, float, str]:
     """Numbers below texts; numbers by size, texts by the alphabet."""
     try:
         number = float(value)

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlparse
 from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, closest
 from mlops_workbench.manifest import FILE_NAME
 from mlops_workbench.project import ARTIFACTS, Project
-from mlops_workbench.track import queries, ranking
+from mlops_workbench.track import elsewhere, queries, ranking
 from mlops_workbench.values import Value
 
 _MOST_VERSIONS = 1000
@@ -256,13 +256,18 @@ class Tracking:
         Raises `UsageError` for a condition that cannot be read, `NotFound` for a name that no run has.
         """
         url, experiment = self.project.tracking_url, self.experiment_id
-        ranking.tune(url)
+        if not elsewhere.is_server(url):
+            ranking.tune(url)
         conditions = queries.parse(where) if where.strip() else ()
         if name is not None:
             conditions = (*conditions, queries.named(name))
         tests = [queries.resolve(condition, self._kind_of, PREFIX) for condition in conditions]
         kind, key = self._kind_of(sort)
         key = PREFIX + key if kind == "tag" else key
+        if elsewhere.is_server(url):
+            return tuple(
+                map(self._run, elsewhere.chosen(self._all_runs(), tests, kind, key, ascending, limit))
+            )
         order = ranking.find(url, experiment, tests, kind, key, ascending, limit)
         found: dict[str, Run] = {}
         for start in range(0, len(order), _PAGE):
@@ -283,9 +288,7 @@ class Tracking:
         if kind == "attribute":
             return kind, bare
         for each, prefix in (("metric", ""), ("param", ""), ("tag", PREFIX)):
-            if kind in (None, each) and ranking.exists(
-                self.project.tracking_url, self.experiment_id, each, prefix + bare
-            ):
+            if kind in (None, each) and self._exists(each, prefix + bare):
                 return cast("queries.Kind", each), bare
         seen = self.client.search_runs([self.experiment_id], max_results=50)
         known = {n for run in seen for n in (*run.data.metrics, *run.data.params)} | set(queries.ATTRIBUTES)
@@ -293,6 +296,28 @@ class Tracking:
             f"No run has a metric, parameter or tag '{name}'.",
             closest(name, sorted(known)) or "Run something.",
         )
+
+    def _exists(self, kind: str, key: str) -> bool:
+        url = self.project.tracking_url
+        if elsewhere.is_server(url):
+            return any(elsewhere.value_of(run, kind, key) is not None for run in self._all_runs())
+        return ranking.exists(url, self.experiment_id, kind, key)
+
+    def _all_runs(self) -> list[Any]:
+        """Every run, newest first, page by page."""
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                order_by=["attributes.start_time DESC"],
+                max_results=1000,
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def run(self, name_or_id: str) -> Run:
         """The run of that id, or the newest of that name. Raises `NotFound`."""
@@ -410,7 +435,11 @@ class Tracking:
             for attempt in self._patient():
                 with attempt:
                     made = self.client.create_model_version(
-                        name, source, run_id=run_id, tags={PREFIX + k: v for k, v in tags.items()}
+                        name,
+                        source,
+                        run_id=run_id,
+                        tags={PREFIX + k: v for k, v in tags.items()},
+                        model_id=source.removeprefix("models:/"),  # a tracking server asks for it
                     )
             return self._stored(made)
 
