@@ -58,6 +58,14 @@ class ImagePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ServingPolicy:
+    """`[serving]`: how a version is served."""
+
+    fast: bool = True
+    """whether a version's proven fast path answers"""
+
+
+@dataclass(frozen=True, slots=True)
 class DriftPolicy:
     """`[drift]`: PSI from which a feature is watched, and from which it has drifted."""
 
@@ -74,6 +82,7 @@ class Policy:
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     stores: StorePolicy = field(default_factory=StorePolicy)
     image: ImagePolicy = field(default_factory=ImagePolicy)
+    serving: ServingPolicy = field(default_factory=ServingPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
 
     @property
@@ -124,6 +133,9 @@ drift = 0.2                  # PSI from which a feature has drifted
 
 [image]
 # base = "{base}"
+
+# [serving]
+# fast = true                # a proven fast path answers; false: always the original model
 
 # [stores]                   # default: SQLite and files inside .mlops/
 # tracking = "postgresql+psycopg://…"

@@ -25,8 +25,8 @@ def write_context(
 ) -> None:
     """Dockerfile, `requirements.txt`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
 
-    Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's own files, example data
-    and training notebooks stay out.
+    Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's own
+    files, example data and training notebooks stay out.
     """
     files: list[tuple[str, Path | bytes]] = [
         ("Dockerfile", dockerfile.encode()),

@@ -106,8 +106,7 @@ def register(
         run_id=run.id if run else None,
         load=load,
         quicken=quicken,
-        ordinary={"fitted on": fitted_on}
-        | ({"held out": held_out_rows} if versions.fits(held_out_rows, looked.features) else {}),
+        ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
     )
     path = proving.sentence(kept.fast)
     tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}

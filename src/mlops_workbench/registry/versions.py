@@ -341,9 +341,16 @@ def keep(
     return Kept(source, digest, fast)
 
 
-def fits(frame: pd.DataFrame | None, features: Sequence[str]) -> bool:
-    """Whether there are rows, with all the columns that a model reads."""
-    return frame is not None and set(features) <= set(frame.columns)
+def ordinary(
+    fitted_on: pd.DataFrame, held_out: pd.DataFrame | None, features: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The rows that a fast path is proven on, by what they are: those that have all the columns the model reads."""
+    known = {"fitted on": fitted_on, "held out": held_out}
+    return {
+        what: frame
+        for what, frame in known.items()
+        if frame is not None and set(features) <= set(frame.columns)
+    }
 
 
 _PROOF_ROWS = 2_000

@@ -28,6 +28,7 @@ def start_container(
     port: int | None = None,
     inference_dir: Path | None = None,
     log_url: str | None = None,
+    fast: bool = True,
     memory: str = "2g",
     cpus: float = 1.0,
     seconds: float = 120,
@@ -46,7 +47,7 @@ def start_container(
         if found.labels.get("mlops.model.digest") != digest:
             raise ServingFailed(f"The image '{image}' holds another model than digest {digest[:16]}….")
         options = _confined(memory, cpus)
-        env = {"MLOPS_ROLE": role}
+        env = {"MLOPS_ROLE": role, "MLOPS_FAST": "1" if fast else "0"}
         if inference_dir is not None:
             options |= _mounted(inference_dir)
             env["MLOPS_LOG_URL"] = f"sqlite:///{INFERENCE_DIR}/{LOG_FILE}"

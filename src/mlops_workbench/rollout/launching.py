@@ -73,6 +73,7 @@ def _process(project: Project, stored: Stored, folder: Path, port: int | None) -
         role="champion",
         port=port,
         log_url=project.inference_url,
+        fast=project.policy.serving.fast,
         log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
     )
 
@@ -93,6 +94,7 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         digest=stored.tags["digest"],
         role="champion",
         port=port,
+        fast=project.policy.serving.fast,
         inference_dir=Path(str(url.database)).parent,
     )
 

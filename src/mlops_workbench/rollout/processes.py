@@ -46,12 +46,14 @@ def start_local(
     role: str = "champion",
     port: int | None = None,
     log_url: str | None = None,
+    fast: bool = True,
     seconds: float = 120,
 ) -> Deployment:
     """Serve a model's folder from a process of its own on 127.0.0.1, and wait until it is ready.
 
-    `port` None takes a free one; `log_url` None serves without an inference log; log lines are appended to
-    `log_file`. Raises Conflict if the port is in use, ServingFailed with the end of the log.
+    `port` None takes a free one; `fast` False leaves a proven fast path unused; `log_url` None serves without an
+    inference log; log lines are appended to `log_file`.
+    Raises Conflict if the port is in use, ServingFailed with the end of the log.
     """
     port = _free_port(port)
     model_dir, log_file = Path(model_dir).absolute(), Path(log_file).absolute()
@@ -64,6 +66,7 @@ def start_local(
         "MLOPS_MODEL_DIGEST": digest,
         "MLOPS_ROLE": role,
         "MLOPS_LOG_URL": log_url or "",
+        "MLOPS_FAST": "1" if fast else "0",
         "HOST": _HOST,
         "PORT": str(port),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from mlops_workbench.serving.batcher import Batcher, Limits, Pending
 from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.direct import Direct, new_id
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
@@ -71,6 +71,7 @@ class _Service:
         app.get("/docs", include_in_schema=False)(self.docs)
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
+        app.add_middleware(Direct, path="/predict", answer=self.predict)
         app.add_middleware(Envelope, metrics=self.metrics, paths=frozenset(r.path for r in _api_routes(app)))
         app.openapi = self._openapi(app)  # type: ignore[method-assign]
         return app
@@ -89,7 +90,7 @@ class _Service:
 
     async def predict(self, request: Request) -> Response:
         call = self.schema.parse(await self._body(request), request.headers.get(_REQUEST_ID))
-        pending = Pending(call.request_id or uuid.uuid4().hex, call.rows, time.perf_counter())
+        pending = Pending(call.request_id or new_id(), call.rows, time.perf_counter())
         entry = await asyncio.wrap_future(self.batcher.submit(pending))
         return _json(self._answer(entry), headers={_REQUEST_ID: entry.request_id})
 

@@ -17,6 +17,7 @@ from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
 from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.inserting import Insert
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
     feature_columns,
@@ -63,6 +64,7 @@ class PredictionLog:
         self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
         self._text = prediction_is_text(manifest)
         self.engine = _opened(url, self.table)
+        self._insert = Insert(self.table, self.engine.dialect)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """All rows of all entries in one commit.
@@ -70,10 +72,11 @@ class PredictionLog:
         Raises sqlalchemy.exc.IntegrityError if a request id is there already (nothing is written then), and
         ServingError LogUnavailable if the database does not take them.
         """
-        records = [record for entry in entries for record in self._records(entry)]
+        records = [tuple(record.values()) for entry in entries for record in self._records(entry)]
         try:
             with self.engine.begin() as connection:
-                connection.execute(insert(self.table), records)
+                for part in self._insert.parts(records):
+                    connection.exec_driver_sql(*part)
         except exc.IntegrityError:
             raise
         except exc.SQLAlchemyError as error:
@@ -167,7 +170,7 @@ class PredictionLog:
             }
             for name, column in self._columns.items():
                 value = row.get(name)
-                record[column] = as_text(value) if isinstance(value, datetime) else value
+                record[column] = as_text(value) if type(value) is datetime else value
             records.append(record)
         return records
 

@@ -16,6 +16,7 @@ from mlops_workbench.errors import NotFound
 
 RUNTIME = (
     "fastapi",
+    "httptools",
     "numpy",
     "orjson",
     "pandas",
@@ -26,6 +27,7 @@ RUNTIME = (
     "sqlalchemy",
     "typing-extensions",
     "uvicorn",
+    *(() if sys.platform == "win32" else ("uvloop",)),
 )
 """what `mlops_workbench.serving` imports"""
 

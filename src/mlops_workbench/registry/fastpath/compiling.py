@@ -159,7 +159,7 @@ def _tables(
         missing = _asked_one(asked, field.name, None, places)
         unseen: Any = (max([*map(float, keys), 0.0]) + 0.515625) if number else _UNSEEN
         unknown = None if field.kind == "boolean" else _asked_one(asked, field.name, unseen, places)
-        codes = []
+        codes: list[int] = []
         for row in (missing, unknown):
             codes.append(-1 if row is None else len(keys) + len([c for c in codes if c >= 0]))
             rows += [] if row is None else [row]

@@ -193,7 +193,7 @@ def _histogram_nodes(predictor: Any, known: Any, place: Any) -> dict[str, Any]:
     made["value"] = nodes["value"][order]
     categorical = nodes["is_categorical"].astype(bool) & ~leaf
     which = np.full(len(nodes), -1)
-    sets = []
+    sets: list[Any] = []
     for at in np.flatnonzero(categorical):
         node = nodes[at]
         to_left = _bits(predictor.raw_left_cat_bitsets[node["bitset_idx"]])

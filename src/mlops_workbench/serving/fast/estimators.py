@@ -141,7 +141,8 @@ class Trees:
             code = np.where(missing, -1.0, x)[chosen]
             missing[chosen] |= code < 0
             right[chosen] = ~self._sets[which[chosen], np.clip(code, 0, 255).astype(np.intp)]
-        return np.where(missing, ~self._missing_left.take(node), right)
+        turned: Mask = np.where(missing, ~self._missing_left.take(node), right)
+        return turned
 
 
 class Constant:
@@ -162,12 +163,14 @@ KINDS: dict[str, Any] = {"linear": Linear, "numbers": Numbers, "trees": Trees, "
 
 def expit(x: Floats) -> Floats:
     with np.errstate(over="ignore"):
-        return 1.0 / (1.0 + np.exp(-x))
+        chances: Floats = 1.0 / (1.0 + np.exp(-x))
+    return chances
 
 
 def softmax(x: Floats) -> Floats:
     x = np.exp(x - x.max(axis=1, keepdims=True))
-    return x / x.sum(axis=1, keepdims=True)
+    x /= x.sum(axis=1, keepdims=True)
+    return x
 
 
 def one_against_rest(x: Floats) -> Floats:
@@ -176,7 +179,8 @@ def one_against_rest(x: Floats) -> Floats:
     nothing = total[:, 0] == 0
     chances[nothing] = 1.0
     total[nothing] = chances.shape[1]
-    return chances / total
+    chances /= total
+    return chances
 
 
 def two(x: Floats) -> Floats:

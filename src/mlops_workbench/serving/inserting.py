@@ -1,0 +1,45 @@
+"""Many rows in few statements.
+
+A driver's `executemany` gives the interpreter lock away at every row, and under load waits for it as often; one
+statement for many rows gives it away once. The statements come in few sizes, so that the driver keeps them prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.engine import Dialect
+
+_MOST_VALUES = 32_000  # SQLite takes 32,766 a statement, PostgreSQL 65,535
+_LARGEST = 256
+
+
+class Insert:
+    """`INSERT` into a table, given rows as tuples in the order of its columns."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        quote = dialect.identifier_preparer.quote
+        formats = dialect.paramstyle in ("format", "pyformat")
+        names = [quote(c.name) for c in table.columns]
+        mark = "%s" if formats else "?"
+        # names are quoted by the dialect, and values never part of the text
+        head = f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES "  # noqa: S608
+        self._head = head.replace("%", "%%") if formats else head
+        self._row = f"({', '.join([mark] * len(names))})"
+        self._largest = max(1, min(_LARGEST, _MOST_VALUES // len(names)))
+        self._made: dict[int, str] = {}
+
+    def parts(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Statements with their values: powers of two rows each, the largest first."""
+        at = 0
+        while at < len(rows):
+            size = min(self._largest, 1 << ((len(rows) - at).bit_length() - 1))
+            yield self._statement(size), tuple(v for row in rows[at : at + size] for v in row)
+            at += size
+
+    def _statement(self, size: int) -> str:
+        if size not in self._made:
+            self._made[size] = self._head + ", ".join([self._row] * size)
+        return self._made[size]
