@@ -17,7 +17,7 @@ from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.inserting import Insert
+from mlops_workbench.serving.inserting import Insert, Quick
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
     feature_columns,
@@ -65,6 +65,7 @@ class PredictionLog:
         self._text = prediction_is_text(manifest)
         self.engine = _opened(url, self.table)
         self._insert = Insert(self.table, self.engine.dialect)
+        self._quick = Quick(self.engine) if self.engine.dialect.name == "sqlite" else None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """All rows of all entries in one commit.
@@ -74,6 +75,9 @@ class PredictionLog:
         """
         records = [tuple(record.values()) for entry in entries for record in self._records(entry)]
         try:
+            if self._quick is not None:
+                self._quick.write(self._insert.parts(records))
+                return
             with self.engine.begin() as connection:
                 for part in self._insert.parts(records):
                     connection.exec_driver_sql(*part)
@@ -149,6 +153,8 @@ class PredictionLog:
         return True
 
     def close(self) -> None:
+        if self._quick is not None:
+            self._quick.close()
         self.engine.dispose()
 
     def _records(self, entry: Entry) -> list[dict[str, Any]]:

@@ -41,6 +41,15 @@ class Column:
     def then(self, *steps: Step) -> Column:
         return self if self.tabled else replace(self, steps=(*self.steps, *steps))
 
+    def refused_if_infinite(self) -> Column:
+        """Before a step that refuses infinities. The runtime leaves huge numbers to the original from the start, so
+        that ordinary arithmetic cannot make any."""
+        tame = all(
+            name in _HARMLESS and all(_SMALL < abs(g) < _GREAT or g == 0 for g in given)
+            for name, *given in self.steps
+        )
+        return self if tame else self.then(("finite",))
+
 
 Columns = list[Column]
 Walk = Callable[[Any, Columns], Columns]
@@ -115,6 +124,7 @@ def _selected(step: Any, columns: Columns) -> Columns:
     return [c.then(("present",)) for c in kept] if refuses else kept
 
 
+_SMALL, _GREAT = 1e-30, 1e30
 _HARMLESS = {"impute", "missing", "finite", "subtract", "divide", "multiply", "add", "clip", "present"}
 
 
@@ -130,7 +140,7 @@ def _imputer(step: Any, columns: Columns) -> Columns:
         if column.tabled or column.kind not in ("double", "long"):
             found.append(replace(column, tabled=True))
         elif _is_number(statistic):
-            found.append(column.then(("finite",), ("impute", float(statistic))))
+            found.append(column.refused_if_infinite().then(("impute", float(statistic))))
         else:
             raise NotCovered("SimpleImputer puts a text among numbers")
     if step.add_indicator:
@@ -148,7 +158,7 @@ def _min_max(step: Any, columns: Columns) -> Columns:
     found = _arithmetic(columns, ("multiply", step.scale_), ("add", step.min_))
     if step.clip:
         low, high = map(float, step.feature_range)
-        found = [c.then(("clip", low, high)) for c in found]
+        found = [c.refused_if_infinite().then(("clip", low, high)) for c in found]
     return found
 
 
@@ -164,7 +174,7 @@ def _robust(step: Any, columns: Columns) -> Columns:
 
 def _arithmetic(columns: Columns, *steps: tuple[str, Any]) -> Columns:
     """Scalers refuse infinities, and let missing values pass."""
-    found = [c.then(("finite",)) for c in columns]
+    found = [c.refused_if_infinite() for c in columns]
     for name, given in steps:
         if given is not None:
             found = [c.then((name, float(g))) for c, g in zip(found, given, strict=True)]
