@@ -51,9 +51,9 @@ lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
 	    --ServerApp.root_dir="$(CURDIR)/demo/by-hand" "$(CURDIR)/demo/by-hand/quickstart.ipynb"
 
 .PHONY: test
-test: $(READY) ## every test: Python, TypeScript, server, docker, browser
+test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browser
 	@cd jupyter_ext && npm test --silent
-	@$(BIN)/python -m pytest
+	@PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest
 
 .PHONY: lint
 lint: $(READY) ## types and style

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,14 @@ def migrate(folder: Path, url: str) -> None:
 def _policy(folder: Path, name: str, url: str | None) -> None:
     lines = [f'{store} = "{url}"\n' for store in ("tracking", "workbench", "inference")] if url else []
     (folder / "mlops.toml").write_text(f'[project]\nname = "{name}"\n[stores]\n' + "".join(lines))
+
+
+def set_policy(workbench: Workbench, text: str) -> None:
+    """The sections of `text` and nothing else, with the stores where they are."""
+    stores = asdict(workbench.project.policy.stores)
+    lines = [f'{name} = "{url}"\n' for name, url in stores.items() if url]
+    head = f'[project]\nname = "{workbench.project.name}"\n[stores]\n' + "".join(lines)
+    (workbench.project.root / "mlops.toml").write_text(head + text)
 
 
 def project(template: Path, folder: Path, name: str = "trips", stores: str | None = None) -> Workbench:

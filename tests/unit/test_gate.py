@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import projects
 import pytest
 from projects import champion, fit, pipeline, trips
 
@@ -16,9 +17,11 @@ from mlops_workbench.registry.gate import GateReport
 from mlops_workbench.registry.words import Explanation
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 
 def policy(workbench: Workbench, text: str = "") -> None:
-    (workbench.project.root / "mlops.toml").write_text('[project]\nname = "trips"\n' + text)
+    projects.set_policy(workbench, text)
 
 
 def refused(workbench: Workbench, **options: Any) -> GateFailed:

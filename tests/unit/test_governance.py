@@ -191,6 +191,21 @@ def test_forced_it_says_what_was_lacking(workbench: Workbench) -> None:
     assert "has 0 of the 2 approvals" in entry.evidence["lacking"][1]
 
 
+def test_a_green_gate_counts_under_the_policy_that_it_judged_by(workbench: Workbench) -> None:
+    version = second(workbench, judged=False)
+    workbench.gate("trips", version=version, first=True)
+    path = workbench.project.root / "mlops.toml"
+    path.write_text(
+        path.read_text().replace("[gate]\n", "[gate]\ntolerance = 0.5\n", 1).replace("\ntolerance = 0.02", "")
+    )
+    if "[gate]" not in path.read_text():
+        path.write_text(path.read_text() + "[gate]\ntolerance = 0.5\n")
+    with pytest.raises(GateFailed, match=r"by another policy than mlops\.toml has now"):
+        workbench.promote("trips", version=version, why="x")
+    workbench.gate("trips", version=version, first=True)
+    assert workbench.promote("trips", version=version, why="x").new_version == version
+
+
 # retire and delete
 
 

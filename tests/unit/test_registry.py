@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import projects
 import pytest
 from projects import NUMBERS, champion, fit, pipeline, trips
 from sklearn.calibration import CalibratedClassifierCV
@@ -27,6 +28,8 @@ from mlops_workbench.errors import Conflict, GateFailed, InvalidData, InvalidMod
 from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.workbench import Workbench
+
+pytestmark = pytest.mark.both_stores
 
 
 def test_register_keeps_all_that_belongs_to_a_version(workbench: Workbench) -> None:
@@ -172,7 +175,7 @@ def test_the_gate_keeps_evidence_and_a_first_version_passes(workbench: Workbench
 
 
 def policy(workbench: Workbench, text: str) -> None:
-    (workbench.project.root / "mlops.toml").write_text('[project]\nname = "trips"\n' + text)
+    projects.set_policy(workbench, text)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from mlops_workbench.track import evaluation, notebook, queries, seeds, source
 from mlops_workbench.track.runs import CHANGES, NOTEBOOK, SOURCE, Cell
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 FIT = 'from projects import pipeline\nmodel = pipeline().fit(train.drop(columns="late"), train["late"])\n'
 
 

@@ -17,6 +17,8 @@ from mlops_workbench.data.snapshots import Snapshot, SnapshotList
 from mlops_workbench.errors import NotFound, UsageError
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 
 def keep(workbench: Workbench, data: Any, **options: Any) -> Snapshot:
     kept = workbench.snapshot(data, **options)

@@ -18,6 +18,8 @@ from mlops_workbench.store.tables import validations as table
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
+pytestmark = pytest.mark.both_stores
+
 
 def cell(workbench: Workbench, data: Any) -> Cell:
     """A tracked cell that validates."""

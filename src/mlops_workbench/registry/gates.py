@@ -45,8 +45,13 @@ def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
     )
 
 
-def require_green(name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None) -> None:
-    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion."""
+def require_green(
+    name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None, policy: str
+) -> None:
+    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion, under this policy.
+
+    `policy`: digest of `[gate]`.
+    """
     if seen is None:
         raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
     if not seen["passed"]:
@@ -59,5 +64,10 @@ def require_green(name: str, version: int, champion: int | None, seen: Mapping[s
         raise GateFailed(
             f"The gate compared version {version} of '{name}' with {was}, but the champion is "
             f"{f'version {champion}' if champion else 'none'} now.",
+            "Run the gate again.",
+        )
+    if seen["report"].get("policy_digest") != policy:
+        raise GateFailed(
+            f"The gate judged version {version} of '{name}' by another policy than mlops.toml has now.",
             "Run the gate again.",
         )

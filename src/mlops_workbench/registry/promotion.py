@@ -58,7 +58,7 @@ def to_champion(
     lacking = []
     for check in (
         not_retired,
-        lambda: gate.require_green(name, version, champion, seen),
+        lambda: gate.require_green(name, version, champion, seen, policy.gate.digest),
         lambda: approvals.require(given, stored, policy.approval),
     ):
         try:
