@@ -22,12 +22,10 @@ class Insert:
 
     def __init__(self, table: Table, dialect: Dialect) -> None:
         quote = dialect.identifier_preparer.quote
-        formats = dialect.paramstyle in ("format", "pyformat")
         names = [quote(c.name) for c in table.columns]
-        mark = "%s" if formats else "?"
-        # names are quoted by the dialect, and values never part of the text
-        head = f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES "  # noqa: S608
-        self._head = head.replace("%", "%%") if formats else head
+        mark = "%s" if dialect.paramstyle in ("format", "pyformat") else "?"
+        # names are quoted by the dialect (which doubles a % where the driver would read it); values stay apart
+        self._head = f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES "  # noqa: S608
         self._row = f"({', '.join([mark] * len(names))})"
         self._largest = max(1, min(_LARGEST, _MOST_VALUES // len(names)))
         self._made: dict[int, str] = {}
