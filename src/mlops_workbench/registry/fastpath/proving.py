@@ -81,7 +81,8 @@ def sentence(record: Mapping[str, Any] | None) -> str:
     if not record["proven"]:
         return f"original path: {record['reason']}"
     tried = sum(record["rows"].values())
-    return f"fast path: proven on {tried:,} rows, largest difference {record['difference']:.0e}"
+    difference = f"{record['difference']:.0e}" if record["difference"] else "0"
+    return f"fast path: proven on {tried:,} rows, largest difference {difference}"
 
 
 def proof(
