@@ -13,6 +13,7 @@ from pathlib import Path
 import projects
 import pytest
 import sqlalchemy as sa
+from serving_kit import KSERVE
 
 from mlops_workbench.errors import EngineUnavailable
 from mlops_workbench.package import docker_client
@@ -29,6 +30,8 @@ for name in (
     "MLOPS_ARTIFACT_ROOT",
     "MLOPS_JOB_ID",
     "MLOPS_PROJECT",
+    "MLOPS_API_KEYS",
+    "MLOPS_API_KEYS_FILE",
 ):
     os.environ.pop(name, None)
 
@@ -43,7 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # processes that tests start begin where the imports are done
-    multiprocessing.set_forkserver_preload(["mlflow.sklearn", "skops.io", "projects"])
+    multiprocessing.set_forkserver_preload(
+        ["mlflow.sklearn", "skops.io", "projects", "serving_kit", "mlops_workbench.serving.settings"]
+    )
     global POSTGRES
     POSTGRES = config.getoption("--postgres") or POSTGRES
 
@@ -63,6 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "browser": _browser_lacks,
         "node": _node_lacks,
         "postgres": lambda: None if POSTGRES else "MLOPS_TEST_POSTGRES names no server",
+        "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
     reasons: dict[str, str | None] = {}
     for item in items:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from mlops_workbench.errors import UsageError
@@ -20,5 +21,6 @@ def write_text(path: Path, text: str) -> Path:
             f"'{path}' cannot be written: {problem.strerror}.", "Name a file in a folder that can be written."
         ) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be made need not be removed
+            draft.unlink()
     return path

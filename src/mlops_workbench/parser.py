@@ -431,6 +431,18 @@ VERBS: dict[str, Verb] = {
             long=True,
             example="build flights",
         ),
+        Verb(
+            "export",
+            "package",
+            "write files for another tool: a Grafana dashboard and Prometheus alert rules",
+            (
+                Arg("what", "what for", choices=("grafana",)),
+                Arg(
+                    "out", "folder (default: one of that name in the project)", ("--out", "-o"), offer="file"
+                ),
+            ),
+            example="export grafana",
+        ),
         # serve
         Verb(
             "serve",

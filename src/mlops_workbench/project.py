@@ -20,6 +20,8 @@ from typing import Any, get_origin, get_type_hints
 from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, UsageError, closest
 from mlops_workbench.gatepolicy import GatePolicy as GatePolicy
 from mlops_workbench.gatepolicy import faults
+from mlops_workbench.servingpolicy import ServingPolicy as ServingPolicy
+from mlops_workbench.servingpolicy import faults as serving_faults
 from mlops_workbench.values import Value, is_number
 
 FILE_NAME = "mlops.toml"
@@ -58,14 +60,6 @@ class ImagePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class ServingPolicy:
-    """`[serving]`: how a version is served."""
-
-    fast: bool = True
-    """whether a version's proven fast path answers"""
-
-
-@dataclass(frozen=True, slots=True)
 class DriftPolicy:
     """`[drift]`: PSI from which a feature is watched, and from which it has drifted."""
 
@@ -82,8 +76,8 @@ class Policy:
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     stores: StorePolicy = field(default_factory=StorePolicy)
     image: ImagePolicy = field(default_factory=ImagePolicy)
-    serving: ServingPolicy = field(default_factory=ServingPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+    serving: ServingPolicy = field(default_factory=ServingPolicy)
 
     @property
     def governance(self) -> str:
@@ -131,11 +125,15 @@ required = 0                 # people who must approve a version, besides a gree
 warn = 0.1                   # PSI from which a feature is watched
 drift = 0.2                  # PSI from which a feature has drifted
 
+# [serving]                  # limits of one request, the log, and who may ask
+# max_rows = 10000           # also max_body_mb, max_waiting_rows, timeout_seconds, grace_seconds
+# fast = true                # a proven fast path answers; false: always the original model
+# when_log_fails = "refuse"  # "answer": answered and counted when the log cannot be written
+# log_exclude = ["name"]     # columns that the log never holds; log_hash: only as a hash
+# api_keys_file = "keys.txt" # a key a line, not in git; or the variable MLOPS_API_KEYS
+
 [image]
 # base = "{base}"
-
-# [serving]
-# fast = true                # a proven fast path answers; false: always the original model
 
 # [stores]                   # default: SQLite and files inside .mlops/
 # tracking = "postgresql+psycopg://…"
@@ -361,7 +359,7 @@ def _check(path: Path, policy: Policy) -> None:
             f"{path}: [approval] needs required ≥ 0 and expires_days ≥ 1. "
             f"Got {policy.approval.required} and {policy.approval.expires_days} instead."
         )
-    for where, what in faults(policy.gate):
+    for where, what in (*faults(policy.gate), *serving_faults(policy.serving)):
         raise InvalidConfig(f"{path}: {where} {what}.")
     if not 0 < policy.drift.warn <= policy.drift.drift:
         raise InvalidConfig(

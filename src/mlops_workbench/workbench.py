@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
     from mlops_workbench.package.build import Image
+    from mlops_workbench.package.grafana import Exported
     from mlops_workbench.registry.approvals import Approval
     from mlops_workbench.registry.card import Card
     from mlops_workbench.registry.gate import GateReport
@@ -524,6 +525,12 @@ class Workbench(Opening):
         records.keep(self._store, stored.name, stored.version, image)
         return image
 
+    def export(self, what: str, *, out: str | None = None) -> Exported:
+        """Write files for another tool: `grafana`, a dashboard and Prometheus rules over what the runtime measures."""
+        from mlops_workbench.package import grafana
+
+        return grafana.export(Path(out) if out else self.project.root / what)
+
     # serve
 
     def serve(
@@ -559,13 +566,15 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
+        from mlops_workbench import servingpolicy
         from mlops_workbench.rollout import records, requests
 
         frame, label = self._frame(data)
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
-        return requests.send(deployment, manifest, frame, label, batch=batch, progress=self.progress)
+        key = servingpolicy.key(self.project.policy.serving, self.project.root)
+        return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=self.progress)
 
     # monitor
 
@@ -599,14 +608,18 @@ class Workbench(Opening):
         from mlops_workbench.data import snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
+        from mlops_workbench.servingpolicy import readable
 
         stored = self._pick(name, version)
         seen = gate.latest(self._store, stored.name, stored.version)
+        manifest = Manifest.load(self._tracking.folder(stored))
+        if data is None:
+            manifest = readable(manifest, self.project.policy.serving)
         self.progress("reading the reference")
         return watching.drift(
             self.project.inference_url,
             self.project.policy.drift,
-            Manifest.load(self._tracking.folder(stored)),
+            manifest,
             str(stored.version),
             reference=snapshots.find(self.project, stored.tags["data.sha256"]),
             current=None if data is None else self._frame(data)[0],

@@ -46,7 +46,7 @@ def test_it_needs_no_network_and_no_packages_of_the_system() -> None:
     assert "--no-index" in text
     assert "apt" not in text
     assert "curl" not in text
-    assert 'CMD ["python", "-m", "mlops_workbench.serving"]' in text
+    assert 'ENTRYPOINT ["python", "-m", "mlops_workbench.serving"]' in text
 
 
 def test_labels_are_quoted() -> None:

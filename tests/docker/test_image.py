@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any
 import docker
 import model_folders
 import pytest
-from serving_kit import ask
+from serving_kit import ask, wait_ready
 
 from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFailed
 from mlops_workbench.manifest import Manifest
@@ -119,6 +120,47 @@ def test_the_container_answers_as_the_model(built: Built, running: tuple[Deploym
     assert [r[0] for r in rows] == answer["predictions"]
     assert {r[1:] for r in rows} == {("champion", "1")}
     assert ask(deployment.url).json["sample_rows_that_differ"] == 0
+
+
+def test_one_image_speaks_four_contracts(built: Built, client: Any, tmp_path: Path) -> None:
+    """Started by the word `serve`, as SageMaker does, with Vertex's variables, and a file of keys."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "team").write_text("a-key-of-the-team-1")
+    (tmp_path / "keys" / "team").chmod(0o644)
+    tmp_path.chmod(0o755)
+    frame = model_folders.flights(20, seed=5)
+    rows = model_folders.rows_of(frame)
+    expected = model_folders.classifier().predict(frame).tolist()
+    deployment = built.start(
+        log_url="sqlite:////tmp/i.db",
+        environment={
+            "AIP_PREDICT_ROUTE": "/vertex",
+            "AIP_HEALTH_ROUTE": "/vertex-health",
+            "MLOPS_API_KEYS_FILE": str(tmp_path / "keys" / "team"),
+        },
+    )
+    try:
+        url, key = deployment.url, {"X-API-Key": "a-key-of-the-team-1"}
+        assert ask(f"{url}/invocations", {"instances": rows}).status == 401
+        assert ask(f"{url}/ping").status == ask(f"{url}/vertex-health").status == 200
+        for path, name in (("/predict", "rows"), ("/invocations", "instances"), ("/vertex", "instances")):
+            assert ask(f"{url}{path}", {name: rows}, headers=key).json["predictions"] == expected
+        file = io.BytesIO()
+        frame.to_parquet(file)
+        parquet = {"Content-Type": "application/x-parquet"}
+        assert (
+            ask(f"{url}/invocations", file.getvalue(), headers=key | parquet).json["predictions"] == expected
+        )
+        assert ask(f"{url}/v2/models/{built.name}/versions/1", headers=key).json["versions"] == ["1"]
+    finally:
+        deployments.stop(deployment)
+    port = {"8080/tcp": ("127.0.0.1", None)}
+    served = client.containers.run(built.image.tag, "serve", detach=True, ports=port)
+    try:
+        served.reload()
+        wait_ready(f"http://127.0.0.1:{served.ports['8080/tcp'][0]['HostPort']}")
+    finally:
+        served.remove(force=True)
 
 
 def test_the_container_is_confined(running: tuple[Deployment, Path], client: Any) -> None:

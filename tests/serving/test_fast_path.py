@@ -229,7 +229,7 @@ def test_the_switch(folder: Path) -> None:
     with process(folder, MLOPS_FAST="yes") as refused:
         assert refused.wait(60) == 1
         assert refused.stderr is not None
-        assert "MLOPS_FAST must be 0 or 1" in refused.stderr.read()
+        assert "MLOPS_FAST must be 1 or 0" in refused.stderr.read()
 
 
 def test_the_log_is_the_same_on_both_paths(folder: Path, tmp_path: Path) -> None:

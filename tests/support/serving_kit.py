@@ -21,6 +21,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+KSERVE = os.environ.get("MLOPS_TEST_KSERVE")
+"""a Python that has kserve: it wants another protobuf and psutil than the workbench has"""
+
 
 @dataclass
 class Answer:
@@ -104,3 +107,15 @@ def wait_ready(url: str, seconds: float = 60) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError(f"{url} did not become ready")
+
+
+def serve_here(folder: Path, output: Path, **env: str) -> None:
+    """What a forked process runs: the runtime as `python -m` starts it, with its imports done already."""
+    with output.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    names = {"MLOPS_MODEL_DIR": str(folder), "MLOPS_MODEL_NAME": "flights", "MLOPS_MODEL_VERSION": "3"}
+    os.environ.update(names | env)
+    from mlops_workbench.serving.__main__ import main
+
+    sys.exit(main())

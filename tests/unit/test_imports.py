@@ -13,7 +13,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "mlops_workbench"
 STAGES = ["data", "track", "registry", "package", "serving", "rollout", "monitor", "retrain"]
-EVERYWHERE = {"errors", "files", "values", "manifest", "progress", "project", "gatepolicy", "store"}
+EVERYWHERE = {
+    "errors",
+    "files",
+    "values",
+    "manifest",
+    "progress",
+    "project",
+    "gatepolicy",
+    "servingpolicy",
+    "store",
+}
 TOP = {
     "workbench",
     "opening",

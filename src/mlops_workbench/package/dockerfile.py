@@ -19,7 +19,8 @@ _IMAGE_REFERENCE = re.compile(r"[A-Za-z0-9][\w.:/@-]*")
 
 _HEALTH = (
     "import os, urllib.request as u; "
-    f"u.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '{PORT}') + '/health/ready', timeout=3)"
+    "e = os.environ.get; port = e('SAGEMAKER_BIND_TO_PORT') or e('AIP_HTTP_PORT') or e('PORT'); "
+    "u.urlopen('http://127.0.0.1:' + port + '/health/ready', timeout=3)"
 )
 
 
@@ -77,7 +78,8 @@ ENV PATH=/opt/venv/bin:$PATH \\
     MLOPS_LOG_URL=
 EXPOSE {PORT}
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "-c", "{_HEALTH}"]
-CMD ["python", "-m", "mlops_workbench.serving"]
+# An entry point, not a command: SageMaker starts images with the word `serve`.
+ENTRYPOINT ["python", "-m", "mlops_workbench.serving"]
 USER {UID}:{UID}
 COPY runtime /opt/runtime
 COPY model {MODEL_DIR}

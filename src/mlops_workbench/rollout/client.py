@@ -28,6 +28,7 @@ def predict(
     rows: Sequence[dict[str, Any]],
     request_id: str | None = None,
     *,
+    key: str | None = None,
     seconds: float = 30,
 ) -> dict[str, Any]:
     """The answer to `POST /predict`: model, version, request_id, predictions, probabilities, classes.
@@ -38,7 +39,7 @@ def predict(
     body: dict[str, Any] = {"rows": [{str(k): _sendable(v) for k, v in row.items()} for row in rows]}
     if request_id is not None:
         body["request_id"] = request_id
-    status, answer = call(f"{deployment.url}/predict", body, seconds=seconds)
+    status, answer = call(f"{deployment.url}/predict", body, key=key, seconds=seconds)
     if status == 200:
         return answer
     message, step = answer.get("message", f"HTTP {status}"), answer.get("next_step", "")
@@ -48,10 +49,13 @@ def predict(
     raise kind(message, step)
 
 
-def call(url: str, body: dict[str, Any] | None = None, *, seconds: float) -> tuple[int, dict[str, Any]]:
+def call(
+    url: str, body: dict[str, Any] | None = None, *, key: str | None = None, seconds: float
+) -> tuple[int, dict[str, Any]]:
     """Status and JSON of a GET, or of a POST if there is a body. Raises ServingFailed if nothing answers."""
     data = None if body is None else json.dumps(body, allow_nan=False).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 (http only)
+    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 (http only)
     try:
         with _OPENER.open(request, timeout=seconds) as answer:
             return answer.status, _object(answer.read())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,10 @@ from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
 from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.waiting import GRACE_SECONDS, until_ready
+from mlops_workbench.servingpolicy import KEYS_FILE
 
 _HOST = "127.0.0.1"
+_KEYS_DIR = "/run/mlops-keys"
 LOG_FILE = "inference.db"
 """name of the inference log in its folder"""
 
@@ -28,7 +31,7 @@ def start_container(
     port: int | None = None,
     inference_dir: Path | None = None,
     log_url: str | None = None,
-    fast: bool = True,
+    environment: Mapping[str, str] | None = None,
     memory: str = "2g",
     cpus: float = 1.0,
     seconds: float = 120,
@@ -36,7 +39,8 @@ def start_container(
     """Run an image, published on 127.0.0.1 only, and wait until it is ready.
 
     The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), or the
-    database server of `log_url`; neither serves without a log. The container has a read-only file system
+    database server of `log_url`; neither serves without a log. `environment` holds what the policy says; the folder
+    of a file of API keys is mounted, too, so that the file may be replaced. The container has a read-only file system
     except /tmp, no capabilities, and cannot gain privileges. Raises EngineUnavailable, NotFound for an
     image that is not here, Conflict if the port is in use, ServingFailed with the end of its log.
     """
@@ -47,12 +51,14 @@ def start_container(
         if found.labels.get("mlops.model.digest") != digest:
             raise ServingFailed(f"The image '{image}' holds another model than digest {digest[:16]}….")
         options = _confined(memory, cpus)
-        env = {"MLOPS_ROLE": role, "MLOPS_FAST": "1" if fast else "0"}
+        env, mounts = _told(environment or {})
+        env["MLOPS_ROLE"] = role
         if inference_dir is not None:
             options |= _mounted(inference_dir)
             env["MLOPS_LOG_URL"] = f"sqlite:///{INFERENCE_DIR}/{LOG_FILE}"
         elif log_url:
             env["MLOPS_LOG_URL"] = log_url
+        options["volumes"] = options.get("volumes", {}) | mounts
         deployment_id = uuid.uuid4().hex[:12]
         container_id = engine.start(
             image, port=PORT, host_port=port, name=f"mlops-{deployment_id}", environment=env, **options
@@ -119,6 +125,15 @@ def _confined(memory: str, cpus: float) -> dict[str, Any]:
         "security_opt": ["no-new-privileges"],
         "cap_drop": ["ALL"],
     }
+
+
+def _told(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The variables as they are inside, and the mount that the file of API keys needs."""
+    env = dict(environment)
+    if not (file := env.get(KEYS_FILE)):
+        return env, {}
+    env[KEYS_FILE] = f"{_KEYS_DIR}/{Path(file).name}"
+    return env, {str(Path(file).parent): {"bind": _KEYS_DIR, "mode": "ro"}}
 
 
 def _mounted(inference_dir: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from mlops_workbench import servingpolicy
 from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound
 from mlops_workbench.package import docker_client
 from mlops_workbench.progress import Progress
@@ -73,8 +74,8 @@ def _process(project: Project, stored: Stored, folder: Path, port: int | None) -
         role="champion",
         port=port,
         log_url=project.inference_url,
-        fast=project.policy.serving.fast,
         log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
+        environment=servingpolicy.environment(project.policy.serving, project.root),
     )
 
 
@@ -94,8 +95,8 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         digest=stored.tags["digest"],
         role="champion",
         port=port,
-        fast=project.policy.serving.fast,
         inference_dir=Path(str(url.database)).parent,
+        environment=servingpolicy.environment(project.policy.serving, project.root),
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import psutil
 from mlops_workbench.errors import Conflict, ServingFailed
 from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.waiting import GRACE_SECONDS, until_ready
+from mlops_workbench.servingpolicy import without_platform
 
 _HOST = "127.0.0.1"
 _SAME_START = 2.0
@@ -46,27 +48,27 @@ def start_local(
     role: str = "champion",
     port: int | None = None,
     log_url: str | None = None,
-    fast: bool = True,
+    environment: Mapping[str, str] | None = None,
     seconds: float = 120,
 ) -> Deployment:
     """Serve a model's folder from a process of its own on 127.0.0.1, and wait until it is ready.
 
-    `port` None takes a free one; `fast` False leaves a proven fast path unused; `log_url` None serves without an
-    inference log; log lines are appended to `log_file`.
-    Raises Conflict if the port is in use, ServingFailed with the end of the log.
+    `port` None takes a free one; `log_url` None serves without an inference log; log lines are appended to
+    `log_file`; `environment` holds what the policy says. Raises Conflict if the port is in use, ServingFailed with
+    the end of the log.
     """
     port = _free_port(port)
     model_dir, log_file = Path(model_dir).absolute(), Path(log_file).absolute()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     before = log_file.stat().st_size if log_file.exists() else 0
-    env = os.environ | {
+    env = without_platform(os.environ) | {
+        **(environment or {}),
         "MLOPS_MODEL_DIR": str(model_dir),
         "MLOPS_MODEL_NAME": name,
         "MLOPS_MODEL_VERSION": version,
         "MLOPS_MODEL_DIGEST": digest,
         "MLOPS_ROLE": role,
         "MLOPS_LOG_URL": log_url or "",
-        "MLOPS_FAST": "1" if fast else "0",
         "HOST": _HOST,
         "PORT": str(port),
     }

@@ -66,6 +66,7 @@ def send(
     label: str,
     *,
     batch: int,
+    key: str | None = None,
     progress: Progress,
 ) -> Predictions:
     """Raises `InvalidData` when columns do not fit, and what the served model answers otherwise."""
@@ -83,7 +84,7 @@ def send(
     version = deployment.version
     for first in range(0, len(rows), batch):
         progress(f"{first:,} of {len(rows):,} rows", first / len(rows))
-        answer = client.predict(deployment, rows[first : first + batch], request_id=uuid.uuid4().hex)
+        answer = client.predict(deployment, rows[first : first + batch], uuid.uuid4().hex, key=key)
         version = answer["version"]
         parts.append(_part(answer))
     found = pd.concat(parts, ignore_index=True)

@@ -26,6 +26,7 @@ from mlops_workbench.registry.versions import Answers, Served
 from mlops_workbench.rollout import client
 from mlops_workbench.rollout.containers import start_container, stop
 from mlops_workbench.rollout.waiting import until_ready
+from mlops_workbench.servingpolicy import without_platform
 
 HOST = "127.0.0.1"
 ROLE = "trial"
@@ -70,7 +71,7 @@ def process(model_dir: Path, *, name: str, version: str, digest: str) -> Iterato
     """
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as scratch:
         log = Path(scratch) / "runtime.log"
-        env = os.environ | {
+        env = without_platform(os.environ) | {
             "MLOPS_MODEL_DIR": str(Path(model_dir).absolute()),
             "MLOPS_MODEL_NAME": name,
             "MLOPS_MODEL_VERSION": version,

@@ -29,14 +29,9 @@ def until_ready(url: str, *, digest: str, seconds: float, running: Callable[[], 
             said = error.message
         else:
             if status == 200:
-                _ours(url, digest)
+                if answer.get("digest") != digest:
+                    raise ServingFailed(f"Something else answers at {url}.", "Choose another port.")
                 return
             said = str(answer.get("message", f"HTTP {status}"))
         time.sleep(0.1)
     raise ServingFailed(f"It was not ready after {seconds:.0f} s: {said}")
-
-
-def _ours(url: str, digest: str) -> None:
-    _, answer = call(f"{url}/", seconds=5)
-    if answer.get("digest") != digest:
-        raise ServingFailed(f"Something else answers at {url}.", "Choose another port.")

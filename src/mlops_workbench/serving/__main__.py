@@ -20,8 +20,9 @@ logger = logging.getLogger("mlops_workbench.serving")
 
 REFUSED = 1
 ADDRESS_TAKEN = 3
-_GRACE_SECONDS = 30
 _TURN_SECONDS = 0.0005
+_CLOSING_SECONDS = 3
+"""of the grace, for the log and the batcher"""
 
 
 def main() -> int:
@@ -53,7 +54,7 @@ def main() -> int:
             lifespan="on",
             server_header=False,
             timeout_keep_alive=65,  # longer than the usual 60 s of the proxies in front
-            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_graceful_shutdown=max(1, int(settings.grace_seconds) - _CLOSING_SECONDS),
         )
     )
     facts = {"model": settings.name, "version": settings.version, "port": listening.getsockname()[1]}

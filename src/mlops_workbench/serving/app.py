@@ -9,23 +9,32 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
-from mlops_workbench.serving.batcher import Batcher, Limits, Pending
+from mlops_workbench.serving.batcher import Batcher, Limits
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.direct import Direct, new_id
+from mlops_workbench.serving.desk import JSON, Desk, answered, json_response
+from mlops_workbench.serving.direct import Direct
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.keys import Guard, Keys
 from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_workbench.serving.predlog import Entry, PredictionLog
+from mlops_workbench.serving.protocols import invocations, oip, vertex
+from mlops_workbench.serving.protocols.vertex import VertexRoutes
 from mlops_workbench.serving.schema import ERROR_SCHEMA, PredictSchema
 
 _DOCS = Path(__file__).with_name("docs.html")
-_REQUEST_ID = "X-Request-ID"
 _PROBE_SECONDS = 1.0
+_CLOSING_SECONDS = 2.0
+"""for a model call that hangs when all else has ended"""
+_OPEN = frozenset(
+    {"/health/live", "/health/ready", "/metrics", "/ping", "/v2/health/live", "/v2/health/ready"}
+)
+"""asked by orchestrators and Prometheus, without a key"""
 
 
 def create_app(
@@ -34,24 +43,52 @@ def create_app(
     *,
     role: str = "champion",
     limits: Limits | None = None,
+    keys: Keys | None = None,
+    vertex_routes: VertexRoutes | None = None,
+    answer_unlogged: bool = False,
 ) -> FastAPI:
     """An application that serves one model. It owns `log` from here on, and closes it when it ends.
 
-    The model is warmed when the application starts, unless it is warm already.
+    The model is warmed when the application starts, unless it is warm already. Without `keys` everybody may
+    ask. With `answer_unlogged` an answer leaves even when the log does not take it, and is counted.
     """
-    return _Service(dataplane, log, role=role, limits=limits or Limits()).app
+    return _Service(
+        dataplane,
+        log,
+        role=role,
+        limits=limits or Limits(),
+        keys=keys,
+        vertex_routes=vertex_routes or VertexRoutes(),
+        answer_unlogged=answer_unlogged,
+    ).app
 
 
 class _Service:
-    def __init__(self, dataplane: DataPlane, log: PredictionLog | None, *, role: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        log: PredictionLog | None,
+        *,
+        role: str,
+        limits: Limits,
+        keys: Keys | None,
+        vertex_routes: VertexRoutes,
+        answer_unlogged: bool,
+    ) -> None:
         self.dataplane = dataplane
         self.log = log
         self.role = role
         self.limits = limits
+        self.keys = keys
+        self.vertex_routes = vertex_routes
+        self.answer_unlogged = answer_unlogged
         self.schema = PredictSchema(dataplane.manifest, max_rows=limits.request_rows)
         self.metrics = Metrics(model=dataplane.name, version=dataplane.version)
-        self.batcher = Batcher(dataplane, log, role=role, limits=limits, metrics=self.metrics)
-        self.metrics.watch_queue(lambda: self.batcher.waiting_rows)
+        self.batcher = Batcher(
+            dataplane, log, role=role, limits=limits, metrics=self.metrics, answer_unlogged=answer_unlogged
+        )
+        self.desk = Desk(dataplane, self.schema, self.batcher, limits)
+        self.metrics.watch(waiting_rows=lambda: self.batcher.waiting_rows, lag=self.batcher.lag)
         self._probed = (0.0, False)
         self.app = self._application()
 
@@ -63,16 +100,24 @@ class _Service:
             redirect_slashes=False,  # a redirected POST arrives as a GET; a 404 is plainer
             lifespan=self._lifespan,
         )
+        # First: Vertex may be told to use a path that another contract has, too.
+        app.router.routes.extend(vertex.routes(self.desk, self.ready, self.vertex_routes))
         app.post("/predict", summary="Predict rows", openapi_extra=_operation())(self.predict)
         app.get("/", summary="The model: name, version, columns, classes")(self.metadata)
         app.get("/health/live", summary="Is the process alive?")(self.live)
         app.get("/health/ready", summary="Can it answer and log?")(self.ready)
         app.get("/metrics", summary="Figures for Prometheus", response_class=Response)(self.exposition)
         app.get("/docs", include_in_schema=False)(self.docs)
+        app.router.routes.extend(oip.routes(self.desk, self.ready))
+        app.router.routes.extend(invocations.routes(self.desk, self.ready))
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
         app.add_middleware(Direct, path="/predict", answer=self.predict)
-        app.add_middleware(Envelope, metrics=self.metrics, paths=frozenset(r.path for r in _api_routes(app)))
+        if self.keys is not None:
+            health = frozenset({self.vertex_routes.health} - {""})
+            app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
+        paths = frozenset(route.path for route in app.routes if isinstance(route, Route))
+        app.add_middleware(Envelope, metrics=self.metrics, paths=paths)
         app.openapi = self._openapi(app)  # type: ignore[method-assign]
         return app
 
@@ -84,19 +129,19 @@ class _Service:
         try:
             yield
         finally:
-            await asyncio.to_thread(self.batcher.close)
+            await asyncio.to_thread(self.batcher.close, _CLOSING_SECONDS)
             if self.log is not None:
                 self.log.close()
 
     async def predict(self, request: Request) -> Response:
-        call = self.schema.parse(await self._body(request), request.headers.get(_REQUEST_ID))
-        pending = Pending(call.request_id or new_id(), call.rows, time.perf_counter())
-        entry = await asyncio.wrap_future(self.batcher.submit(pending))
-        return _json(self._answer(entry), headers={_REQUEST_ID: entry.request_id})
+        async with self.desk.reading(request, JSON) as body:
+            call = await self.desk.parsed(body, self.schema.parse)
+            entry = await self.desk.answer(call.rows, call.request_id, request)
+        return answered(self._answer(entry), entry)
 
     async def metadata(self) -> Response:
         manifest, warmup = self.dataplane.manifest, self.dataplane.warmup
-        return _json(
+        return json_response(
             {
                 "name": self.dataplane.name,
                 "version": self.dataplane.version,
@@ -115,14 +160,14 @@ class _Service:
         )
 
     async def live(self) -> Response:
-        return _json({"status": "live"})
+        return json_response({"status": "live"})
 
     async def ready(self) -> Response:
         if not self.batcher.running:
             raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
-        if not await self._log_writable():
+        if not self.answer_unlogged and not await self._log_writable():
             raise ServingError("NotReady", "The prediction log cannot be written.", "Look at its database.")
-        return _json({"status": "ready"})
+        return json_response({"status": "ready", "digest": self.dataplane.digest})
 
     async def exposition(self) -> Response:
         return Response(self.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
@@ -155,26 +200,6 @@ class _Service:
             self._probed = (time.monotonic(), writable)
         return writable
 
-    async def _body(self, request: Request) -> bytes:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # Also keeps a page of another site from posting rows here: JSON needs its permission.
-        if kind != "application/json":
-            raise ServingError(
-                "UnsupportedMediaType",
-                f"The body must be JSON. Got Content-Type '{kind}' instead.",
-                "Send the header Content-Type: application/json.",
-            )
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self.limits.body_bytes:
-                raise ServingError(
-                    "TooLarge",
-                    f"The body is larger than {self.limits.body_bytes >> 20} MB.",
-                    "Send the rows in several requests.",
-                )
-        return bytes(body)
-
     def _openapi(self, app: FastAPI) -> Any:
         def made() -> dict[str, Any]:
             if app.openapi_schema is None:
@@ -191,10 +216,6 @@ class _Service:
         return made
 
 
-def _api_routes(app: FastAPI) -> list[Any]:
-    return [route for route in app.routes if hasattr(route, "path")]
-
-
 def _operation() -> dict[str, Any]:
     """OpenAPI of POST /predict: the body is parsed by `PredictSchema`, not by FastAPI."""
 
@@ -203,12 +224,14 @@ def _operation() -> dict[str, Any]:
 
     said = {
         "400": "not JSON",
+        "401": "no valid API key",
+        "408": "the body did not arrive in time",
         "409": "the request id was used before for other rows",
         "413": "too large",
         "415": "not JSON by its header",
         "422": "rows that the model does not take",
         "500": "the model failed",
-        "503": "overloaded, or not loggable: send it again",
+        "503": "overloaded, too late, or not loggable: send it again",
     }
     return {
         "requestBody": {"required": True, "content": content("PredictRequest")},
@@ -217,14 +240,9 @@ def _operation() -> dict[str, Any]:
     }
 
 
-def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    # orjson writes NaN and infinities as null, which is what JSON has for them
-    return Response(orjson.dumps(value, default=str), media_type="application/json", headers=headers)
-
-
-async def _on_serving_error(_request: Request, error: Exception) -> Response:
+async def _on_serving_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
-    return error_response(error)
+    return error_response(error, request.url.path)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -237,8 +255,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
                 f"{request.method} {path} does not exist; the path takes another method.",
                 "The operations are listed at /docs.",
                 headers=error.headers,
-            )
+            ),
+            path,
         )
     return error_response(
-        ServingError("NotFound", f"There is no '{path}'.", "The operations are listed at /docs.")
+        ServingError("NotFound", f"There is no '{path}'.", "The operations are listed at /docs."), path
     )

@@ -36,6 +36,10 @@ class Limits:
     """rows of one model call, unless a single request holds more"""
     waiting_rows: int = 20_000
     """beyond it requests are answered 503"""
+    held_bytes: int = 256 << 20
+    """of bodies that are being read or answered; beyond it 503, too"""
+    request_seconds: float = 30.0
+    """from a request's first byte to its answer; then 408 while it is still being sent, else 503"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,16 @@ class Batcher:
         role: str,
         limits: Limits,
         metrics: Metrics,
+        answer_unlogged: bool = False,
     ) -> None:
+        """`answer_unlogged`: what the log does not take is answered and counted, instead of refused."""
         self._dataplane = dataplane
         self._log = log
         self._role = role
         self._limits = limits
         self._metrics = metrics
+        self._answer_unlogged = answer_unlogged
+        self._working: float | None = None
         self._pending: deque[Pending] = deque()
         self._waiting_rows = 0
         self._changed = threading.Condition()
@@ -82,6 +90,13 @@ class Batcher:
     @property
     def waiting_rows(self) -> int:
         return self._waiting_rows
+
+    def lag(self) -> float:
+        """Seconds that the oldest request not yet committed has been here; 0 when there is none."""
+        with self._changed:
+            first = self._pending[0].received if self._pending else None
+            oldest = self._working if self._working is not None else first
+        return 0.0 if oldest is None else max(0.0, time.perf_counter() - oldest)
 
     def submit(self, pending: Pending) -> Future[Entry]:
         """Queue a request. Raises ServingError Overloaded when too many rows wait already."""
@@ -101,16 +116,18 @@ class Batcher:
             self._changed.notify()
         return pending.future
 
-    def close(self) -> None:
-        """Answer what waits, then end the worker."""
+    def close(self, seconds: float | None = None) -> bool:
+        """Answer what waits, then end the worker; whether it ended within `seconds`."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._worker.is_alive():
-            self._worker.join()
+            self._worker.join(seconds)
+        return not self._worker.is_alive()
 
     def _work(self) -> None:
         while batch := self._take():
+            self._working = batch[0].received
             try:
                 self._answer(batch)
             except Exception as error:  # the worker must outlive whatever a model or a driver raises
@@ -118,6 +135,8 @@ class Batcher:
                 _fail(
                     batch, ServingError("ServingFailed", "The prediction failed.", "See the service's log.")
                 )
+            finally:
+                self._working = None
 
     def _take(self) -> list[Pending]:
         """Everything that waits, up to `batch_rows`; empty when closing and nothing is left."""
@@ -146,7 +165,8 @@ class Batcher:
             return
         try:
             if self._log is not None:
-                self._log.write(entries)
+                with self._metrics.commit_seconds.time():
+                    self._log.write(entries)
         except IntegrityError:
             # Some request id is known already, or twice in this batch: only one by one can tell which.
             for pending, entry in zip(batch, entries, strict=True):
@@ -154,8 +174,10 @@ class Batcher:
             return
         except ServingError as error:
             report(logger, "log failed", error.__cause__ or error)
-            _fail(batch, error)
-            return
+            if not self._answer_unlogged:
+                _fail(batch, error)
+                return
+            self._metrics.unlogged.inc(sum(len(entry.rows) for entry in entries))
         for pending, entry in zip(batch, entries, strict=True):
             self._resolve(pending, entry)
 
@@ -195,7 +217,11 @@ class Batcher:
         try:
             self._resolve(pending, self._log.write_or_replay(entry))
         except ServingError as error:
-            _fail([pending], error)
+            if error.kind == "LogUnavailable" and self._answer_unlogged:
+                self._metrics.unlogged.inc(len(entry.rows))
+                self._resolve(pending, entry)
+            else:
+                _fail([pending], error)
 
     def _resolve(self, pending: Pending, entry: Entry) -> None:
         self._metrics.predictions.inc(len(entry.rows))

@@ -63,6 +63,10 @@ class DataPlane:
         self._fast = fast
         self._loading = threading.Lock()
 
+    @property
+    def gives_probabilities(self) -> bool:
+        return self.original.gives_probabilities if self._fast is None else self._fast.gives_probabilities
+
     @classmethod
     def load(
         cls, folder: Path, *, name: str, version: str, digest: str | None = None, fast: bool = True

@@ -49,15 +49,19 @@ class Envelope:
             if status:  # too late for another answer: let the server cut the connection
                 raise
             failed = ServingError("ServingFailed", "The service failed on this request.", "See its log.")
-            await error_response(failed)(scope, receive, seen)
+            await error_response(failed, scope["path"])(scope, receive, seen)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._metrics.answered(path, status or _CLIENT_WENT_AWAY, time.perf_counter() - started)
 
 
-def error_response(error: ServingError) -> Response:
+def error_response(error: ServingError, path: str = "") -> Response:
+    """Below `/v2` in the words of the Open Inference Protocol."""
+    told = error.to_dict()
+    if path == "/v2" or path.startswith("/v2/"):
+        told = {"error": f"{error.message} {error.next_step}".rstrip()}
     return Response(
-        orjson.dumps(error.to_dict()),
+        orjson.dumps(told),
         status_code=error.status,
         media_type="application/json",
         headers=error.headers,

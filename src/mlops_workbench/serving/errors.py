@@ -11,8 +11,10 @@ from typing import Any
 
 STATUS: dict[str, int] = {
     "InvalidJson": 400,
+    "Unauthorized": 401,
     "NotFound": 404,
     "MethodNotAllowed": 405,
+    "RequestTimeout": 408,
     "Conflict": 409,
     "TooLarge": 413,
     "UnsupportedMediaType": 415,
@@ -21,6 +23,7 @@ STATUS: dict[str, int] = {
     "Overloaded": 503,
     "LogUnavailable": 503,
     "NotReady": 503,
+    "TimedOut": 503,
 }
 
 

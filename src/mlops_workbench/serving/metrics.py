@@ -45,15 +45,35 @@ class Metrics:
             "mlops_batch_rows", "Rows of one model call.", labels, buckets=_ROWS, registry=self.registry
         ).labels(**self._names)
         self.predictions = Counter(
-            "mlops_predictions", "Rows answered (and logged).", labels, registry=self.registry
+            "mlops_predictions", "Rows answered.", labels, registry=self.registry
+        ).labels(**self._names)
+        self.unlogged = Counter(
+            "mlops_unlogged_predictions",
+            "Rows answered though the log did not take them.",
+            labels,
+            registry=self.registry,
+        ).labels(**self._names)
+        self.commit_seconds = Histogram(
+            "mlops_log_commit_seconds",
+            "Seconds that a batch's commit to the inference log took.",
+            labels,
+            buckets=_SECONDS,
+            registry=self.registry,
         ).labels(**self._names)
         self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._queue = Gauge(
             "mlops_queue_rows", "Rows that wait for the model.", labels, registry=self.registry
         ).labels(**self._names)
+        self._lag = Gauge(
+            "mlops_log_lag_seconds",
+            "Age of the oldest request whose rows are not committed yet.",
+            labels,
+            registry=self.registry,
+        ).labels(**self._names)
 
-    def watch_queue(self, waiting_rows: Callable[[], float]) -> None:
+    def watch(self, *, waiting_rows: Callable[[], float], lag: Callable[[], float]) -> None:
         self._queue.set_function(waiting_rows)
+        self._lag.set_function(lag)
 
     def answered(self, path: str, code: int, seconds: float) -> None:
         known = self._known.get((path, code))

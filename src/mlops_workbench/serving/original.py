@@ -25,7 +25,7 @@ class Original:
         # Fitted on arrays: giving it column names would make scikit-learn warn at every call.
         self._plain_array = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
         self._head, self._last = _split(model)
-        self._gives_probabilities = bool(manifest.classes) and hasattr(model, "predict_proba")
+        self.gives_probabilities = bool(manifest.classes) and hasattr(model, "predict_proba")
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest, digest: str | None) -> Original:
@@ -43,7 +43,7 @@ class Original:
         if self._head is not None:
             frame = self._head.transform(frame)
         values = self._last.predict(frame)
-        probabilities = self._last.predict_proba(frame).tolist() if self._gives_probabilities else None
+        probabilities = self._last.predict_proba(frame).tolist() if self.gives_probabilities else None
         values = values.tolist() if hasattr(values, "tolist") else list(values)
         if len(values) != len(rows):
             raise RuntimeError(f"The model answered {len(values)} values for {len(rows)} rows.")

@@ -18,6 +18,7 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.inserting import Insert, Quick
+from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
     feature_columns,
@@ -51,7 +52,7 @@ class LogRefused(Exception):
 class PredictionLog:
     """The log of one model. Safe to open from several processes at once; `write` is used from one thread."""
 
-    def __init__(self, url: str, manifest: Manifest, name: str) -> None:
+    def __init__(self, url: str, manifest: Manifest, name: str, privacy: Privacy | None = None) -> None:
         """Creates the table, or adds the columns it lacks. Raises LogRefused with a sentence."""
         if len(manifest.inputs) > _MOST_FEATURES:
             raise LogRefused(
@@ -59,6 +60,7 @@ class PredictionLog:
                 f"the log holds at most {_MOST_FEATURES}."
             )
         self.manifest = manifest
+        self._privacy = privacy
         self.table = predictions_table(MetaData(), manifest, name)
         self._columns = feature_columns(manifest.columns)
         self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
@@ -176,7 +178,8 @@ class PredictionLog:
             }
             for name, column in self._columns.items():
                 value = row.get(name)
-                record[column] = as_text(value) if type(value) is datetime else value
+                value = as_text(value) if type(value) is datetime else value
+                record[column] = self._privacy.kept(name, value) if self._privacy else value
             records.append(record)
         return records
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired, cast
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 from mlops_workbench.manifest import Field, Manifest
@@ -56,10 +56,17 @@ def _storable_text(value: str) -> str:
 _TYPES: dict[str, Any] = {
     "double": Annotated[float, pydantic.Field(allow_inf_nan=False)],
     "long": Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)],
-    "string": Annotated[str, AfterValidator(_storable_text)],
+    "string": Annotated[
+        str, AfterValidator(_storable_text), WithJsonSchema({"type": "string", "pattern": "^[^\\u0000]*$"})
+    ],
     "boolean": bool,
     "datetime": Annotated[datetime, BeforeValidator(_time)],
 }
+
+_ID = Annotated[
+    str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _LONGEST_ID, "pattern": "^[!-~]+$"})
+]
+"""checked by `checked_id`, wherever the id comes from"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class PredictSchema:
         row = _typed_dict("Row", {f.name: _column(f) for f in manifest.inputs})
         rows = Annotated[list[row], pydantic.Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         self._body = TypeAdapter[Any](
-            _typed_dict("PredictRequest", {"rows": rows, "request_id": NotRequired[str | None]})
+            _typed_dict("PredictRequest", {"rows": rows, "request_id": NotRequired[_ID | None]})
         )
 
     def parse(self, raw: bytes, header_id: str | None = None) -> Call:
@@ -93,6 +100,14 @@ class PredictSchema:
         except pydantic.ValidationError as error:
             raise self._refusal(error) from None
         return Call(body["rows"], checked_id(body.get("request_id") or header_id))
+
+    def check(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows that came in another form than `parse` reads, as the model takes them. Raises InvalidData."""
+        try:
+            valid: list[dict[str, Any]] = self._body.validate_python({"rows": rows})["rows"]
+        except pydantic.ValidationError as error:
+            raise self._refusal(error) from None
+        return valid
 
     def _refusal(self, error: pydantic.ValidationError) -> ServingError:
         errors = error.errors(include_url=False, include_context=False)

@@ -9,9 +9,16 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.keys import Keys
 from mlops_workbench.serving.predlog import PredictionLog
+from mlops_workbench.serving.privacy import Privacy
+from mlops_workbench.serving.protocols.vertex import VertexRoutes
+
+_PORTS = ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "PORT")
+"""a platform's own variable counts before the image's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,13 @@ class Settings:
     """SQLAlchemy URL of the inference log; None serves without one"""
     host: str
     port: int
+    limits: Limits
+    grace_seconds: float
+    """that requests in flight get when the process is asked to end"""
+    answer_unlogged: bool
+    privacy: Privacy
+    keys: Keys | None
+    vertex_routes: VertexRoutes
     fast: bool = True
     """whether a proven fast path is used"""
 
@@ -38,12 +52,6 @@ class Settings:
                 return value
             raise ModelRefused(f"The environment variable {name} is not set.", "Set it and start again.")
 
-        port = env.get("PORT") or "8080"
-        if not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ModelRefused(f"PORT must be a number from 0 to 65535. Got '{port}' instead.")
-        fast = env.get("MLOPS_FAST") or "1"
-        if fast not in ("0", "1"):
-            raise ModelRefused(f"MLOPS_FAST must be 0 or 1. Got '{fast}' instead.")
         return cls(
             model_dir=Path(needed("MLOPS_MODEL_DIR")),
             name=needed("MLOPS_MODEL_NAME"),
@@ -52,8 +60,14 @@ class Settings:
             role=env.get("MLOPS_ROLE") or "champion",
             log_url=env.get("MLOPS_LOG_URL") or None,
             host=env.get("HOST") or "127.0.0.1",
-            port=int(port),
-            fast=fast == "1",
+            port=_port(env),
+            limits=_limits(env),
+            grace_seconds=_number(env, "MLOPS_GRACE_SECONDS", 30),
+            answer_unlogged=_choice(env, "MLOPS_LOG_FAILURE", ("refuse", "answer")) == "answer",
+            privacy=Privacy.from_env(env),
+            keys=Keys.from_env(env),
+            vertex_routes=VertexRoutes.from_env(env),
+            fast=_choice(env, "MLOPS_FAST", ("1", "0")) == "1",
         )
 
 
@@ -67,5 +81,56 @@ def app_from(settings: Settings) -> FastAPI:
         fast=settings.fast,
     )
     dataplane.warm()
-    log = PredictionLog(settings.log_url, dataplane.manifest, settings.name) if settings.log_url else None
-    return create_app(dataplane, log, role=settings.role)
+    settings.privacy.fits(dataplane.manifest)
+    log = None
+    if settings.log_url:
+        log = PredictionLog(settings.log_url, dataplane.manifest, settings.name, settings.privacy)
+    return create_app(
+        dataplane,
+        log,
+        role=settings.role,
+        limits=settings.limits,
+        keys=settings.keys,
+        vertex_routes=settings.vertex_routes,
+        answer_unlogged=settings.answer_unlogged,
+    )
+
+
+def _port(env: Mapping[str, str]) -> int:
+    name = next((n for n in _PORTS if env.get(n)), "PORT")
+    port = env.get(name) or "8080"
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ModelRefused(f"{name} must be a number from 0 to 65535. Got '{port}' instead.")
+    return int(port)
+
+
+def _limits(env: Mapping[str, str]) -> Limits:
+    usual = Limits()
+    body = int(_number(env, "MLOPS_MAX_BODY_MB", usual.body_bytes / (1 << 20)) * (1 << 20))
+    rows = int(_number(env, "MLOPS_MAX_ROWS", usual.request_rows))
+    waiting = int(_number(env, "MLOPS_MAX_WAITING_ROWS", usual.waiting_rows))
+    return Limits(
+        request_rows=rows,
+        body_bytes=body,
+        waiting_rows=waiting,
+        held_bytes=max(usual.held_bytes, 2 * body),
+        request_seconds=_number(env, "MLOPS_TIMEOUT_SECONDS", usual.request_seconds),
+    )
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    said = env.get(name) or str(default)
+    try:
+        value = float(said)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ModelRefused(f"{name} must be a number above 0. Got '{said}' instead.")
+    return value
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    said = env.get(name) or choices[0]
+    if said not in choices:
+        raise ModelRefused(f"{name} must be {' or '.join(choices)}. Got '{said}' instead.")
+    return said

@@ -15,6 +15,8 @@ from packaging.utils import canonicalize_name
 from mlops_workbench.errors import NotFound
 
 RUNTIME = (
+    "arro3-core",
+    "arro3-io",
     "fastapi",
     "httptools",
     "numpy",

@@ -57,6 +57,7 @@ class Evaluator:
         self._link = LINKS[last["link"]] if last["link"] else None
         self._label = LABELS[last["label"]] if last["label"] else None
         self._classes: list[Any] = last["classes"]
+        self.gives_probabilities = self._label is not None and self._link is not None
 
     def answer(self, rows: Sequence[Row]) -> Answered:
         """What it answers itself, and which rows are not its own."""

@@ -1,0 +1,88 @@
+"""MLflow's scoring server and SageMaker: `POST /invocations`, `GET /ping`, `GET /version`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlops_workbench import __version__
+from mlops_workbench.serving.desk import JSON, Body, Desk, answered
+from mlops_workbench.serving.predlog import Entry
+from mlops_workbench.serving.protocols import rows as forms
+
+CSV = "text/csv"
+PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
+_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
+    async def invocations(request: Request) -> Response:
+        async with desk.reading(request, JSON, CSV, *PARQUET) as body:
+            rows, params = await desk.parsed(body, lambda _: _read(body, desk))
+            wanted = probabilities_wanted(params, desk)
+            entry = await desk.answer(rows, None, request)
+        return answered({"predictions": predictions(entry, wanted)}, entry)
+
+    async def ping(_request: Request) -> Response:
+        return await ready()
+
+    async def version(_request: Request) -> Response:
+        return Response(__version__, media_type="text/plain")
+
+    return [
+        Route("/invocations", invocations, methods=["POST"]),
+        Route("/ping", ping, methods=["GET"]),
+        Route("/version", version, methods=["GET"]),
+    ]
+
+
+def _read(body: Body, desk: Desk) -> tuple[forms.Rows, dict[str, Any]]:
+    """Valid rows, and `params`."""
+    manifest, limits = desk.dataplane.manifest, desk.limits
+    params: Any = {}
+    if body.kind == CSV:
+        header = body.parameters.get("header") != "absent"
+        rows = forms.from_csv(body.data, manifest.inputs, header=header)
+    elif body.kind in PARQUET:
+        rows = forms.from_parquet(
+            body.data, most_rows=limits.request_rows, most_bytes=max(limits.body_bytes, 1 << 20)
+        )
+    else:
+        said = forms.object_of(body.data)
+        params = said.pop("params", None) or {}
+        rows = _from_json(said, manifest.columns)
+    return forms.fitting(rows, desk.schema), params
+
+
+def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
+    if len(said) != 1 or next(iter(said)) not in _KEYS:
+        got = ", ".join(f"'{key[:40]}'" for key in list(said)[:5]) or "nothing"
+        forms.refuse(f"The body must have exactly one of {', '.join(_KEYS)}, and may have params. Got {got}.")
+    key, value = next(iter(said.items()))
+    if key == "dataframe_split":
+        return forms.from_split(value, columns)
+    if isinstance(value, dict) and key in ("inputs", "instances"):
+        return forms.from_columns(value)
+    return forms.from_items(value, columns, key)
+
+
+def probabilities_wanted(params: Any, desk: Desk) -> bool:
+    """`{"probabilities": true}` is the one parameter there is."""
+    if not isinstance(params, dict) or not set(params) <= {"probabilities"}:
+        forms.refuse("The only parameter known is 'probabilities', true or false.", "Leave the others out.")
+    wanted = params.get("probabilities", False)
+    if not isinstance(wanted, bool):
+        forms.refuse("The parameter 'probabilities' must be true or false.", "Leave it out for labels.")
+    if wanted and not desk.dataplane.gives_probabilities:
+        forms.refuse("This model has no probabilities.", "Leave the parameter out.")
+    return wanted
+
+
+def predictions(entry: Entry, wanted: bool) -> list[Any]:
+    """Labels or numbers; the probabilities in the order of the classes if they are wanted."""
+    given = entry.prediction
+    return list(given.probabilities or []) if wanted else given.values

@@ -1,0 +1,206 @@
+"""The Open Inference Protocol v2 (REST), as tritonclient and KServe's client speak it: `/v2/…`.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol, with Triton's extension for
+binary tensors. An error is `{"error": sentence}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlops_workbench import __version__
+from mlops_workbench.serving.desk import JSON, REQUEST_ID, Desk, json_response
+from mlops_workbench.serving.errors import ServingError, shown
+from mlops_workbench.serving.predlog import Entry
+from mlops_workbench.serving.protocols import tensors
+from mlops_workbench.serving.protocols.rows import Rows, fitting, object_of, refuse
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+OCTETS = "application/octet-stream"
+_LABEL, _CHANCES = "predict", "predict_proba"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    rows: Rows
+    request_id: str | None
+    outputs: dict[str, bool]
+    """name → whether its data is to come as binary"""
+
+
+def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
+    plane = desk.dataplane
+
+    async def server(_request: Request) -> Response:
+        extensions = ["binary_tensor_data"]
+        return json_response({"name": "mlops-workbench", "version": __version__, "extensions": extensions})
+
+    async def live(_request: Request) -> Response:
+        return json_response({"live": True})
+
+    async def server_ready(_request: Request) -> Response:
+        await ready()
+        return json_response({"ready": True})
+
+    async def model_ready(_request: Request) -> Response:
+        await ready()
+        return json_response({"name": plane.name, "ready": True})
+
+    async def model(_request: Request) -> Response:
+        return json_response(_metadata(desk))
+
+    async def infer(request: Request) -> Response:
+        async with desk.reading(request, JSON, OCTETS, "") as body:
+            header = request.headers.get(HEADER_LENGTH)
+            call = await desk.parsed(body, _read, header, desk)
+            entry = await desk.answer(call.rows, call.request_id, request)
+        return _response(entry, call.outputs, desk)
+
+    found = [
+        Route("/v2", server, methods=["GET"]),
+        Route("/v2/health/live", live, methods=["GET"]),
+        Route("/v2/health/ready", server_ready, methods=["GET"]),
+    ]
+    for base in (f"/v2/models/{plane.name}", f"/v2/models/{plane.name}/versions/{plane.version}"):
+        found += [
+            Route(base, model, methods=["GET"]),
+            Route(f"{base}/ready", model_ready, methods=["GET"]),
+            Route(f"{base}/infer", infer, methods=["POST"]),
+        ]
+    return [*found, *_unknown(desk)]
+
+
+def _unknown(desk: Desk) -> list[Route]:
+    """Other models and versions: a sentence that names the one that is here."""
+
+    async def other(request: Request) -> Response:
+        asked = " version ".join(shown(v) for v in request.path_params.values())
+        raise ServingError(
+            "NotFound",
+            f"There is no model {asked} here.",
+            f"This is '{desk.dataplane.name}' version '{desk.dataplane.version}'.",
+        )
+
+    bases = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+    return [
+        Route(base + rest, other, methods=["POST" if rest == "/infer" else "GET"])
+        for base in bases
+        for rest in ("", "/ready", "/infer")
+    ]
+
+
+def _metadata(desk: Desk) -> dict[str, Any]:
+    plane = desk.dataplane
+    labels = plane.manifest.classes or plane.manifest.expected
+    outputs = [{"name": _LABEL, "datatype": tensors.label_type(labels), "shape": [-1]}]
+    if plane.gives_probabilities:
+        outputs.append({"name": _CHANCES, "datatype": "FP64", "shape": [-1, len(plane.manifest.classes)]})
+    inputs = [
+        {"name": f.name, "datatype": tensors.DATATYPE[f.kind], "shape": [-1]} for f in plane.manifest.inputs
+    ]
+    return {
+        "name": plane.name,
+        "versions": [plane.version],
+        "platform": f"mlops-workbench_{plane.manifest.serialization}",
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+
+
+def _read(raw: bytes, header: str | None, desk: Desk) -> _Call:
+    said, binary = _parts(raw, header)
+    inputs = said.get("inputs")
+    if not isinstance(inputs, list) or not inputs:
+        refuse(f"The request must have 'inputs', a list of tensors. Got {shown(inputs)} instead.")
+    request_id = said.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
+    columns = desk.dataplane.manifest.inputs
+    if len(inputs) > len(columns):
+        refuse(f"The request has {len(inputs)} inputs; the model takes {len(columns)}.")
+    found, at = [], 0
+    for described in inputs:
+        tensor, at = tensors.read(described, binary, at, max(desk.limits.request_rows, len(columns)))
+        found.append(tensor)
+    if at != len(binary):
+        refuse(f"{len(binary) - at} bytes after the inputs' binary data belong to no input.")
+    rows = fitting(tensors.columns(found, columns), desk.schema)
+    return _Call(rows, request_id or None, _outputs(said, desk))
+
+
+def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
+    """The JSON, and the binary data after it."""
+    if header is None:
+        return object_of(raw), memoryview(b"")
+    if not header.isascii() or not header.isdigit() or len(header) > 12 or int(header) > len(raw):
+        refuse(f"{HEADER_LENGTH} must be the length of the JSON in bytes. Got {shown(header)} instead.")
+    return object_of(raw[: int(header)]), memoryview(raw)[int(header) :]
+
+
+def _outputs(said: dict[str, Any], desk: Desk) -> dict[str, bool]:
+    offered = [_LABEL, _CHANCES] if desk.dataplane.gives_probabilities else [_LABEL]
+    binary = _parameters(said).get("binary_data_output") is True
+    wanted = said.get("outputs")
+    if not wanted:
+        return dict.fromkeys(offered, binary)
+    found = {}
+    for output in wanted if isinstance(wanted, list) else [wanted]:
+        name = output.get("name") if isinstance(output, dict) else None
+        if name not in offered:
+            refuse(f"An output is one of {', '.join(offered)}. Got {shown(name)} instead.")
+        parameters = _parameters(output)
+        if refused := {"classification", "shared_memory_region"} & set(parameters):
+            refuse(f"The output parameter '{refused.pop()}' is not offered.", "Leave it out.")
+        found[name] = parameters.get("binary_data", binary) is True
+    return found
+
+
+def _parameters(said: dict[str, Any]) -> dict[str, Any]:
+    """Others than those that are asked for, such as `content_type`, say nothing here."""
+    given = said.get("parameters")
+    return given if isinstance(given, dict) else {}
+
+
+def _response(entry: Entry, wanted: dict[str, bool], desk: Desk) -> Response:
+    manifest = desk.dataplane.manifest
+    outputs, blobs = [], []
+    for name, as_binary in wanted.items():
+        if name == _LABEL:
+            values, shape = _flattened(entry.prediction.values)
+            datatype = tensors.label_type(manifest.classes or values)
+        else:
+            values, shape = _flattened(entry.prediction.probabilities or [])
+            datatype = "FP64"
+        output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        if as_binary:
+            blobs.append(tensors.encoded(values, datatype))
+            output["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            output["data"] = values
+        outputs.append(output)
+    said = {
+        "model_name": desk.dataplane.name,
+        "model_version": entry.version,
+        "id": entry.request_id,
+        "outputs": outputs,
+    }
+    head = orjson.dumps(said, default=str)
+    headers = {REQUEST_ID: entry.request_id}
+    if not blobs:
+        return Response(head, media_type=JSON, headers=headers)
+    headers[HEADER_LENGTH] = str(len(head))
+    return Response(head + b"".join(blobs), media_type=OCTETS, headers=headers)
+
+
+def _flattened(values: list[Any]) -> tuple[list[Any], list[int]]:
+    """Flat values and their shape: [n], or [n, k] where each answer is a list."""
+    if values and all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
+        return [inner for v in values for inner in v], [len(values), len(values[0])]
+    return values, [len(values)]

@@ -1,0 +1,63 @@
+"""Vertex AI: the routes that its AIP_ variables name, `{"instances": …}` in, `{"predictions": …}` out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlops_workbench.serving.desk import JSON, Desk, answered
+from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.protocols import rows as forms
+from mlops_workbench.serving.protocols.invocations import predictions, probabilities_wanted
+
+
+@dataclass(frozen=True, slots=True)
+class VertexRoutes:
+    """Paths; empty: not served."""
+
+    predict: str = ""
+    health: str = ""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> VertexRoutes:
+        """Raises ModelRefused for what is no path."""
+        for name in ("AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE"):
+            value = env.get(name, "")
+            if value and (not value.startswith("/") or set("{}?# ") & set(value)):
+                raise ModelRefused(f"{name} must be a path such as /predict. Got '{value}' instead.")
+        found = cls(env.get("AIP_PREDICT_ROUTE", ""), env.get("AIP_HEALTH_ROUTE", ""))
+        if found.predict and found.predict == found.health:
+            raise ModelRefused(f"AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE are both '{found.predict}'.")
+        return found
+
+
+def routes(desk: Desk, ready: Callable[[], Awaitable[Response]], paths: VertexRoutes) -> list[Route]:
+    async def predict(request: Request) -> Response:
+        async with desk.reading(request, JSON) as body:
+            rows, params = await desk.parsed(body, _read, desk)
+            wanted = probabilities_wanted(params, desk)
+            entry = await desk.answer(rows, None, request)
+        return answered({"predictions": predictions(entry, wanted)}, entry)
+
+    async def health(_request: Request) -> Response:
+        return await ready()
+
+    found = []
+    if paths.predict:
+        found.append(Route(paths.predict, predict, methods=["POST"]))
+    if paths.health:
+        found.append(Route(paths.health, health, methods=["GET"]))
+    return found
+
+
+def _read(raw: bytes, desk: Desk) -> tuple[forms.Rows, dict[str, Any]]:
+    said = forms.object_of(raw)
+    if not {"instances"} <= set(said) <= {"instances", "parameters"}:
+        forms.refuse("The body must have 'instances', and may have 'parameters', nothing else.")
+    rows = forms.from_items(said["instances"], desk.dataplane.manifest.columns, "instances")
+    return forms.fitting(rows, desk.schema), said.get("parameters") or {}
