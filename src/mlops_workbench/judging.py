@@ -46,6 +46,39 @@ def load(folder: Path) -> Served:
     return served
 
 
+def quicken(
+    folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Compile the model to a plan in its folder and prove it against the real runtime. Returns the record.
+
+    `ordinary`: rows as JSON carries them, by what they are. Whatever goes wrong means: the original path.
+    """
+    from mlops_workbench.registry.fastpath import NotCovered, compiling, proving
+    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.fast.evaluator import Evaluator
+    from mlops_workbench.serving.fast.plan import ARRAYS, HEADER, Plan
+
+    plane = DataPlane.load(folder, name=folder.name, version="0", fast=False)
+    try:
+        plan = compiling.compiled(
+            model, manifest, lambda rows: plane.frame([plane.from_json(r) for r in rows]), folder
+        )
+        fast = Evaluator(Plan.read(folder, plan.sha256))
+        rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
+        found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
+    except NotCovered as reason:
+        found = proving.Proof(False, str(reason))
+    except (
+        Exception
+    ) as problem:  # scikit-learn's insides change: a version must not fail to register for that
+        sentence = " ".join(str(problem).split())[:200]
+        found = proving.Proof(False, f"it could not be compiled ({type(problem).__name__}: {sentence})")
+    if not found.proven:
+        for name in (HEADER, ARRAYS):
+            (folder / name).unlink(missing_ok=True)
+    return found.to_dict()
+
+
 def contestant(tracking: Tracking, stored: Stored) -> Contestant:
     from mlops_workbench.registry.gate import Contestant
 

@@ -127,6 +127,7 @@ drift = 0.2                  # PSI from which a feature has drifted
 
 # [serving]                  # limits of one request, the log, and who may ask
 # max_rows = 10000           # also max_body_mb, max_waiting_rows, timeout_seconds, grace_seconds
+# fast = true                # a proven fast path answers; false: always the original model
 # when_log_fails = "refuse"  # "answer": answered and counted when the log cannot be written
 # log_exclude = ["name"]     # columns that the log never holds; log_hash: only as a hash
 # api_keys_file = "keys.txt" # a key a line, not in git; or the variable MLOPS_API_KEYS

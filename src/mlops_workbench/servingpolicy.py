@@ -20,6 +20,8 @@ LONGEST_GRACE = 30
 class ServingPolicy:
     """`[serving]`: how a served model treats its callers and its log. Secrets never stand here."""
 
+    fast: bool = True
+    """whether a version's proven fast path answers"""
     max_body_mb: float = 32.0
     max_rows: int = 10_000
     """of one request"""
@@ -62,6 +64,7 @@ def faults(policy: ServingPolicy) -> Iterator[tuple[str, str]]:
 def environment(policy: ServingPolicy, root: Path) -> dict[str, str]:
     """What a serving process is told. Secrets come from the environment of whoever starts it, or are in files."""
     told = {
+        "MLOPS_FAST": "1" if policy.fast else "0",
         "MLOPS_MAX_BODY_MB": str(policy.max_body_mb),
         "MLOPS_MAX_ROWS": str(policy.max_rows),
         "MLOPS_MAX_WAITING_ROWS": str(policy.max_waiting_rows),
@@ -95,7 +98,7 @@ def key(policy: ServingPolicy, root: Path) -> str | None:
 
 def without_platform(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment for a runtime that we start: what a platform or a person set for another one stays out."""
-    foreign = ("MLOPS_MAX_", "MLOPS_LOG_", "MLOPS_API_KEYS", "AIP_", "SAGEMAKER_BIND_")
+    foreign = ("MLOPS_FAST", "MLOPS_MAX_", "MLOPS_LOG_", "MLOPS_API_KEYS", "AIP_", "SAGEMAKER_BIND_")
     return {name: value for name, value in environ.items() if not name.startswith(foreign)}
 
 

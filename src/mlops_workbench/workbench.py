@@ -284,6 +284,7 @@ class Workbench(Opening):
             serialization=format,
             namespace=self.namespace,
             load=judging.load,
+            quicken=judging.quicken,
         )
         return self._version(stored)
 

@@ -42,15 +42,18 @@ class Setup:
         self.plane = Gate(DataPlane.load(folder, name="flights", version="3"))
         self.log = PredictionLog(f"sqlite:///{tmp_path}/i.db", self.plane.manifest, "flights")
         self.commits = 0
-        event.listen(self.log.engine, "commit", self._committed)
+        event.listen(self.log.engine, "checkout", self._watched)
         self.metrics = Metrics(model="flights", version="3")
         self.batcher = Batcher(
             self.plane, self.log, role="champion", limits=limits or Limits(), metrics=self.metrics
         )
         self.batcher.start()
 
-    def _committed(self, _connection: Any) -> None:
-        self.commits += 1
+    def _watched(self, connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(self._said)
+
+    def _said(self, statement: str) -> None:
+        self.commits += statement == "COMMIT"
 
     def send(self, request_id: str, *rows: dict[str, Any]) -> Any:
         return self.batcher.submit(Pending(request_id, list(rows or (GOOD,)), time.perf_counter()))

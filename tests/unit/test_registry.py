@@ -44,6 +44,9 @@ def test_register_keeps_all_that_belongs_to_a_version(workbench: Workbench) -> N
     tree = workbench.lineage("trips", version=1).to_dict()
     assert tree["data"]["fitted on"]["name"] == "train"
     assert tree["run"]["name"] == "first"
+    assert version.path.startswith("fast path: proven on ")
+    assert tree["answers by"]["path"] == version.path
+    assert tree["answers by"]["rows tried"]["fitted on"] > 0
     assert any(r.startswith("scikit-learn==") for r in tree["environment"]["requirements"])
     assert not any(
         r.startswith(("mlflow", "jupyter", "evidently")) for r in tree["environment"]["requirements"]

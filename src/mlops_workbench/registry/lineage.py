@@ -13,6 +13,7 @@ from sqlalchemy import select
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.approvals import Approval
+from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import snapshot_versions, validations
@@ -184,6 +185,7 @@ def trace(origin: Origin) -> Lineage:
             "format": manifest.serialization,
             "requirements": list(manifest.requirements),
         },
+        "answers by": _path(manifest),
         "gate": _gate(origin.gate) if origin.gate else "not evaluated",
         "approvals": {
             a.who: f"{_time(a.at)} — {a.why}" + (f" ({a.lacks})" if a.lacks else "") for a in origin.approvals
@@ -203,6 +205,21 @@ def trace(origin: Origin) -> Lineage:
         or "none",
     }
     return Lineage(stored.name, stored.version, tree, openlineage.event(origin))
+
+
+def _path(manifest: Manifest) -> dict[str, Any]:
+    """What answers when it is served, and what it was tried on."""
+    record = manifest.extra.get("fast")
+    tree: dict[str, Any] = {"path": proving.sentence(record)}
+    if record and record["proven"]:
+        tree |= {
+            "rows tried": dict(record["rows"]),
+            "left to the original": record["left"],
+            "tolerance": record["tolerance"],
+            "seconds": record["seconds"],
+            "plan sha256": record["sha256"],
+        }
+    return tree
 
 
 def _data(rows: Rows) -> dict[str, Any]:

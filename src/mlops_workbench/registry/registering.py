@@ -16,9 +16,10 @@ from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
 from mlops_workbench.project import ApprovalPolicy, Project, user
 from mlops_workbench.registry import approvals, gate, ledger, versions
 from mlops_workbench.registry.approvals import Approval
+from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.versions import Load, Version
+from mlops_workbench.registry.versions import Load, Quicken, Version
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images
 from mlops_workbench.track import metrics as measures
@@ -73,6 +74,7 @@ def register(
     serialization: str,
     namespace: Mapping[str, Any],
     load: Load,
+    quicken: Quicken,
 ) -> Stored:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
     if not source.is_fitted_model(model):
@@ -83,7 +85,7 @@ def register(
             f"'{label}' was not made in a tracked run with data, so what it was fitted on is not known.",
             "Fit it in a tracked run, or say data.",
         )
-    _, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
+    held_out_rows, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
     known = run.tags.get("target") if run else None
     looked = versions.inspect(model, label, fitted_on, marks["data.name"], target or known)
     trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
@@ -93,7 +95,7 @@ def register(
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    source_uri, digest = versions.keep(
+    kept = versions.keep(
         tracking,
         looked,
         name=name,
@@ -103,15 +105,21 @@ def register(
         trusted=trusted,
         run_id=run.id if run else None,
         load=load,
+        quicken=quicken,
+        ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
     )
+    path = proving.sentence(kept.fast)
+    tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
             "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": digest, "run": run.id if run else None, "data": marks["data.sha256"]},
-            source=source_uri,
+            evidence={"sha256": kept.sha256, "run": run.id if run else None, "data": marks["data.sha256"]},
+            source=kept.source,
         )
-        stored = tracking.create_version(name, source_uri, run.id if run else None, tags | {"digest": digest})
+        stored = tracking.create_version(
+            name, kept.source, run.id if run else None, tags | {"digest": kept.sha256}
+        )
         change.settle(new_version=stored.version)
     return stored
 
@@ -203,6 +211,7 @@ def _describe(
         digest=stored.tags.get("digest", ""),
         gate=None if seen is None else "passed" if seen["passed"] else "failed",
         image=image["tag"] if image else None,
+        path=stored.tags.get("path", ""),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -39,6 +39,21 @@ Served = Callable[[Sequence[Mapping[str, Any]]], Answers]
 """A loaded model: rows as JSON would carry them → answers."""
 Load = Callable[[Path], Served]
 """Loads a model folder with the real serving runtime; handed in by the workbench."""
+Quicken = Callable[
+    [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]],
+    dict[str, Any],
+]
+"""Makes and proves the fast path of a model in a folder, given rows by what they are; handed in likewise. Returns the
+record that the manifest keeps (`fastpath.proving.Proof`)."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
+
+    source: str
+    sha256: str
+    fast: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class Version(Value):
     digest: str
     gate: str | None = None
     image: str | None = None
+    path: str = ""
+    """what answers when it is served, and why: `fast path: …` or `original path: …`"""
     note: str = ""
 
     @property
@@ -66,6 +83,7 @@ class Version(Value):
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         rows: list[list[Any]] = [["task", self.task], ["label", self.target], ["sha256", self.digest[:12]]]
+        rows += [["answers by", self.path]] if self.path else []
         rows += [[name, value] for name, value in self.metrics.items()]
         return ["", ""], rows + ([["note", self.note]] if self.note else [])
 
@@ -78,8 +96,11 @@ class ModelList(Value):
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         names = list(dict.fromkeys(n for v in self.models for n in v.metrics))[:4]
-        return ["model", "version", "state", "gate", "created", *names, "image"], [
-            [v.name, v.version, v.state, v.gate, v.created, *(v.metrics.get(n) for n in names), v.image]
+        return ["model", "version", "state", "gate", "created", *names, "path", "image"], [
+            [
+                *(v.name, v.version, v.state, v.gate, v.created, *(v.metrics.get(n) for n in names)),
+                *(v.path.partition(" ")[0] or None, v.image),
+            ]
             for v in self.models
         ]
 
@@ -268,16 +289,19 @@ def keep(
     trusted: Sequence[str],
     run_id: str | None,
     load: Load,
-) -> tuple[str, str]:
-    """Log model and manifest and prove that the serving runtime answers as the notebook does.
+    quicken: Quicken,
+    ordinary: Mapping[str, pd.DataFrame],
+) -> Kept:
+    """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
 
-    Returns where MLflow keeps it (the source of a version) and the model file's SHA-256.
+    `ordinary`: the rows that the fast path is proven on, by what they are.
     """
 
     digest = ""
+    fast: dict[str, Any] = {}
 
     def finish(folder: Path) -> None:
-        nonlocal digest
+        nonlocal digest, fast
         file = next(p for p in folder.iterdir() if p.name.startswith("model."))
         manifest = Manifest(
             name=name,
@@ -299,6 +323,9 @@ def keep(
         manifest.dump(folder)
         digest = manifest.sha256
         prove(manifest, load(folder), label)
+        rows = {kind: to_rows(_some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
+        fast = quicken(folder, looked.model, manifest, rows)
+        replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
     source = tracking.log_model(
         looked.model,
@@ -311,7 +338,32 @@ def keep(
         trusted=trusted,
         write_manifest=finish,
     )
-    return source, digest
+    return Kept(source, digest, fast)
+
+
+def ordinary(
+    fitted_on: pd.DataFrame, held_out: pd.DataFrame | None, features: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The rows that a fast path is proven on, by what they are: those that have all the columns the model reads."""
+    known = {"fitted on": fitted_on, "held out": held_out}
+    return {
+        what: frame
+        for what, frame in known.items()
+        if frame is not None and set(features) <= set(frame.columns)
+    }
+
+
+_PROOF_ROWS = 2_000
+
+
+def _some(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows for the proof, from all over the frame. Infinities are no rows that can be asked."""
+    import numpy as np
+
+    numbers = frame.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan)
+    finite = np.flatnonzero(~np.isinf(numbers).any(axis=1))
+    chosen = np.random.default_rng(0).permutation(finite)[:_PROOF_ROWS]
+    return frame.iloc[np.sort(chosen)]
 
 
 def prove(manifest: Manifest, served: Served, label: str) -> None:

@@ -20,6 +20,7 @@ logger = logging.getLogger("mlops_workbench.serving")
 
 REFUSED = 1
 ADDRESS_TAKEN = 3
+_TURN_SECONDS = 0.0005
 _CLOSING_SECONDS = 3
 """of the grace, for the log and the batcher"""
 
@@ -29,6 +30,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     configure()
+    # Two threads take turns here. Python's 5 ms before one may interrupt the other are longer than most answers take.
+    sys.setswitchinterval(_TURN_SECONDS)
     # Imported here, so that a signal during these seconds of imports already ends the process cleanly.
     import uvicorn
 

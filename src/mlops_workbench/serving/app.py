@@ -17,6 +17,7 @@ from starlette.routing import Route
 from mlops_workbench.serving.batcher import Batcher, Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.desk import JSON, Desk, answered, json_response
+from mlops_workbench.serving.direct import Direct
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.keys import Guard, Keys
@@ -111,6 +112,7 @@ class _Service:
         app.router.routes.extend(invocations.routes(self.desk, self.ready))
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
+        app.add_middleware(Direct, path="/predict", answer=self.predict)
         if self.keys is not None:
             health = frozenset({self.vertex_routes.health} - {""})
             app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
@@ -152,6 +154,7 @@ class _Service:
                 "python": manifest.python,
                 "sample": manifest.sample,
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
+                "path": self.dataplane.path,
                 "logged": self.log is not None,
             }
         )

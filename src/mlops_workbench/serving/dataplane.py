@@ -1,36 +1,31 @@
-"""The model without the web: a folder that is verified and loaded, and rows in, predictions out."""
+"""The model without the web: a folder that is verified and loaded, and rows in, predictions out.
+
+A version with a proven fast path is answered by that; the original, with pandas and scikit-learn, is loaded when the
+first row comes that the fast path leaves to it.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import logging
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.manifest import FILE_NAME, Field, Manifest
+from mlops_workbench.manifest import FILE_NAME, Manifest, file_sha256
+from mlops_workbench.serving.answers import Prediction as Prediction
+from mlops_workbench.serving.answers import Row as Row
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.original import Original, as_frame, model_file, require_digest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, Any]
+    from mlops_workbench.serving.fast.evaluator import Evaluator
 
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answer a row, as Python's own values."""
-
-    values: list[Any]
-    """labels or numbers"""
-    probabilities: list[list[float]] | None
-    """a list a row in the order of the manifest's classes; None when the model has none"""
-
-    def part(self, start: int, stop: int) -> Prediction:
-        """The answers of some of the rows."""
-        probabilities = None if self.probabilities is None else self.probabilities[start:stop]
-        return Prediction(self.values[start:stop], probabilities)
+logger = logging.getLogger("mlops_workbench.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +40,71 @@ class Warmup:
 class DataPlane:
     """A loaded model. Made by `load`; `predict` may be called from one thread at a time."""
 
-    def __init__(self, model: Any, manifest: Manifest, *, name: str, version: str) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: Any,
+        manifest: Manifest,
+        *,
+        name: str,
+        version: str,
+        folder: Path | None = None,
+        digest: str | None = None,
+        fast: Evaluator | None = None,
+    ) -> None:
+        """`model` None is loaded from `folder` when it is first needed."""
         self.manifest = manifest
         self.name = name
         self.version = version
         self.digest = manifest.sha256
         self.warmup: Warmup | None = None
-        # Fitted on arrays: giving it column names would make scikit-learn warn at every call.
-        self._plain_array = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
-        self._head, self._last = _split(model)
-        self._gives_probabilities = bool(manifest.classes) and hasattr(model, "predict_proba")
-        # A string that is missing is NaN, pandas' and SimpleImputer's default, except in columns that
-        # were seen with None: to a OneHotEncoder these are two different categories.
-        self._none_columns = frozenset(manifest.extra.get("null_is_none", ()))
+        self._original = None if model is None else Original(model, manifest)
+        self._folder = folder
+        self._wanted = digest
+        self._fast = fast
+        self._loading = threading.Lock()
 
     @property
     def gives_probabilities(self) -> bool:
-        return self._gives_probabilities
+        return self.original.gives_probabilities if self._fast is None else self._fast.gives_probabilities
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, version: str, digest: str | None = None) -> DataPlane:
-        """Read, verify, then load: the bytes that were hashed are the bytes that are loaded.
+    def load(
+        cls, folder: Path, *, name: str, version: str, digest: str | None = None, fast: bool = True
+    ) -> DataPlane:
+        """Read, verify, then load what answers: the fast path if it is proven and wanted, else the original.
 
         Raises ModelRefused if the folder is incomplete, the file's SHA-256 is neither the manifest's nor
-        `digest` (of the registry), or the file holds types that were not listed at registration.
+        `digest` (of the registry), the plan is not the one that was proven, or the file holds types that were not
+        listed at registration.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        path = (folder / manifest.model_file).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
-            raise ModelRefused(
-                f"The model folder {folder} has no file '{manifest.model_file}'.", "Fetch the version again."
-            )
-        data = path.read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        _same_digest(found, manifest.sha256, f"{FILE_NAME} recorded", path)
-        if digest:
-            _same_digest(found, digest, "the registry recorded", path)
-        return cls(_deserialize(data, manifest, path), manifest, name=name, version=version)
+        evaluator = _evaluator(folder, manifest) if fast else None
+        if evaluator is None:
+            model = Original.load(folder, manifest, digest).model
+        else:
+            model, path = None, model_file(folder, manifest)
+            require_digest(file_sha256(path), manifest, digest, path)
+        return cls(model, manifest, name=name, version=version, folder=folder, digest=digest, fast=evaluator)
+
+    @property
+    def model(self) -> Any:
+        return self.original.model
+
+    @property
+    def original(self) -> Original:
+        """The model itself, loaded now if it was not. Raises ModelRefused."""
+        with self._loading:
+            if self._original is None:
+                assert self._folder is not None
+                self._original = Original.load(self._folder, self.manifest, self._wanted)
+                self._compare(self._original)
+            return self._original
+
+    @property
+    def path(self) -> str:
+        """`fast` or `original`: which one answers ordinary rows."""
+        return "original" if self._fast is None else "fast"
 
     def warm(self) -> Warmup:
         """Predict the manifest's sample, so that the first caller does not pay for imports and caches.
@@ -95,6 +116,8 @@ class DataPlane:
         if sample:
             try:
                 answer = self.predict([self.from_json(row) for row in sample])
+            except ModelRefused:
+                raise
             except Exception as error:
                 raise ModelRefused(
                     f"The model '{self.name}' version {self.version} cannot answer its own sample rows here: "
@@ -104,48 +127,46 @@ class DataPlane:
             differing = sum(
                 not _agree(a, b) for a, b in zip(answer.values, self.manifest.expected, strict=False)
             )
+            if differing and self._fast is not None:
+                logger.warning("fast path off", extra={"facts": {"why": "its sample rows differ"}})
+                self._fast = None
+                return self.warm()
         self.warmup = Warmup(rows=len(sample), differing=differing)
         return self.warmup
 
     def predict(self, rows: Sequence[Row]) -> Prediction:
         """One model call for all rows. A column that a row lacks is missing (null)."""
-        frame: Any = self.frame(rows)
-        if self._plain_array:
-            frame = frame.to_numpy()
-        if self._head is not None:
-            frame = self._head.transform(frame)
-        values = self._last.predict(frame)
-        probabilities = self._last.predict_proba(frame).tolist() if self._gives_probabilities else None
-        values = values.tolist() if hasattr(values, "tolist") else list(values)
-        if len(values) != len(rows):
-            raise RuntimeError(f"The model answered {len(values)} values for {len(rows)} rows.")
-        return Prediction(values, probabilities)
+        if self._fast is None:
+            return self.original.predict(rows)
+        found = self._fast.answer(rows)
+        if not found.left:
+            return Prediction(found.values, found.probabilities)
+        rest = self.original.predict([rows[i] for i in found.left])
+        if not found.values:
+            return rest
+        return Prediction(
+            _merged(found.values, rest.values, found.left),
+            None
+            if found.probabilities is None or rest.probabilities is None
+            else _merged(found.probabilities, rest.probabilities, found.left),
+        )
 
     def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Rows as the DataFrame the model was fitted on: the manifest's columns, order and types."""
-        import pandas as pd
+        return as_frame(self.manifest, rows)
 
-        columns = {f.name: self._column(f, [row.get(f.name) for row in rows]) for f in self.manifest.inputs}
-        return pd.DataFrame(columns, columns=self.manifest.columns)
-
-    def _column(self, field: Field, values: list[Any]) -> Any:
-        """One typed column. The type depends on the field alone, never on which rows share a batch."""
-        import numpy as np
-
-        match field.kind:
-            case "double":
-                return np.array(values, dtype="float64")  # None becomes NaN
-            case "long":
-                return np.array(values, dtype="float64" if field.nullable else "int64")
-            case "datetime":
-                return np.array([_utc(v) for v in values], dtype="datetime64[us]").astype("datetime64[ns]")
-            case "boolean" if not field.nullable:
-                return np.array(values, dtype="bool")
-        if field.name not in self._none_columns:
-            values = [float("nan") if v is None else v for v in values]
-        column = np.empty(len(values), dtype="object")
-        column[:] = values
-        return column
+    def _compare(self, original: Original) -> None:
+        """Ask both for the sample rows: other libraries than those of the proof may answer otherwise."""
+        if self._fast is None or not self.manifest.sample:
+            return
+        rows = [self.from_json(row) for row in self.manifest.sample]
+        found = self._fast.answer(rows)
+        left = set(found.left)
+        wanted = original.predict(rows)
+        own = [value for i, value in enumerate(wanted.values) if i not in left]
+        if not all(_agree(a, b) for a, b in zip(found.values, own, strict=True)):
+            logger.warning("fast path off", extra={"facts": {"why": "the original answers otherwise here"}})
+            self._fast = None
 
     def from_json(self, row: Row) -> dict[str, Any]:
         """A sample row of the manifest: times are ISO 8601 text there."""
@@ -168,50 +189,27 @@ def _read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _same_digest(found: str, wanted: str, who: str, path: Path) -> None:
-    if found != wanted.removeprefix("sha256:"):
-        raise ModelRefused(
-            f"'{path}' is not the model that was registered: it has SHA-256 {found[:16]}…, "
-            f"{who} {wanted[:16]}….",
-            "Fetch the version again; if it still differs, someone changed the stored artifact.",
-        )
+def _evaluator(folder: Path, manifest: Manifest) -> Evaluator | None:
+    """The fast path, if the manifest says that it is proven. Raises ModelRefused."""
+    record = manifest.extra.get("fast")
+    if not record or not record["proven"]:
+        return None
+    from mlops_workbench.serving.fast.evaluator import Evaluator
+    from mlops_workbench.serving.fast.plan import Plan, PlanRefused
 
-
-def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
     try:
-        if manifest.serialization == "cloudpickle":
-            import cloudpickle  # type: ignore[import-untyped]
-
-            return cloudpickle.loads(data)
-        import skops.io
-
-        return skops.io.loads(data, trusted=list(manifest.trusted))
-    except Exception as error:
-        # Anything can come out of a constructor or an import here; all of it means: not served.
+        return Evaluator(Plan.read(folder, record["sha256"]))
+    except (PlanRefused, KeyError, ValueError, TypeError, IndexError) as error:
         raise ModelRefused(
-            f"'{path.name}' cannot be loaded: {type(error).__name__}: {error}",
-            "Compare the installed libraries with the manifest's requirements, or register the model again.",
+            f"The fast path of '{manifest.name}' is refused: {error}",
+            "Fetch the version again, or serve it without: MLOPS_FAST=0.",
         ) from error
 
 
-def _split(model: Any) -> tuple[Any, Any]:
-    """(preprocessing, final estimator) of a scikit-learn Pipeline, so that labels and probabilities share one
-    preprocessing pass (most of the time of a call); (None, model) for anything else.
-
-    Only for exactly Pipeline: a subclass may do something else in `predict`.
-    """
-    from sklearn.pipeline import Pipeline
-
-    if type(model) is not Pipeline or len(model.steps) < 2 or model.steps[-1][1] in (None, "passthrough"):
-        return None, model
-    return model[:-1], model[-1]
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    """Without a zone: what has one is turned to UTC, as the column is."""
-    if value is None or value.tzinfo is None:
-        return value
-    return value.astimezone(UTC).replace(tzinfo=None)
+def _merged(own: list[Any], rest: list[Any], left: list[int]) -> list[Any]:
+    """Both answers in the rows' order; `left`: the positions of the rest."""
+    places, first, second = set(left), iter(own), iter(rest)
+    return [next(second) if i in places else next(first) for i in range(len(own) + len(rest))]
 
 
 def _agree(answer: Any, expected: Any) -> bool:

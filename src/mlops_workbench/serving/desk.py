@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from mlops_workbench.serving.batcher import Batcher, Limits, Pending
 from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.direct import new_id
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.predlog import Entry
 from mlops_workbench.serving.schema import PredictSchema, checked_id
@@ -91,7 +92,7 @@ class Desk:
     async def answer(self, rows: list[dict[str, Any]], request_id: str | None, request: Request) -> Entry:
         """Predicted and logged. `rows` fit the schema; the id is `request_id`, the header's, or made."""
         wanted = checked_id(request_id or request.headers.get(REQUEST_ID) or None)
-        pending = Pending(wanted or uuid.uuid4().hex, rows, time.perf_counter())
+        pending = Pending(wanted or new_id(), rows, time.perf_counter())
         return await asyncio.wrap_future(self._batcher.submit(pending))
 
     def _room_for(self, announced: int, read: int = 0) -> None:
@@ -119,6 +120,7 @@ def json_response(value: Any, headers: dict[str, str] | None = None) -> Response
     return Response(orjson.dumps(value, default=str), media_type=JSON, headers=headers)
 
 
+@lru_cache(maxsize=64)  # clients say the same every time, and taking it apart costs as much as a prediction
 def _media_type(header: str) -> tuple[str, dict[str, str]]:
     message = Message()
     message["Content-Type"] = header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -59,6 +60,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         ).labels(**self._names)
+        self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._queue = Gauge(
             "mlops_queue_rows", "Rows that wait for the model.", labels, registry=self.registry
         ).labels(**self._names)
@@ -74,8 +76,14 @@ class Metrics:
         self._lag.set_function(lag)
 
     def answered(self, path: str, code: int, seconds: float) -> None:
-        self._requests.labels(**self._names, path=path, code=str(code)).inc()
-        self._seconds.labels(**self._names, path=path).observe(seconds)
+        known = self._known.get((path, code))
+        if known is None:  # finding a counter by its labels takes longer than counting
+            known = self._known[path, code] = (
+                self._requests.labels(**self._names, path=path, code=str(code)),
+                self._seconds.labels(**self._names, path=path),
+            )
+        known[0].inc()
+        known[1].observe(seconds)
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -17,6 +17,7 @@ from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
 from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.inserting import Insert, Quick
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
@@ -65,6 +66,8 @@ class PredictionLog:
         self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
         self._text = prediction_is_text(manifest)
         self.engine = _opened(url, self.table)
+        self._insert = Insert(self.table, self.engine.dialect)
+        self._quick = Quick(self.engine) if self.engine.dialect.name == "sqlite" else None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """All rows of all entries in one commit.
@@ -72,10 +75,14 @@ class PredictionLog:
         Raises sqlalchemy.exc.IntegrityError if a request id is there already (nothing is written then), and
         ServingError LogUnavailable if the database does not take them.
         """
-        records = [record for entry in entries for record in self._records(entry)]
+        records = [tuple(record.values()) for entry in entries for record in self._records(entry)]
         try:
+            if self._quick is not None:
+                self._quick.write(self._insert.parts(records))
+                return
             with self.engine.begin() as connection:
-                connection.execute(insert(self.table), records)
+                for part in self._insert.parts(records):
+                    connection.exec_driver_sql(*part)
         except exc.IntegrityError:
             raise
         except exc.SQLAlchemyError as error:
@@ -148,6 +155,8 @@ class PredictionLog:
         return True
 
     def close(self) -> None:
+        if self._quick is not None:
+            self._quick.close()
         self.engine.dispose()
 
     def _records(self, entry: Entry) -> list[dict[str, Any]]:
@@ -169,7 +178,7 @@ class PredictionLog:
             }
             for name, column in self._columns.items():
                 value = row.get(name)
-                value = as_text(value) if isinstance(value, datetime) else value
+                value = as_text(value) if type(value) is datetime else value
                 record[column] = self._privacy.kept(name, value) if self._privacy else value
             records.append(record)
         return records

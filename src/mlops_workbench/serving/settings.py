@@ -40,6 +40,8 @@ class Settings:
     privacy: Privacy
     keys: Keys | None
     vertex_routes: VertexRoutes
+    fast: bool = True
+    """whether a proven fast path is used"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -65,13 +67,18 @@ class Settings:
             privacy=Privacy.from_env(env),
             keys=Keys.from_env(env),
             vertex_routes=VertexRoutes.from_env(env),
+            fast=_choice(env, "MLOPS_FAST", ("1", "0")) == "1",
         )
 
 
 def app_from(settings: Settings) -> FastAPI:
     """Loads, verifies and warms the model, opens the log. Raises ModelRefused or LogRefused."""
     dataplane = DataPlane.load(
-        settings.model_dir, name=settings.name, version=settings.version, digest=settings.digest
+        settings.model_dir,
+        name=settings.name,
+        version=settings.version,
+        digest=settings.digest,
+        fast=settings.fast,
     )
     dataplane.warm()
     settings.privacy.fits(dataplane.manifest)

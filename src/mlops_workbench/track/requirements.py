@@ -18,6 +18,7 @@ RUNTIME = (
     "arro3-core",
     "arro3-io",
     "fastapi",
+    "httptools",
     "numpy",
     "orjson",
     "pandas",
@@ -28,6 +29,7 @@ RUNTIME = (
     "sqlalchemy",
     "typing-extensions",
     "uvicorn",
+    *(() if sys.platform == "win32" else ("uvloop",)),
 )
 """what `mlops_workbench.serving` imports"""
 

@@ -1,0 +1,75 @@
+"""Many rows in few statements.
+
+A driver's `executemany` gives the interpreter lock away at every row, and under load waits for it as often; one
+statement for many rows gives it away once. The statements come in few sizes, so that the driver keeps them prepared.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, PoolProxiedConnection, Table, exc
+from sqlalchemy.engine import Dialect
+
+_MOST_VALUES = 32_000  # SQLite takes 32,766 a statement, PostgreSQL 65,535
+_LARGEST = 256
+
+
+class Insert:
+    """`INSERT` into a table, given rows as tuples in the order of its columns."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        quote = dialect.identifier_preparer.quote
+        names = [quote(c.name) for c in table.columns]
+        mark = "%s" if dialect.paramstyle in ("format", "pyformat") else "?"
+        # names are quoted by the dialect (which doubles a % where the driver would read it); values stay apart
+        self._head = f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES "  # noqa: S608
+        self._row = f"({', '.join([mark] * len(names))})"
+        self._largest = max(1, min(_LARGEST, _MOST_VALUES // len(names)))
+        self._made: dict[int, str] = {}
+
+    def parts(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Statements with their values: powers of two rows each, the largest first."""
+        at = 0
+        while at < len(rows):
+            size = min(self._largest, 1 << ((len(rows) - at).bit_length() - 1))
+            yield self._statement(size), tuple(v for row in rows[at : at + size] for v in row)
+            at += size
+
+    def _statement(self, size: int) -> str:
+        if size not in self._made:
+            self._made[size] = self._head + ", ".join([self._row] * size)
+        return self._made[size]
+
+
+class Quick:
+    """SQLite's own connection, kept open: SQLAlchemy's bookkeeping around a commit takes longer than the commit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: PoolProxiedConnection | None = None
+
+    def write(self, parts: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """All parts in one transaction. Raises SQLAlchemy's errors, as its own execution does."""
+        try:
+            if self._kept is None:
+                self._kept = self._engine.raw_connection()
+            cursor = self._kept.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            for part in parts:
+                cursor.execute(*part)
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            self.close()  # gives it back, which rolls back; the next write takes a sound one
+            if isinstance(error, sqlite3.IntegrityError):
+                raise exc.IntegrityError("INSERT", {}, error) from error
+            if isinstance(error, sqlite3.Error):
+                raise exc.DBAPIError("INSERT", {}, error) from error
+            raise
+
+    def close(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
