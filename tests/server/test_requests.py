@@ -70,7 +70,7 @@ def test_a_reading_verb_does_not_cancel_as_get(root: Path) -> None:
 
 
 def test_query_text_is_typed_like_a_line(root: Path) -> None:
-    assert call("runs", {"limit": "5"}, root, root, reading=True).options == {"limit": 5}
+    assert call("runs", {"limit": "5"}, root, root, reading=True).options["limit"] == 5
     with pytest.raises(UsageError, match="limit"):
         call("runs", {"limit": "many"}, root, root, reading=True)
     with pytest.raises(UsageError, match="no option 'colour'"):
