@@ -143,7 +143,7 @@ def waiting(classifier_folder: Path, request: pytest.FixtureRequest) -> Iterator
     there = plane(classifier_folder)
     there.warm()
     model = _Waits(there.model)
-    there._head, there._last = None, model
+    there.original._head, there.original._last = None, model
     limits = Limits(**getattr(request, "param", {"request_seconds": 1}))
     with served(create_app(there, limits=limits)) as url:
         yield url, model
@@ -244,16 +244,21 @@ def test_a_hundred_megabytes_get_an_answer(classifier_folder: Path) -> None:
 def test_a_full_disk(classifier_folder: Path, tmp_path: Path, policy: str) -> None:
     there = plane(classifier_folder)
     log = PredictionLog(f"sqlite:///{tmp_path}/i.db", there.manifest, "flights")
-    full = threading.Event()
+    pages, seen = [1 << 30], []
 
-    @event.listens_for(log.engine, "begin")
-    def _limited(connection: Any) -> None:
-        pages = 1 if full.is_set() else 1 << 30  # 1: SQLite never goes below what it has, and then it is full
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    @event.listens_for(log.engine, "checkout")
+    def _limited(connection: Any, *_: Any) -> None:
+        seen.append(connection)
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")
+
+    def leave(count: int) -> None:
+        pages[0] = count
+        for connection in seen:
+            connection.execute(f"PRAGMA max_page_count = {count}")
 
     with served(create_app(there, log, answer_unlogged=policy == "answer")) as url:
         assert ask(f"{url}/predict", {"rows": [GOOD]}).status == 200
-        full.set()
+        leave(1)  # SQLite never goes below what it has, and then it is full
         rows = [GOOD | {"carrier": "x" * 1000}] * 100
         answer = ask(f"{url}/predict", {"rows": rows, "request_id": "lost"})
         if policy == "refuse":
@@ -264,7 +269,7 @@ def test_a_full_disk(classifier_folder: Path, tmp_path: Path, policy: str) -> No
             assert answer.status == 200
             assert figure(url, "mlops_unlogged_predictions_total") == 100
             assert ask(f"{url}/health/ready").status == 200
-        full.clear()
+        leave(1 << 30)
         assert ask(f"{url}/predict", {"rows": [GOOD], "request_id": "after"}).status == 200
         assert figure(url, "mlops_log_commit_seconds_count") == 3
     with closing(sqlite3.connect(tmp_path / "i.db")) as reader:

@@ -112,7 +112,8 @@ class _Service:
         app.router.routes.extend(invocations.routes(self.desk, self.ready))
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
-        app.add_middleware(Direct, path="/predict", answer=self.predict)
+        if self.vertex_routes.predict != "/predict":
+            app.add_middleware(Direct, path="/predict", answer=self.predict)
         if self.keys is not None:
             health = frozenset({self.vertex_routes.health} - {""})
             app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
