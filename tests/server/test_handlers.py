@@ -43,10 +43,10 @@ class Recorder:
     def status(self) -> Value:
         return Seen(threading.current_thread().name, str(self.folder), {})
 
-    def runs(self, limit: int) -> Value:
+    def runs(self, **_options: Any) -> Value:
         raise RuntimeError("secret detail")
 
-    def history(self, name: str) -> Value:
+    def history(self, name: str, at: str | None = None) -> Value:
         wanted = next(one for one in CLASSES if one.__name__ == name)
         raise wanted(f"The model '{name}' is not as it should be.", "Do the next thing.")
 
@@ -84,7 +84,7 @@ async def test_the_table_holds_every_verb(ask: Ask) -> None:
     promote = next(verb for verb in answer["verbs"] if verb["name"] == "promote")
     assert {arg["name"]: (arg["type"], arg["required"], arg["switch"]) for arg in promote["args"]} == {
         "name": ("text", True, False),
-        "version": ("version", True, False),
+        "version": ("version", False, False),
         "why": ("text", True, False),
         "force": ("text", False, True),
     }
