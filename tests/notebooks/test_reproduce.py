@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,30 @@ def test_a_version_is_made_again_in_a_fresh_environment(workbench: Workbench) ->
     assert any("RandomForestClassifier" in "".join(c["source"]) for c in notebook["cells"])
     assert not list(workbench.project.state.glob("jobs/*/venv"))
     assert [v.version for v in workbench.models().models] == [1]
+
+
+def test_the_files_of_then_are_used_with_their_uncommitted_changes(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = workbench.project.root
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+        subprocess.run(["git", *who, *words], cwd=root, check=True, capture_output=True)
+
+    module = root / "depths_of_then.py"
+    module.write_text("DEPTH = 2\n")
+    git("init", "-q")
+    git("add", "depths_of_then.py", "mlops.toml")
+    git("commit", "-q", "-m", "first")
+    module.write_text("DEPTH = 3\n")  # not committed: what the run really used
+    monkeypatch.syspath_prepend(str(root))
+    source = FIT.format(seed=", random_state=7").replace("max_depth=5", "max_depth=DEPTH")
+    fit(workbench, "from depths_of_then import DEPTH\n" + source)
+    module.write_text("DEPTH = 9\n")
+    found = workbench.reproduce("trips/1")
+    assert isinstance(found, Reproduction)
+    assert (found.verdict, found.differences) == ("equal", ())
 
 
 def test_without_a_seed_it_is_different_and_says_in_what(workbench: Workbench) -> None:

@@ -194,9 +194,14 @@ def reproduce(
         keep.mkdir(parents=True, exist_ok=True)
         search = [str(environments.own_packages(place / "packages"))]
         search += [] if (work / ".git-archive").exists() else [str(project.root)]
-        with _variables(
-            {"JUPYTER_PATH": str(place), "PYTHONPATH": os.pathsep.join(search), "MLOPS_PROJECT": str(work)}
-        ):
+        variables = {
+            "JUPYTER_PATH": str(place),
+            "PYTHONPATH": os.pathsep.join(search),
+            "MLOPS_PROJECT": str(work),
+        }
+        if fixed := made_of.run.tags.get("seed.PYTHONHASHSEED"):  # it counts only when a process begins
+            variables["PYTHONHASHSEED"] = fixed
+        with _variables(variables):
             engine.execute(recipe_book, output, {}, progress)
         answers = json.loads((place / ANSWERS).read_text())
     return _compared(project, made_of, answers, tolerance, time.monotonic() - started, str(output))
