@@ -439,7 +439,8 @@ class Tracking:
                         source,
                         run_id=run_id,
                         tags={PREFIX + k: v for k, v in tags.items()},
-                        model_id=source.removeprefix("models:/"),  # a tracking server asks for it
+                        # a tracking server asks for it
+                        model_id=source.removeprefix("models:/") if source.startswith("models:/m-") else None,
                     )
             return self._stored(made)
 
