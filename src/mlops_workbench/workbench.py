@@ -58,12 +58,7 @@ CHAMPION = "champion"
 
 
 class Workbench(Opening):
-    """One project's verbs.
-
-    `folder`: where to look for `mlops.toml`, upwards (default: the working folder).
-    `namespace`: where names such as DataFrames and models are looked up: a notebook's variables.
-    `progress`: is told what long work does.
-    """
+    """One project's verbs. What it is made with, and what it holds open: see `Opening`."""
 
     def __init__(
         self,

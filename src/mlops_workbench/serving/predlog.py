@@ -178,7 +178,7 @@ class PredictionLog:
             }
             for name, column in self._columns.items():
                 value = row.get(name)
-                value = as_text(value) if type(value) is datetime else value
+                value = as_text(value) if isinstance(value, datetime) else value
                 record[column] = self._privacy.kept(name, value) if self._privacy else value
             records.append(record)
         return records
