@@ -188,3 +188,13 @@ def test_20_processes_that_register_at_once_all_get_a_version(workbench: Workben
     entries = ledger.entries(workbench._store, "trips")
     assert sorted(e.new_version or 0 for e in entries) == list(range(1, 21))
     assert ledger.broken(workbench._store) is None
+
+
+def test_a_change_that_ends_leaves_the_next_one_of_its_model_alone(workbench: Workbench) -> None:
+    """The next one may hold the model before the first has looked whether it left something behind."""
+    store, tracking = workbench._store, workbench._tracking
+    with intents.intent(store, tracking, "trips") as first:
+        first.mean("alias", why="one", evidence={}, alias="a", old_version=None, new_version=1)
+        first.settle()
+        intents._claim(store, "trips", "trips")
+    assert intents.under_way(store, "trips")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psutil
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mlops_workbench.errors import Conflict
@@ -41,11 +41,11 @@ def intent(store: Store, tracking: Tracking, model: str, *, alone: bool = True) 
     `alone`: no other change of this model may be under way. Raises `Conflict` if one is.
     """
     key = model if alone else f"{model}{_ADDING}{uuid.uuid4().hex}"
-    _claim(store, model, key)
+    claimed = _claim(store, model, key)
     try:
-        yield Intent(store, tracking, model, key)
+        yield Intent(store, tracking, model, claimed)
     finally:
-        row = store.row(select(intents).where(intents.c.model == key))
+        row = store.row(select(intents).where(_same(claimed)))
         if row is not None:
             _finish_or_forget(store, tracking, row)
 
@@ -53,8 +53,8 @@ def intent(store: Store, tracking: Tracking, model: str, *, alone: bool = True) 
 class Intent:
     """One change under way: say what is `meant`, change MLflow, then `settle`."""
 
-    def __init__(self, store: Store, tracking: Tracking, model: str, key: str) -> None:
-        self.store, self.tracking, self.model, self.key = store, tracking, model, key
+    def __init__(self, store: Store, tracking: Tracking, model: str, claimed: Row) -> None:
+        self.store, self.tracking, self.model, self.claimed = store, tracking, model, claimed
         self.meant: dict[str, Any] = {}
 
     def mean(self, action: str, *, why: str, evidence: Mapping[str, Any], **more: Any) -> None:
@@ -68,16 +68,16 @@ class Intent:
             **more,
         }
         with self.store.write() as connection:
-            connection.execute(update(intents).where(intents.c.model == self.key).values(entry=self.meant))
+            connection.execute(update(intents).where(_same(self.claimed)).values(entry=self.meant))
 
     def settle(self, **more: Any) -> Entry:
         """Write the ledger's entry; `more` replaces what could not be known before."""
-        entry = _settle(self.store, self.tracking, self.key, self.meant | more)
+        entry = _settle(self.store, self.tracking, self.claimed, self.meant | more)
         assert entry is not None, "its process is alive, so that nobody else settles it"
         return entry
 
 
-def _claim(store: Store, model: str, key: str) -> None:
+def _claim(store: Store, model: str, key: str) -> Row:
     me = psutil.Process()
     row = {
         "model": key,
@@ -95,11 +95,17 @@ def _claim(store: Store, model: str, key: str) -> None:
             f"Someone else is moving the champion of '{model}', or another of its versions, just now.",
             "Look at the history, then try again.",
         ) from None
+    return row
 
 
-def _settle(store: Store, tracking: Tracking, key: str, meant: Mapping[str, Any]) -> Entry | None:
+def _same(row: Row) -> ColumnElement[bool]:
+    """This very intent: once it is settled, the next one of the same model may stand in its place at once."""
+    return and_(*(intents.c[name] == row[name] for name in ("model", "host", "pid", "at")))
+
+
+def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, Any]) -> Entry | None:
     with store.write() as connection:
-        if not connection.execute(delete(intents).where(intents.c.model == key)).rowcount:
+        if not connection.execute(delete(intents).where(_same(claimed))).rowcount:
             return None  # someone else repaired it meanwhile
         entry = ledger.append(
             connection,
@@ -151,10 +157,10 @@ def _finish_or_forget(store: Store, tracking: Tracking, row: Row) -> None:
     found = _happened(tracking, meant) if meant else None
     if found is None:
         with store.write() as connection:
-            connection.execute(delete(intents).where(intents.c.model == row["model"]))
+            connection.execute(delete(intents).where(_same(row)))
     else:
         evidence = meant["evidence"] | {"repaired": True}
-        _settle(store, tracking, row["model"], meant | found | {"evidence": evidence})
+        _settle(store, tracking, row, meant | found | {"evidence": evidence})
 
 
 def _happened(tracking: Tracking, meant: Mapping[str, Any]) -> dict[str, Any] | None:

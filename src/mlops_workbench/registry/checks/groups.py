@@ -25,7 +25,8 @@ def groups(series: pd.Series[Any]) -> pd.Series[Any]:
     if not ordered or kind.is_bool_dtype(series.dtype) or series.nunique() <= FEW:
         names = series.map(lambda v: f"{v:.12g}" if isinstance(v, float) else str(v), na_action="ignore")
         return names.astype(object).where(series.notna(), MISSING)
-    quarter = pd.qcut(series, 4, labels=False, duplicates="drop")
+    # By ranks: between large numbers or times that lie close together the edges would be rounded past a value.
+    quarter = pd.qcut(series.rank(), 4, labels=False, duplicates="drop")
     ends = list(series.groupby(quarter).agg(["min", "max"]).itertuples())
     short = {number: f"{_edge(low)} … {_edge(high)}" for number, low, high in ends}
     if len(set(short.values())) < len(ends):  # large numbers that differ in the last digits only
