@@ -46,6 +46,13 @@ def load(folder: Path) -> Served:
     return served
 
 
+def read(answer: Any, rows: int) -> list[Any]:
+    """What an MLflow model answers, as the runtime takes it: one plain value a row."""
+    from mlops_workbench.serving.pyfunc import values_of
+
+    return values_of(answer, rows)
+
+
 def quicken(
     folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:

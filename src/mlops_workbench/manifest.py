@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,12 +36,13 @@ class Manifest:
     task: Task
     inputs: tuple[Field, ...]
     model_file: str
-    """path inside the folder, for example `model.skops`"""
-    serialization: Literal["skops", "cloudpickle"]
+    """path inside the folder, for example `model.skops`; of an MLflow model its `MLmodel`"""
+    serialization: Literal["skops", "cloudpickle", "pyfunc"]
+    """`pyfunc`: the folder is an MLflow model of any flavour, which MLflow itself loads"""
     trusted: tuple[str, ...]
     """type names that skops may load (all seen in the model when it was registered)"""
     sha256: str
-    """of `model_file`; an artifact that differs is refused"""
+    """of `model_file`, of an MLflow model of its whole folder; an artifact that differs is refused"""
     python: str
     """major.minor that the model was fitted with"""
     requirements: tuple[str, ...]
@@ -57,6 +60,20 @@ class Manifest:
     @property
     def columns(self) -> list[str]:
         return [f.name for f in self.inputs]
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether loading it runs what whoever wrote the file wished, in the Python that it was written with."""
+        return self.serialization != "skops"
+
+    def files(self, folder: Path) -> tuple[str, ...]:
+        """What is loaded to answer with the model itself: paths inside the folder, sorted."""
+        return tuple(tree_files(folder)) if self.serialization == "pyfunc" else (self.model_file,)
+
+    def digest_of(self, folder: Path) -> str:
+        """What `sha256` is of the files in this folder. Raises FileNotFoundError if `model_file` is not there."""
+        found = file_sha256(folder / self.model_file)
+        return tree_sha256(folder) if self.serialization == "pyfunc" else found
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,4 +101,27 @@ def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+_BESIDE = (FILE_NAME, "registered_model_meta")
+"""in an MLflow model's folder, but no part of the model: our manifest, and a note that MLflow writes when it loads"""
+
+
+def tree_files(folder: Path) -> Iterator[str]:
+    """Every file of an MLflow model's folder, sorted; links too, which no version is registered with."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        found += [(Path(place) / name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return (name for name in sorted(found) if name not in _BESIDE)
+
+
+def tree_sha256(folder: Path) -> str:
+    """SHA-256 over names and contents. A file that is added, removed, renamed or a link is another tree."""
+    digest = hashlib.sha256()
+    for name in tree_files(folder):
+        path = folder / name
+        plain = path.is_file() and not path.is_symlink()
+        digest.update(json.dumps([name, file_sha256(path) if plain else None]).encode() + b"\n")
     return digest.hexdigest()

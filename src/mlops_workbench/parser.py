@@ -259,9 +259,13 @@ VERBS: dict[str, Verb] = {
         Verb(
             "register",
             "registry",
-            "keep a fitted model as a new version",
+            "keep a model as a new version",
             (
-                Arg("model", "variable that holds the fitted model, or a .skops file", offer="variable"),
+                Arg(
+                    "model",
+                    "variable that holds the model, runs:/… or models:/… of a logged one, or a .skops file",
+                    offer="variable",
+                ),
                 Arg("name", "name to register under", ("--name", "-n"), required=True, offer="model"),
                 Arg("run", "run that made it (default: the run whose cell did)", ("--run",), offer="run"),
                 Arg(
@@ -276,7 +280,7 @@ VERBS: dict[str, Verb] = {
                 Arg("target", "label column (default: the run's)", ("--target",)),
                 Arg(
                     "format",
-                    "skops (safe to load) or cloudpickle (runs code when loaded)",
+                    "of a scikit-learn model: skops (safe to load) or cloudpickle (runs code when loaded)",
                     ("--format",),
                     choices=("skops", "cloudpickle"),
                     default="skops",

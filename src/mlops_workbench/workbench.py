@@ -26,6 +26,7 @@ from mlops_workbench.opening import Opening
 from mlops_workbench.parser import VERBS, line
 from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
+from mlops_workbench.track import flavours
 from mlops_workbench.track.runlist import RunList
 from mlops_workbench.track.runs import Cell, Finished
 from mlops_workbench.track.tracking import Stored
@@ -263,7 +264,7 @@ class Workbench(Opening):
 
         projects.check_name(name, "model")
         self.progress("looking at the model")
-        fitted, label = registering.resolve_model(model, self.namespace)
+        fitted, label = registering.resolve_model(model, self.namespace, self._tracking)
         made_by = self._tracking.run(run).id if run else self._run_of(fitted)
         stored = registering.register(
             self.project,
@@ -280,11 +281,14 @@ class Workbench(Opening):
             namespace=self.namespace,
             load=judging.load,
             quicken=judging.quicken,
+            read=judging.read,
         )
         return self._version(stored)
 
     def _run_of(self, model: Any) -> str | None:
-        """The run whose cell made this very object, if it was made here."""
+        """The run whose cell made this very object, if it was made here; who logged it, if MLflow keeps it."""
+        if isinstance(logged := flavours.address_of(model, self._tracking) or model, flavours.Logged):
+            return logged.run_id
         known = self._made.get(id(model))
         return known[1] if known and known[0]() is model else None
 

@@ -40,7 +40,8 @@ TOP = {
 FACES = {"mlops_magics", "mlops_jupyter"}
 FORBIDDEN_IN_CORE = {"IPython", "tornado", "jupyter_server", "jupyterlab", "ipywidgets", "notebook"}
 WRAPPED = {
-    "mlflow": "track/tracking.py",
+    # The runtime imports it too, of the image's mlflow-skinny, for models that are not scikit-learn's.
+    "mlflow": "track/tracking.py track/flavours.py serving/pyfunc.py",
     "whylogs": "data/profiles.py",
     "evidently": "monitor/reports.py",
     "papermill": "retrain/engine.py",
@@ -100,14 +101,14 @@ def test_the_runtime_imports_nothing_else_of_ours(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("package", "home"), WRAPPED.items())
-def test_each_heavy_package_is_imported_in_one_module(package: str, home: str) -> None:
+def test_each_heavy_package_is_imported_where_it_is_wrapped(package: str, home: str) -> None:
     users = {
         str(p.relative_to(CORE))
         for p in modules()
         for name in imports(p)
         if name.partition(".")[0] == package
     }
-    assert users == {home}
+    assert users == set(home.split())
 
 
 def test_no_import_cycles_between_modules() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound
-from mlops_workbench.manifest import Manifest, file_sha256
+from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.context import write_context
 from mlops_workbench.package.docker_client import Engine, ImageFacts, connect
@@ -130,12 +130,12 @@ def build_image(
 def _verified(model_dir: Path, digest: str) -> Manifest:
     try:
         manifest = Manifest.load(model_dir)
-        found = file_sha256(model_dir / manifest.model_file)
+        found = manifest.digest_of(model_dir)
     except FileNotFoundError as error:
         raise NotFound(f"'{model_dir}' is no model's folder: {error.filename} is missing.") from None
     if found != digest:
         raise BuildFailed(
-            f"'{manifest.model_file}' has SHA-256 {found[:16]}…, the registry recorded {digest[:16]}….",
+            f"The model in '{model_dir}' has SHA-256 {found[:16]}…, the registry recorded {digest[:16]}….",
             "Fetch the version again; if it still differs, someone changed the stored artifact.",
         )
     return manifest
@@ -176,9 +176,9 @@ def _probed(engine: Engine, base_image: str) -> wheel_store.Target:
 
 def _target(engine: Engine, base_image: str, manifest: Manifest) -> wheel_store.Target:
     target = _probed(engine, base_image)
-    if target.python != manifest.python and manifest.serialization == "cloudpickle":
+    if target.python != manifest.python and manifest.runs_code:
         raise BuildFailed(
-            f"The base image has Python {target.python}, but this model was pickled by {manifest.python}.",
+            f"The base image has Python {target.python}, but this model was made with {manifest.python}.",
             f"Use a base image with Python {manifest.python}, or register the model with skops.",
         )
     return target

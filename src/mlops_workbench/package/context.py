@@ -25,24 +25,24 @@ def write_context(
 ) -> None:
     """Dockerfile, `requirements.txt`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
 
-    Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's own
-    files, example data and training notebooks stay out.
+    Of the model's folder only the manifest, what it says is loaded and a proven fast path go along: of a scikit-learn
+    model not MLflow's own files. An MLflow model of another flavour goes along whole.
     """
     files: list[tuple[str, Path | bytes]] = [
         ("Dockerfile", dockerfile.encode()),
         ("requirements.txt", "".join(f"{r}\n" for r in requirements).encode()),
         *((f"wheels/{wheel.name}", wheel) for wheel in wheels),
         *((f"runtime/{name}", path) for name, path in runtime_files()),
-        *((f"model/{name}", model_dir / name) for name in _model_files(manifest)),
+        *((f"model/{name}", model_dir / name) for name in _model_files(model_dir, manifest)),
     ]
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, source in sorted(files, key=lambda f: f[0]):
             _add(tar, name, source)
 
 
-def _model_files(manifest: Manifest) -> tuple[str, ...]:
+def _model_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     plan = ("fast.json", "fast.npz") if manifest.extra.get("fast", {}).get("proven") else ()
-    return (FILE_NAME, manifest.model_file, *plan)
+    return (FILE_NAME, *manifest.files(folder), *plan)
 
 
 def runtime_files() -> Iterator[tuple[str, Path]]:

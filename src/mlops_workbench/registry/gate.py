@@ -143,11 +143,17 @@ def judge(
             "Run the gate without the choice first: it compares the two.",
         )
     manifest = candidate.manifest
-    name = deciding(policy.metric, manifest.task, manifest.classes)
+    chances = bool(manifest.expected_probabilities)
+    name = deciding(policy.metric, manifest.task, manifest.classes, chances=chances)
     checks = [skew.runtime(candidate)]
     case = None
     weights: dict[str, float] = {}
-    if frame is None or manifest.target is None:
+    if manifest.task == "other":
+        said = "what it answers is neither a label nor a number of a label column, so nothing can be measured"
+        checks.append(
+            unknown(ROWS, said, "some", "Look at its answers, and promote it by choice, with force.")
+        )
+    elif frame is None or manifest.target is None:
         lacking = "labelled rows; give some" if frame is None else "label column, so nothing can be measured"
         step = "Give labelled rows." if frame is None else "Register it with its label column."
         checks.append(unknown(ROWS, f"the version has no {lacking}", "some", step))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,36 +15,44 @@ from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
 from mlops_workbench.project import ApprovalPolicy, Project, user
-from mlops_workbench.registry import approvals, gate, ledger, versions
+from mlops_workbench.registry import approvals, gate, ledger, pyfuncs, versions
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.versions import Load, Quicken, Version
+from mlops_workbench.registry.pyfuncs import Read
+from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images
+from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
-from mlops_workbench.track import requirements, source
 from mlops_workbench.track.evaluation import Asked
+from mlops_workbench.track.flavours import Logged
 from mlops_workbench.track.tracking import Run, Stored, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def resolve_model(model: Any, namespace: Mapping[str, Any]) -> tuple[Any, str]:
-    """A model and what to call it, from an object, a variable's name, or a .skops file. Raises `NotFound`."""
+def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) -> tuple[Any, str]:
+    """A model and what to call it, from an object, a variable's name, a .skops file, or what MLflow keeps.
+
+    Raises `NotFound`.
+    """
     if not isinstance(model, str):
         return model, type(model).__name__
     if model in namespace:
         return namespace[model], model
+    if logged := flavours.logged(model, tracking):
+        return logged, model
     path = Path(model).expanduser()
     if path.suffix != ".skops":
         known = [
             k for k, v in namespace.items() if not k.startswith("_") and callable(getattr(v, "predict", None))
         ]
         raise NotFound(
-            f"There is no variable '{model}'.", closest(model, known) or "Give a model or a .skops file."
+            f"There is no variable '{model}'.",
+            closest(model, known) or "Give a model, the address of a logged one, or a .skops file.",
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
@@ -75,9 +84,12 @@ def register(
     namespace: Mapping[str, Any],
     load: Load,
     quicken: Quicken,
+    read: Read,
 ) -> Stored:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
-    if not source.is_fitted_model(model):
+    flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
+    scikit = flavour != "python_function" and source.is_fitted_model(model)
+    if not (scikit or flavour or isinstance(model, Logged)):
         raise _not_a_model(model, label)
     fitted_on, marks = _rows(project, store, run, "data", data, namespace)
     if fitted_on is None:
@@ -86,40 +98,59 @@ def register(
             "Fit it in a tracked run, or say data.",
         )
     held_out_rows, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
-    known = run.tags.get("target") if run else None
-    looked = versions.inspect(model, label, fitted_on, marks["data.name"], target or known)
-    trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
-    needed = requirements.for_model(versions.modules_in(trusted, model))
+    run_id = run.id if run else None
+    label_column = target or (run.tags.get("target") if run else None)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = None
+        if not scikit:
+            folder = pyfuncs.prepare(model, tracking, Path(scratch))
+            if (native := flavours.native(folder)) is not None:
+                model, folder = native, None
+        looked: Inspected | pyfuncs.Looked
+        if folder is not None:
+            looked, kept = pyfuncs.keep(
+                tracking,
+                folder,
+                fitted_on,
+                name=name,
+                label=label,
+                data_name=marks["data.name"],
+                target=label_column,
+                run_id=run_id,
+                load=load,
+                read=read,
+            )
+        else:
+            looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)
+            trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
+            kept = versions.keep(
+                tracking,
+                looked,
+                name=name,
+                label=label,
+                serialization=serialization,
+                requirements=requirements.for_model(versions.modules_in(trusted, model)),
+                trusted=trusted,
+                run_id=run_id,
+                load=load,
+                quicken=quicken,
+                ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
+            )
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
     tags |= {"variable": label, "registered by": user()}
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    kept = versions.keep(
-        tracking,
-        looked,
-        name=name,
-        label=label,
-        serialization=serialization,
-        requirements=needed,
-        trusted=trusted,
-        run_id=run.id if run else None,
-        load=load,
-        quicken=quicken,
-        ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
-    )
     path = proving.sentence(kept.fast)
     tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
             "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": kept.sha256, "run": run.id if run else None, "data": marks["data.sha256"]},
+            evidence={"sha256": kept.sha256, "run": run_id, "data": marks["data.sha256"]},
             source=kept.source,
         )
-        stored = tracking.create_version(
-            name, kept.source, run.id if run else None, tags | {"digest": kept.sha256}
-        )
+        stored = tracking.create_version(name, kept.source, run_id, tags | {"digest": kept.sha256})
         change.settle(new_version=stored.version)
     return stored
 

@@ -129,7 +129,7 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
     target = target_of(frame, features, data_name, target)
     task = task_of(model)
     require_finite(frame[list(features)])
-    rows = _sample(frame[list(features)])
+    rows = sample_of(frame[list(features)])
     predicted, probabilities = ask(model, rows, label)
     return Inspected(
         model=model,
@@ -144,7 +144,7 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
         if probabilities is not None
         else (),
         frame=rows,
-        null_is_none=tuple(n for n in features if kind_of(frame[n]) == "string" and _holds_none(frame[n])),
+        null_is_none=tuple(n for n in features if kind_of(frame[n]) == "string" and holds_none(frame[n])),
     )
 
 
@@ -160,7 +160,7 @@ def task_of(model: Any) -> Task:
         return "regression"
 
 
-def _holds_none(series: Any) -> bool:
+def holds_none(series: Any) -> bool:
     return series.dtype == object and any(value is None for value in series[series.isna()].head(100))
 
 
@@ -232,7 +232,7 @@ def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, targ
     return rest[0] if rest else None
 
 
-def _sample(frame: pd.DataFrame) -> pd.DataFrame:
+def sample_of(frame: pd.DataFrame) -> pd.DataFrame:
     """The first rows, and some with missing values if there are any."""
     import numpy as np
 
@@ -323,7 +323,7 @@ def keep(
         manifest.dump(folder)
         digest = manifest.sha256
         prove(manifest, load(folder), label)
-        rows = {kind: to_rows(_some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
+        rows = {kind: to_rows(some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
         fast = quicken(folder, looked.model, manifest, rows)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
@@ -356,13 +356,13 @@ def ordinary(
 _PROOF_ROWS = 2_000
 
 
-def _some(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows for the proof, from all over the frame. Infinities are no rows that can be asked."""
+def some(frame: pd.DataFrame, most: int = _PROOF_ROWS) -> pd.DataFrame:
+    """Rows to ask, from all over the frame. Infinities are no rows that can be asked."""
     import numpy as np
 
     numbers = frame.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan)
     finite = np.flatnonzero(~np.isinf(numbers).any(axis=1))
-    chosen = np.random.default_rng(0).permutation(finite)[:_PROOF_ROWS]
+    chosen = np.random.default_rng(0).permutation(finite)[:most]
     return frame.iloc[np.sort(chosen)]
 
 
@@ -381,18 +381,28 @@ def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) ->
     import numpy as np
 
     for row, (got, wanted) in enumerate(zip(answers.values, manifest.expected, strict=True)):
-        same = (
-            np.isclose(got, wanted, rtol=tolerance, atol=tolerance)
-            if isinstance(wanted, float)
-            else got == wanted
-        )
-        if not same:
+        if not alike(got, wanted, tolerance):
             return f"sample row {row}: {got!r}, recorded {wanted!r}"
     if manifest.expected_probabilities:
         gap = np.abs(np.asarray(answers.probabilities) - np.asarray(manifest.expected_probabilities)).max()
         if gap > tolerance:
             return f"probabilities differ by up to {gap:.2g}"
     return ""
+
+
+def alike(got: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
+    """Numbers within the tolerance, all else equal; inside of lists and objects too."""
+    import numpy as np
+
+    if isinstance(wanted, float) and isinstance(got, int | float):
+        return bool(np.isclose(got, wanted, rtol=tolerance, atol=tolerance))
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return got.keys() == wanted.keys() and all(alike(got[k], v, tolerance) for k, v in wanted.items())
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(got) == len(wanted) and all(
+            alike(a, b, tolerance) for a, b in zip(got, wanted, strict=True)
+        )
+    return bool(got == wanted)
 
 
 def metrics_of(stored: Stored) -> dict[str, float]:

@@ -14,11 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.manifest import FILE_NAME, Manifest, file_sha256
+from mlops_workbench.manifest import FILE_NAME, Manifest
 from mlops_workbench.serving.answers import Prediction as Prediction
 from mlops_workbench.serving.answers import Row as Row
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.original import Original, as_frame, model_file, require_digest
+from mlops_workbench.serving.pyfunc import PyFunc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ class DataPlane:
         self.version = version
         self.digest = manifest.sha256
         self.warmup: Warmup | None = None
-        self._original = None if model is None else Original(model, manifest)
+        self._original = None if model is None else _kind(manifest)(model, manifest)
         self._folder = folder
         self._wanted = digest
         self._fast = fast
@@ -81,10 +82,10 @@ class DataPlane:
         manifest = _read_manifest(folder)
         evaluator = _evaluator(folder, manifest) if fast else None
         if evaluator is None:
-            model = Original.load(folder, manifest, digest).model
+            model = _kind(manifest).load(folder, manifest, digest).model
         else:
             model, path = None, model_file(folder, manifest)
-            require_digest(file_sha256(path), manifest, digest, path)
+            require_digest(manifest.digest_of(folder), manifest, digest, path)
         return cls(model, manifest, name=name, version=version, folder=folder, digest=digest, fast=evaluator)
 
     @property
@@ -92,12 +93,12 @@ class DataPlane:
         return self.original.model
 
     @property
-    def original(self) -> Original:
+    def original(self) -> Original | PyFunc:
         """The model itself, loaded now if it was not. Raises ModelRefused."""
         with self._loading:
             if self._original is None:
                 assert self._folder is not None
-                self._original = Original.load(self._folder, self.manifest, self._wanted)
+                self._original = _kind(self.manifest).load(self._folder, self.manifest, self._wanted)
                 self._compare(self._original)
             return self._original
 
@@ -155,7 +156,7 @@ class DataPlane:
         """Rows as the DataFrame the model was fitted on: the manifest's columns, order and types."""
         return as_frame(self.manifest, rows)
 
-    def _compare(self, original: Original) -> None:
+    def _compare(self, original: Original | PyFunc) -> None:
         """Ask both for the sample rows: other libraries than those of the proof may answer otherwise."""
         if self._fast is None or not self.manifest.sample:
             return
@@ -174,6 +175,10 @@ class DataPlane:
         return {
             k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()
         }
+
+
+def _kind(manifest: Manifest) -> type[Original] | type[PyFunc]:
+    return PyFunc if manifest.serialization == "pyfunc" else Original
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -216,4 +221,8 @@ def _agree(answer: Any, expected: Any) -> bool:
     """Labels must be equal; numbers may differ in the last digits (another CPU sums in another order)."""
     if isinstance(answer, float) and isinstance(expected, int | float):
         return abs(answer - expected) <= 1e-6 * max(1.0, abs(expected))
+    if isinstance(answer, dict) and isinstance(expected, dict):
+        return answer.keys() == expected.keys() and all(_agree(v, expected[k]) for k, v in answer.items())
+    if isinstance(answer, list) and isinstance(expected, list):
+        return len(answer) == len(expected) and all(map(_agree, answer, expected))
     return bool(answer == expected)

@@ -79,11 +79,14 @@ def metric(
     return float(functions[name](y, p, sample_weight=weights))
 
 
-def deciding(name: str, task: Task, classes: Sequence[Any]) -> str:
-    """The metric that decides: the policy's, or the task's usual one. Raises `UsageError` if it does not fit."""
+def deciding(name: str, task: Task, classes: Sequence[Any], *, chances: bool = True) -> str:
+    """The metric that decides: the policy's, or the task's usual one. Raises `UsageError` if it does not fit.
+
+    `chances`: whether the model gives probabilities, which ROC AUC is made of.
+    """
     if not name:
         if task == "classification":
-            return "roc_auc" if len(classes) == 2 else "balanced_accuracy"
+            return "roc_auc" if len(classes) == 2 and chances else "balanced_accuracy"
         return "rmse"
     if name not in NAMES[task]:
         raise UsageError(

@@ -9,10 +9,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from mlops_workbench.errors import NotFound
+from mlops_workbench.errors import InvalidModel, NotFound
 
 RUNTIME = (
     "arro3-core",
@@ -73,6 +73,45 @@ def for_model(modules: Iterable[str], *, also: Iterable[str] = ()) -> tuple[str,
     log that is not SQLite. Raises NotFound for a module that belongs to no installed distribution.
     """
     return _for_model(frozenset(modules), frozenset(also), _installation())
+
+
+def distributions_of(modules: Iterable[str]) -> list[str]:
+    """`name==version` of the installed distributions that these modules belong to. Raises NotFound for one of none."""
+    owners = metadata.packages_distributions()
+    tops = {m.partition(".")[0] for m in modules} - {"mlops_workbench"}
+    found = {
+        canonicalize_name(o) for m in tops if m not in sys.stdlib_module_names for o in _owners(m, owners)
+    }
+    return [f"{name}=={metadata.version(name)}" for name in sorted(found - WORKSHOP)]
+
+
+def for_mlflow_model(lines: Iterable[str], label: str) -> tuple[str, ...]:
+    """The locked closure of what an MLflow model's own requirements name, of the runtime, and of `mlflow-skinny`.
+
+    MLflow itself counts as `mlflow-skinny`, which loads every flavour. Raises InvalidModel for a line that is no
+    distribution's, or asks for another version than the one that is installed here, with which it was proven.
+    """
+    wanted = {*RUNTIME, "mlflow-skinny"}
+    for line in lines:
+        if line.startswith(("-c", "--constraint")):
+            continue
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
+            raise InvalidModel(
+                f"'{label}' requires '{line}', which is no distribution's name and version.",
+                "Log it with pip_requirements of that form.",
+            ) from None
+        if canonicalize_name(asked.name) in WORKSHOP or (asked.marker and not asked.marker.evaluate()):
+            continue
+        there = _installed(asked.name, label).version
+        if not asked.specifier.contains(there, prereleases=True):
+            raise InvalidModel(
+                f"'{label}' requires {asked.name}{asked.specifier}; {there} is installed here.",
+                "Install that version and register again, or log the model anew.",
+            )
+        wanted.add(f"{asked.name}[{','.join(sorted(asked.extras))}]" if asked.extras else asked.name)
+    return tuple(locked(sorted(wanted)))
 
 
 def installed() -> tuple[str, ...]:

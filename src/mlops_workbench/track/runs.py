@@ -19,7 +19,16 @@ from mlops_workbench.errors import InvalidData, NotFound, closest
 from mlops_workbench.progress import Progress, silent
 from mlops_workbench.project import Project
 from mlops_workbench.store.database import Store
-from mlops_workbench.track import evaluation, figures_of, metrics, notebook, requirements, seeds, source
+from mlops_workbench.track import (
+    evaluation,
+    figures_of,
+    flavours,
+    metrics,
+    notebook,
+    requirements,
+    seeds,
+    source,
+)
 from mlops_workbench.track.evaluation import Asked, Evaluation
 from mlops_workbench.track.given import Given, Kept
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
@@ -159,6 +168,7 @@ def track(
         value, seen = _execute(tracking, run_id, cell)
         kept = given.after(cell.namespace)
         models = source.models_made(cell.names, cell.namespace)
+        made = models | flavours.models_in(cell.names, cell.namespace)
         recorded = tracking.run(run_id)  # by the cell itself or MLflow's autologging
         asked = None
         if len(models) == 1 and evaluate is not None:
@@ -177,7 +187,7 @@ def track(
             series=_series(seen, models, recorded),
             tags=_data_tags(kept, data, evaluate)
             | ({"target": asked.target} if asked else {"target": target} if target else {})
-            | {"models": ",".join(models)},
+            | {"models": ",".join(made)},
         )
         judged, note = None, ""
         if asked is not None:
@@ -191,7 +201,7 @@ def track(
     first = marks.get(data[0]) if data else None
     others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
     held = marks[evaluate] if evaluate is not None else None
-    return Finished(tracking.run(run_id), models, first, held, others, judged, note)
+    return Finished(tracking.run(run_id), made, first, held, others, judged, note)
 
 
 def _tags(project: Project) -> dict[str, str]:

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -390,30 +390,38 @@ class Tracking:
         requirements: Sequence[str],
         serialization: str,
         trusted: Sequence[str],
-        write_manifest: Any,
+        write_manifest: Callable[[Path], None],
     ) -> str:
-        """Keep a fitted model as an MLflow model with our manifest beside it; returns `models:/m-…`.
+        """Keep a fitted scikit-learn model as an MLflow model with our manifest beside it; returns `models:/m-…`."""
+        import mlflow.sklearn
+        from mlflow.models import Model, infer_signature
+
+        def save(folder: Path, model_id: str) -> None:
+            mlflow.sklearn.save_model(
+                model,
+                folder,
+                mlflow_model=Model(model_id=model_id, run_id=run_id),
+                signature=infer_signature(signature_rows, answers),
+                pip_requirements=list(requirements),
+                serialization_format=serialization,
+                **({"skops_trusted_types": list(trusted)} if serialization == "skops" else {}),
+            )
+            write_manifest(folder)
+
+        return self.keep_model(name, run_id, save)
+
+    def keep_model(self, name: str, run_id: str | None, save: Callable[[Path, str], None]) -> str:
+        """Keep what `save(folder, model_id)` writes as a logged model; returns `models:/m-…`.
 
         The folder is complete before it is logged, and the model is marked ready only then.
         """
-        import mlflow.sklearn
         from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model, infer_signature
 
         logged = self.client.create_logged_model(self.experiment_id, name=name, source_run_id=run_id)
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / "model"
-                mlflow.sklearn.save_model(
-                    model,
-                    folder,
-                    mlflow_model=Model(model_id=logged.model_id, run_id=run_id),
-                    signature=infer_signature(signature_rows, answers),
-                    pip_requirements=list(requirements),
-                    serialization_format=serialization,
-                    **({"skops_trusted_types": list(trusted)} if serialization == "skops" else {}),
-                )
-                write_manifest(folder)
+                save(folder, logged.model_id)
                 self.client.log_model_artifacts(logged.model_id, str(folder))
             self.client.finalize_logged_model(logged.model_id, "READY")
         except BaseException:
@@ -422,6 +430,40 @@ class Tracking:
         if run_id:
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
         return f"models:/{logged.model_id}"
+
+    def made_by(self, uri: str) -> str | None:
+        """The run that logged the model of a `runs:/…` or `models:/…` address. Raises `NotFound`."""
+        kind, _, rest = uri.partition(":/")
+        head, _, tail = rest.partition("/")
+        try:
+            if kind == "runs":
+                return str(self.client.get_run(head).info.run_id)
+            if tail or "@" in head:
+                name, _, alias = rest.partition("@") if "@" in rest else (head, "", "")
+                found = (
+                    self.client.get_model_version_by_alias(name, alias)
+                    if alias
+                    else self.client.get_model_version(name, tail)
+                )
+                return found.run_id or None
+            return self.client.get_logged_model(head).source_run_id or None
+        except self._mlflow.MlflowException as problem:
+            raise NotFound(f"There is no model '{uri}': {problem.message}.", "Check the address.") from None
+
+    def fetch(self, uri: str, scratch: Path) -> Path:
+        """The files of a logged model, below `scratch`. Raises `NotFound`."""
+        with _POINTING:
+            self._point()
+            try:
+                found = self._mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.project.tracking_url
+                )
+            except (self._mlflow.MlflowException, OSError) as problem:
+                raise NotFound(
+                    f"There is no model '{uri}': {' '.join(str(problem).split())[:200]}.",
+                    "Check the address.",
+                ) from None
+        return Path(found)
 
     def create_version(self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> Stored:
         mlflow = self._mlflow

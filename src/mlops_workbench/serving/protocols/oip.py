@@ -200,7 +200,9 @@ def _response(entry: Entry, wanted: dict[str, bool], desk: Desk) -> Response:
 
 
 def _flattened(values: list[Any]) -> tuple[list[Any], list[int]]:
-    """Flat values and their shape: [n], or [n, k] where each answer is a list."""
+    """Flat values and their shape: [n], or [n, k] where each answer is a list. Objects go out as JSON text."""
+    if any(isinstance(v, dict) for v in values):
+        return [orjson.dumps(v, default=str).decode() for v in values], [len(values)]
     if values and all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
         return [inner for v in values for inner in v], [len(values), len(values[0])]
     return values, [len(values)]
