@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mlops_workbench.registry.checks.check import Measured
     from mlops_workbench.registry.gate import Contestant, GateReport
+    from mlops_workbench.registry.pyfuncs import Runtime
     from mlops_workbench.registry.versions import Served
     from mlops_workbench.serving.dataplane import Prediction
 
@@ -46,11 +47,11 @@ def load(folder: Path) -> Served:
     return served
 
 
-def read(answer: Any, rows: int) -> list[Any]:
-    """What an MLflow model answers, as the runtime takes it: one plain value a row."""
-    from mlops_workbench.serving.pyfunc import values_of
+def mlflow_runtime() -> Runtime:
+    from mlops_workbench.registry.pyfuncs import Runtime
+    from mlops_workbench.serving import pyfunc
 
-    return values_of(answer, rows)
+    return Runtime(pyfunc.opened, pyfunc.values_of)
 
 
 def quicken(
@@ -88,14 +89,9 @@ def quicken(
 
 def contestant(tracking: Tracking, stored: Stored) -> Contestant:
     from mlops_workbench.registry.gate import Contestant
+    from mlops_workbench.registry.versions import recorded
 
-    folder = tracking.folder(stored)
-    manifest = Manifest.load(folder)
-    if manifest.sha256 != stored.tags.get("digest"):
-        raise InvalidModel(
-            f"Version {stored.version} of '{stored.name}' is not what was registered: its digest differs.",
-            "Register it anew.",
-        )
+    folder, manifest = recorded(tracking, stored)
     return Contestant(stored.version, manifest, load(folder))
 
 

@@ -281,7 +281,7 @@ class Workbench(Opening):
             namespace=self.namespace,
             load=judging.load,
             quicken=judging.quicken,
-            read=judging.read,
+            runtime=judging.mlflow_runtime(),
         )
         return self._version(stored)
 
@@ -508,11 +508,12 @@ class Workbench(Opening):
     def build(self, name: str, *, version: int | None = None, base: str | None = None) -> Image:
         """Build the Docker image that serves a version. Raises `EngineUnavailable`, `BuildFailed`."""
         from mlops_workbench.package import build, records
+        from mlops_workbench.registry import versions
         from mlops_workbench.track.source import git_state
 
         stored = self._pick(name, version)
         image = build.build_image(
-            self._tracking.folder(stored),
+            versions.recorded(self._tracking, stored)[0],
             name=stored.name,
             version=str(stored.version),
             digest=stored.tags["digest"],
@@ -537,6 +538,7 @@ class Workbench(Opening):
     ) -> Live:
         """Put a version behind HTTP on 127.0.0.1; what served the model before is stopped once this one is ready."""
         from mlops_workbench.package import records as images
+        from mlops_workbench.registry import versions
         from mlops_workbench.rollout import launching
 
         stored = self._pick(name, version)
@@ -544,7 +546,7 @@ class Workbench(Opening):
             self.project,
             self._store,
             stored,
-            self._tracking.folder(stored),
+            versions.recorded(self._tracking, stored)[0],
             images.get(self._store, stored.name, stored.version),
             port=port,
             kind=kind,

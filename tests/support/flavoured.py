@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import projects
 
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
@@ -44,6 +45,71 @@ info = mlflow.lightgbm.log_model(
 )
 """
 
+LOGGED = """
+import mlflow.sklearn
+from projects import pipeline
+
+fitted = pipeline().fit(train.drop(columns="late"), train["late"])
+info = mlflow.sklearn.log_model(
+    fitted, name="model", pip_requirements=["scikit-learn"], serialization_format="cloudpickle"
+)
+del fitted
+"""
+
+DOUBLED = """
+import mlflow.pyfunc
+
+class Doubled(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        import brought  # a module that is logged with the model
+
+        return model_input["wind"] * brought.FACTOR
+"""
+
+MANY = """
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import projects
+
+class Many(mlflow.pyfunc.PythonModel):
+    '''Answers what it was told to make of its rows.'''
+
+    def __init__(self, what):
+        self.what = what
+
+    def predict(self, context, model_input, params=None):
+        wind = model_input["wind"].to_numpy()
+        match self.what:
+            case "table":
+                return pd.DataFrame({"low": wind - 1, "high": wind + 1, "what": "x"})
+            case "array":
+                return np.stack([wind, -wind], axis=1)
+            case "column":
+                return pd.DataFrame({"only": wind})
+            case "whole":
+                return (wind > 10).astype(int)
+            case "neighbours":
+                return wind - wind.mean()
+            case "types":
+                return [str(model_input["hour"].dtype) for _ in wind]
+            case "short":
+                return wind[:-1]
+        raise RuntimeError("no answer")
+
+"""
+
+
+def defined(source: str, name: str) -> Any:
+    """A class as a cell defines it."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(source, space)
+    return space[name]
+
+
+def many(what: str) -> Any:
+    return defined(MANY, "Many")(what)
+
 
 def reports(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     """Texts, whole and other numbers, gaps; a label and a number that depend on them."""
@@ -66,7 +132,11 @@ def reports(rows: int = 300, seed: int = 0) -> pd.DataFrame:
 
 def run(workbench: Workbench, source: str, name: str, data: pd.DataFrame, target: str) -> dict[str, Any]:
     """Run a cell as a tracked run on `train` and `test`; returns its variables."""
-    space: dict[str, Any] = {"__name__": "__main__", "train": data, "test": reports(200, seed=7)[data.columns]}
+    space: dict[str, Any] = {
+        "__name__": "__main__",
+        "train": data,
+        "test": projects.trips(seed=2) if "late" in data else reports(200, seed=7)[data.columns],
+    }
 
     def execute() -> None:
         exec(source, space)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from mlops_workbench.errors import Conflict, GateFailed, InvalidData, InvalidModel, NotFound, UsageError
+from mlops_workbench.manifest import file_sha256
 from mlops_workbench.registry import ledger, promotion
+from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.workbench import Workbench
 
@@ -287,6 +291,27 @@ def test_a_changed_artifact_is_refused(workbench: Workbench) -> None:
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(InvalidModel, match="SHA-256"):
         workbench.gate("trips", version=1)
+
+
+def test_a_fast_path_that_the_registry_does_not_know_is_refused(workbench: Workbench) -> None:
+    """Plan and manifest may have been changed together: the registry's own digest tells."""
+    champion(workbench)
+    folder = workbench._tracking.folder(workbench._tracking.version("trips", 1))
+    plan = json.loads((folder / "fast.json").read_text()) | {"note": "another"}
+    (folder / "fast.json").write_text(json.dumps(plan))
+    manifest = json.loads((folder / "workbench.json").read_text())
+    manifest["extra"]["fast"]["sha256"] = file_sha256(folder / "fast.json")
+    (folder / "workbench.json").write_text(json.dumps(manifest))
+    assert DataPlane.load(folder, name="trips", version="1").path == "fast"  # by itself it fits
+    verbs: tuple[Callable[[], Any], ...] = (
+        lambda: workbench.gate("trips", version=1),
+        lambda: workbench.serve("trips", kind="process"),
+        lambda: workbench.build("trips"),
+    )
+    for verb in verbs:
+        with pytest.raises(InvalidModel, match="The fast path of version 1 of 'trips' is not the one"):
+            verb()
+    assert workbench.deployments().deployments == ()
 
 
 class Dies(Tracking):

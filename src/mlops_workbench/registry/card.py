@@ -92,9 +92,13 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _answers(origin: Origin) -> str:
     manifest = origin.manifest
     label = f" of the label `{manifest.target}`" if manifest.target else ""
+    flavour = manifest.extra.get("flavour")
+    how = f" It is an MLflow model of the flavour `{flavour}`, served through pyfunc." if flavour else ""
     if manifest.classes:
-        return f"It answers with one of the classes{label}: {', '.join(f'`{c}`' for c in manifest.classes)}."
-    return f"It answers with one number{label}."
+        return f"It answers with one of the classes{label}: {', '.join(f'`{c}`' for c in manifest.classes)}.{how}"
+    if manifest.task == "other" and manifest.expected:
+        return f"It answers its first sample row with `{manifest.expected[0]}`.{how}"
+    return f"It answers with one number{label}.{how}"
 
 
 def _data(origin: Origin) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,16 @@ from mlops_workbench.values import plain
 if TYPE_CHECKING:
     import pandas as pd
 
-Read = Callable[[Any, int], list[Any]]
-"""What a pyfunc answers, and for how many rows → one plain value a row; the runtime's own, handed in."""
+
+@dataclass(frozen=True)
+class Runtime:
+    """How the runtime treats MLflow models; handed in by the workbench."""
+
+    open: Callable[[Path], Any]
+    """a folder → MLflow's `PyFuncModel`"""
+    read: Callable[[Any, int], list[Any]]
+    """what it answers for so many rows → one plain value a row"""
+
 
 _ASKED = 1_000
 """rows whose answers tell the task"""
@@ -71,11 +79,10 @@ def keep(
     target: str | None,
     run_id: str | None,
     load: Load,
-    read: Read,
+    runtime: Runtime,
 ) -> tuple[Looked, Kept]:
     """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
-    model = flavours.load(folder)
-    looked = look(model, folder, label, frame, data_name, target, read)
+    looked = look(_opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read)
     needed = requirements.for_mlflow_model(flavours.requirements_of(folder), label)
     flavour = flavours.name_of(folder)
     fast = Proof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
@@ -127,7 +134,7 @@ def look(
     frame: pd.DataFrame,
     data_name: str,
     target: str | None,
-    read: Read,
+    read: Callable[[Any, int], list[Any]],
 ) -> Looked:
     """What the model reads and answers, by its signature and by asking it. Raises `InvalidModel`, `InvalidData`."""
     columns = flavours.signature_of(folder)
@@ -143,15 +150,16 @@ def look(
             f"The column '{gaps[0]}' of '{data_name}' has gaps; the model's signature says that it has none.",
             "Log the model with a signature inferred from such rows.",
         )
-    expected = _asked(model, sample, label, read)
-    some = versions.some(rows, _ASKED)
+    dtypes = _types(columns, frame, features)
+    expected = _asked(model, _typed(sample, dtypes), label, read)
+    some = _typed(versions.some(rows, _ASKED), dtypes)
     task, classes = _task(_asked(model, some, label, read), frame[target] if target else None)
     return Looked(
         task=task,
         classes=classes,
         features=features,
         inputs=inputs,
-        dtypes=_types(columns, frame, features),
+        dtypes=dtypes,
         target=target if task != "other" else None,
         sample=tuple(to_rows(sample)),
         expected=tuple(plain(expected)),
@@ -159,6 +167,17 @@ def look(
             f.name for f in inputs if f.kind == "string" and versions.holds_none(frame[f.name])
         ),
     )
+
+
+def _opened(folder: Path, label: str, runtime: Runtime) -> Any:
+    try:
+        with flavours.calm():
+            return runtime.open(folder)
+    except Exception as problem:  # a flavour raises whatever its library does
+        raise InvalidModel(
+            f"MLflow cannot load '{label}': {type(problem).__name__}: {' '.join(str(problem).split())[:300]}.",
+            "Only models with the flavour python_function are served.",
+        ) from None
 
 
 def _features(
@@ -229,7 +248,13 @@ def _types(columns: Sequence[Column] | None, frame: pd.DataFrame, features: Sequ
     return {name: dtype for name, dtype in found.items() if dtype.startswith(kept)}
 
 
-def _asked(model: Any, rows: pd.DataFrame, label: str, read: Read) -> list[Any]:
+def _typed(rows: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """As the signature wants them: MLflow refuses a number of 64 bits where it names one of 32."""
+    whole = {n: d for n, d in dtypes.items() if not (d.startswith(_GAPLESS) and rows[n].isna().any())}
+    return rows.astype(whole)
+
+
+def _asked(model: Any, rows: pd.DataFrame, label: str, read: Callable[[Any, int], list[Any]]) -> list[Any]:
     """Raises `InvalidModel` when the model cannot answer."""
     try:
         return read(model.predict(rows.copy()), len(rows))
@@ -266,4 +291,4 @@ def _prove_alone(manifest: Manifest, served: versions.Served, label: str) -> Non
         )
 
 
-__all__ = ["Looked", "Read", "keep", "look", "prepare"]
+__all__ = ["Looked", "Runtime", "keep", "look", "prepare"]

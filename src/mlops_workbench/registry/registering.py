@@ -20,7 +20,7 @@ from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.pyfuncs import Read
+from mlops_workbench.registry.pyfuncs import Runtime
 from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
 from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images
@@ -84,7 +84,7 @@ def register(
     namespace: Mapping[str, Any],
     load: Load,
     quicken: Quicken,
-    read: Read,
+    runtime: Runtime,
 ) -> Stored:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
@@ -118,7 +118,7 @@ def register(
                 target=label_column,
                 run_id=run_id,
                 load=load,
-                read=read,
+                runtime=runtime,
             )
         else:
             looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)

@@ -366,6 +366,26 @@ def some(frame: pd.DataFrame, most: int = _PROOF_ROWS) -> pd.DataFrame:
     return frame.iloc[np.sort(chosen)]
 
 
+def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
+    """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
+
+    The runtime checks the files against the manifest; here the manifest itself is checked. Raises `InvalidModel`.
+    """
+    folder = tracking.folder(stored)
+    manifest = Manifest.load(folder)
+    which = f"version {stored.version} of '{stored.name}'"
+    if manifest.sha256 != stored.tags.get("digest"):
+        raise InvalidModel(
+            f"V{which[1:]} is not what was registered: its digest differs.", "Register it anew."
+        )
+    if manifest.extra.get("fast", {}).get("sha256", "") != stored.tags.get("fast.sha256", ""):
+        raise InvalidModel(
+            f"The fast path of {which} is not the one that was proven: its digest is not the registry's.",
+            "Register it anew.",
+        )
+    return folder, manifest
+
+
 def prove(manifest: Manifest, served: Served, label: str) -> None:
     """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
     found = difference(manifest, served(manifest.sample))

@@ -22,7 +22,7 @@ from typing import Any
 
 from mlops_workbench.data import snapshots
 from mlops_workbench.errors import InvalidModel, JobFailed, NotFound
-from mlops_workbench.manifest import Manifest, file_sha256
+from mlops_workbench.manifest import Manifest
 from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
 from mlops_workbench.retrain import engine, environments
@@ -118,7 +118,13 @@ def recipe(project: Project, tracking: Tracking, stored: Stored, folder: Path) -
         )
     run = tracking.run(stored.run_id)
     manifest = Manifest.load(folder)
-    if file_sha256(folder / manifest.model_file) != stored.tags.get("digest"):
+    if manifest.serialization == "pyfunc":
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' is served through MLflow's pyfunc; only scikit-learn models "
+            "are made again and compared.",
+            f"Its code, data and environment are with the run '{run.name}'.",
+        )
+    if manifest.digest_of(folder) != stored.tags.get("digest"):
         raise InvalidModel(f"The files of version {stored.version} of '{stored.name}' were changed.")
     marks = {k: stored.tags.get(f"{k}.sha256") for k in ("data", "evaluate")}
     asked = marks["evaluate"] or marks["data"]

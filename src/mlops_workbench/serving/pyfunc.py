@@ -40,8 +40,7 @@ class PyFunc:
         path = model_file(folder, manifest)
         require_digest(manifest.digest_of(folder), manifest, digest, path.parent)
         try:
-            with _nothing_written():
-                return cls(_loaded(path.parent), manifest)
+            return cls(opened(path.parent), manifest)
         except Exception as error:  # whatever a flavour raises means: not served
             raise ModelRefused(
                 f"The MLflow model in '{folder}' cannot be loaded: {type(error).__name__}: {error}",
@@ -129,21 +128,22 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _loaded(folder: Path) -> Any:
+def opened(folder: Path) -> Any:
+    """MLflow's `PyFuncModel` of a folder on this machine. Raises whatever the flavour does."""
     # Set before mlflow is imported: it would make a store in the working folder, and report its use.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow.pyfunc
 
     _forget_code_of_others(folder)
-    return mlflow.pyfunc.load_model(str(folder))
+    with _nothing_written():
+        return mlflow.pyfunc.load_model(str(folder))
 
 
 def _forget_code_of_others(folder: Path) -> None:
     """Modules that another model brought along: this one's may have the same names, and Python keeps the first."""
-    others = [
-        p for p in sys.path if p and Path(p).parent != folder and Path(p).with_name("MLmodel").is_file()
-    ]
+    codes = [p for p in sys.path if Path(p).name == "code" and Path(p).parent != folder]
+    others = [p for p in codes if Path(p).with_name("MLmodel").is_file() or not Path(p).exists()]
     for place in others:
         sys.path.remove(place)
         for name, module in list(sys.modules.items()):

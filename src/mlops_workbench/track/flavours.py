@@ -116,7 +116,7 @@ def copy(given: Logged, tracking: Tracking, scratch: Path) -> Path:
 def save(model: Any, folder: Path, requirements: Sequence[str]) -> None:
     """An object as its flavour keeps it. Raises `InvalidModel`."""
     flavour = flavour_of(model)
-    with _calm():
+    with calm():
         try:
             if flavour == "python_function":
                 import mlflow.pyfunc
@@ -142,24 +142,6 @@ def stamp(folder: Path, model_id: str, run_id: str | None) -> None:
     model.save(str(folder / MLMODEL))
 
 
-def load(folder: Path) -> Any:
-    """The model as MLflow's `pyfunc` gives it. Raises `InvalidModel`."""
-    import mlflow.pyfunc
-
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # modules that come along get no cache beside them
-    try:
-        with _calm():
-            return mlflow.pyfunc.load_model(str(folder))
-    except Exception as problem:
-        raise InvalidModel(
-            f"MLflow cannot load the model: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}.",
-            "Only models with the flavour python_function are served.",
-        ) from None
-    finally:
-        sys.dont_write_bytecode = before
-
-
 def native(folder: Path) -> Any | None:
     """The scikit-learn model in the folder; None if it is of another flavour."""
     from mlflow.models import Model
@@ -168,7 +150,7 @@ def native(folder: Path) -> Any | None:
         return None
     import mlflow.sklearn
 
-    with _calm():
+    with calm():
         return mlflow.sklearn.load_model(str(folder))
 
 
@@ -287,7 +269,7 @@ def _named_in(thing: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """MLflow warns of what is dealt with here: pickles, missing type hints, requirements that differ."""
     logger = logging.getLogger("mlflow")
     before = logger.level
