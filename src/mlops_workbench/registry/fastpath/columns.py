@@ -150,6 +150,20 @@ def _imputer(step: Any, columns: Columns) -> Columns:
     return found
 
 
+def _indicator(step: Any, columns: Columns) -> Columns:
+    if not _is_nan(step.missing_values):
+        raise NotCovered(f"MissingIndicator looks for {step.missing_values!r}, not for what is missing")
+    if step.error_on_new and len(step.features_) < len(columns):
+        raise NotCovered("MissingIndicator refuses what was never missing before")
+    found: Columns = []
+    for place in step.features_:
+        column = columns[place]
+        if not column.tabled and column.kind in ("double", "long"):
+            column = column.refused_if_infinite().then(("missing",))
+        found.append(replace(column, tabled=column.tabled or column.kind == "string", encoded=True))
+    return found
+
+
 def _standard(step: Any, columns: Columns) -> Columns:
     return _arithmetic(columns, ("subtract", step.mean_ if step.with_mean else None), ("divide", step.scale_))
 
@@ -221,6 +235,8 @@ def _function(step: Any, columns: Columns) -> Columns:
         return columns
     if not isinstance(step.func, np.ufunc) or step.func.nin != 1 or step.func.nout != 1:
         raise NotCovered(f"the function {getattr(step.func, '__name__', step.func)!s} is not one of NumPy's")
+    if "d->d" not in step.func.types:
+        raise NotCovered(f"np.{step.func.__name__} makes no number of a number")
     if step.validate or step.kw_args:
         raise NotCovered("FunctionTransformer validates, or has arguments")
     for column in columns:
@@ -249,6 +265,7 @@ _WALKS: dict[str, Walk] = {
     "ColumnTransformer": _column_transformer,
     "FeatureUnion": _union,
     "SimpleImputer": _imputer,
+    "MissingIndicator": _indicator,
     "StandardScaler": _standard,
     "MinMaxScaler": _min_max,
     "MaxAbsScaler": _max_abs,

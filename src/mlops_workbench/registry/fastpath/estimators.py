@@ -42,6 +42,11 @@ def _regression(model: Any, link: str = "identity") -> Made:
     }
 
 
+def _tweedie(model: Any) -> Made:
+    logarithm = model.link == "log" or (model.link == "auto" and model.power > 0)
+    return _regression(model, "exp" if logarithm else "identity")
+
+
 def _classifier(model: Any) -> Made:
     coefficients = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
     outputs = len(coefficients)
@@ -274,6 +279,7 @@ _SINGLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifi
 _KINDS: dict[str, Callable[[Any], Made]] = {
     **dict.fromkeys(_PLAIN, _regression),
     **{name: lambda model: _regression(model, "exp") for name in ("PoissonRegressor", "GammaRegressor")},
+    "TweedieRegressor": _tweedie,
     **dict.fromkeys(_SORTED, _classifier),
     **dict.fromkeys(_SINGLE, _one_tree),
     **dict.fromkeys(_AVERAGED, _forest),
