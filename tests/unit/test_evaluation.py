@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from mlops_workbench.registry.registering import measure
-from mlops_workbench.track import evaluation, pictures
+from mlops_workbench.track import evaluation, metrics, pictures
 from mlops_workbench.track.evaluation import Asked, evaluate
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
@@ -141,3 +141,53 @@ def test_it_is_shown_inline_and_small(workbench: Workbench) -> None:
     assert 'src="data:image/png;base64,' in html
     assert len(html) < 150_000
     assert "picture" not in json.dumps(done.to_dict())
+
+
+def test_texts_and_their_codes_have_the_same_metrics() -> None:
+    rng = np.random.default_rng(0)
+    for classes in (["early", "late"], ["a", "b", "c"], ["only"]):
+        names = np.array(classes, dtype=object)
+        truth, predicted = names[rng.integers(0, len(names), (2, 400))]
+        chances = rng.dirichlet(np.ones(len(names)), 400)
+        by_name = {
+            n: metrics.metric(n, truth, predicted, chances, classes)
+            for n in metrics.NAMES["classification"]
+            if not (n == "log_loss" and len(classes) == 1)
+        }
+        found = metrics.evaluate(
+            truth, predicted, chances if len(classes) > 1 else None, classes, "classification"
+        )
+        assert found == pytest.approx({n: v for n, v in by_name.items() if v is not None})
+
+
+def test_shuffled_columns_are_asked_together() -> None:
+    """A call of the model costs more than its rows: one for all columns, and the same shares as one for each."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(600, 6)), columns=list("abcdef")).assign(
+        word=pd.Categorical(rng.choice(["x", "y"], 600))
+    )
+    truth = 2 * frame["a"] + (frame["word"] == "x")
+    sizes: list[int] = []
+
+    def ask(rows: pd.DataFrame) -> tuple[Any, None]:
+        assert rows["word"].dtype == frame["word"].dtype
+        sizes.append(len(rows))
+        return (2 * rows["a"] + (rows["word"] == "x")).to_numpy(), None
+
+    asked = evaluation.Asked(
+        task="regression",
+        target="y",
+        classes=[],
+        features=tuple(frame.columns),
+        frame=frame,
+        truth=truth.to_numpy(),
+        predicted=truth.to_numpy(),
+        probabilities=None,
+        ask=ask,
+    )
+    shares, rows = evaluation.permutation_importance(asked, "rmse")
+    assert sizes == [600, 600 * 8]
+    assert (rows, list(shares)[:2]) == (600, ["a", "word"])
+    assert shares["a"] > shares["word"] > 0
+    assert sum(shares.values()) == pytest.approx(1)
+    assert [shares[n] for n in "bcdef"] == [0] * 5

@@ -30,6 +30,8 @@ SEGMENT_VALUES = 50
 SEGMENT_COLUMNS = 3
 IMPORTANCE_ROWS = 1000
 IMPORTANCE_SECONDS = 0.8
+_STACKED = 20_000
+"""rows that one call of the model is asked"""
 MOST_POINTS = 2000
 _POINTS = 200
 
@@ -233,34 +235,56 @@ def permutation_importance(asked: Asked, name: str) -> tuple[dict[str, float], i
     rows. Fewer rows are asked of a slow model, so that all of it takes about a second.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rng = np.random.default_rng(0)
     features = list(asked.features)
     places = rng.permutation(len(asked.frame))[:IMPORTANCE_ROWS]
     started = time.perf_counter()
-    asked.ask(asked.frame[features].iloc[places])
+    with threadpool_limits(1, "openmp"):  # threads that wait for each other cost more than so few rows
+        asked.ask(asked.frame[features].iloc[places])
     took = (time.perf_counter() - started) * len(features)
     if took > IMPORTANCE_SECONDS:
         places = places[: max(100, int(len(places) * IMPORTANCE_SECONDS / took))]
     some = asked.frame[features].iloc[places]
     truth: Any = np.asarray(asked.truth)[places]
-
-    def figure(rows: Any) -> float | None:
-        predicted, chances = asked.ask(rows)
-        return metric(name, truth, predicted, chances, asked.classes)
-
-    base = figure(some)
+    turns = {column: rng.permutation(len(some)) for column in features}
+    each = max(1, _STACKED // max(1, len(some)))
+    figures: list[float | None] = []
+    for start in range(-1, len(features), each):  # -1: the rows as they are
+        shuffled = [features[i] if i >= 0 else None for i in range(start, min(start + each, len(features)))]
+        with threadpool_limits(1, "openmp"):
+            predicted, chances = asked.ask(_stacked(some, shuffled, turns))
+        for turn in range(len(shuffled)):
+            part = slice(turn * len(some), (turn + 1) * len(some))
+            of_part = None if chances is None else chances[part]
+            figures.append(metric(name, truth, predicted[part], of_part, asked.classes))
+    base, *rest = figures
     if base is None:
         return {}, len(some)
-    falls = {}
-    for column in features:
-        shuffled = some.copy(deep=False)
-        shuffled[column] = some[column].array[rng.permutation(len(some))]
-        value = figure(shuffled)
-        falls[column] = 0.0 if value is None else max(0.0, better(name, base, value))
+    falls = {
+        column: 0.0 if value is None else max(0.0, better(name, base, value))
+        for column, value in zip(features, rest, strict=True)
+    }
     total = sum(falls.values())
     order = sorted(falls, key=lambda c: -falls[c])
     return ({c: falls[c] / total for c in order} if total > 0 else {}), len(some)
+
+
+def _stacked(some: Any, shuffled: Sequence[str | None], turns: Mapping[str, Any]) -> Any:
+    """The rows once for each column that is shuffled, one below the other: a call costs more than its rows."""
+    import numpy as np
+    import pandas as pd
+
+    own = np.arange(len(some))
+    return pd.DataFrame(
+        {
+            column: some[column].array.take(
+                np.concatenate([turns[column] if which == column else own for which in shuffled])
+            )
+            for column in some.columns
+        }
+    )
 
 
 def _segments(asked: Asked, name: str) -> tuple[Segment, ...]:

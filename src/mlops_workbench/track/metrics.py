@@ -23,11 +23,23 @@ def evaluate(
 
     `probabilities`: rows × classes in the order of `classes`, or None. ROC AUC and log loss need it.
     """
+    if task == "classification":
+        truth, predicted, classes = _coded(truth, predicted, classes)
     return {
         name: value
         for name in NAMES[task]
         if (value := metric(name, truth, predicted, probabilities, classes)) is not None
     }
+
+
+def _coded(truth: Sequence[Any], predicted: Sequence[Any], classes: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Texts as numbers, in the classes' order: scikit-learn compares and sorts them several times for each metric."""
+    import numpy as np
+
+    code = {name: i for i, name in enumerate(classes)}
+    if not all(isinstance(name, str) for name in classes) or not set(truth) | set(predicted) <= set(code):
+        return truth, predicted, classes
+    return np.array([code[v] for v in truth]), np.array([code[v] for v in predicted]), range(len(code))
 
 
 def metric(
