@@ -215,6 +215,7 @@ def test_a_folder_that_is_not_the_registered_one_is_refused(
         DataPlane.load(tmp_path / "model", name="d", version="1", digest=digest)
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize(
     ("what", "task", "value"),
     [
