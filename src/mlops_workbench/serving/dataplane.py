@@ -78,7 +78,7 @@ class DataPlane:
         listed at registration.
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         evaluator = _evaluator(folder, manifest) if fast else None
         if evaluator is None:
             model = Original.load(folder, manifest, digest).model
@@ -176,7 +176,8 @@ class DataPlane:
         }
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Raises ModelRefused."""
     try:
         return Manifest.load(folder)
     except FileNotFoundError:
