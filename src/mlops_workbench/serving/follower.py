@@ -82,6 +82,7 @@ class Follower:
         self._failing = failing
         self._served = follow.served
         self._wanted = follow.served
+        self._turn = ""
         self._prepared: tuple[Target, Served] | None = None
         self._failed: _Failed | None = None
         self._holding: float | None = None
@@ -91,6 +92,7 @@ class Follower:
         prepared = self._prepared[0] if self._prepared else None
         return {
             "alias": self._follow.alias,
+            "turn": self._turn,
             "wanted": _said(self._wanted),
             "prepared": _said(prepared) if prepared else None,
             "holding": self._holding is not None,
@@ -129,6 +131,7 @@ class Follower:
             logger.error("pointer refused", extra={"facts": {"why": str(error)}})
             return
         await self._obey(pointer)
+        self._turn = pointer.turn
 
     async def _obey(self, pointer: Pointer) -> None:
         self._wanted = pointer.current

@@ -37,13 +37,14 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """`current` is to be served. `next` is to be loaded and warmed meanwhile; with `hold` it takes over at any moment,
-    and no further request is given to `current`."""
+    and no further request is given to `current`. `turn` is another one each time: the runtime says which it obeyed."""
 
     model: str
     alias: str
     current: Target
     next: Target | None = None
     hold: bool = False
+    turn: str = ""
 
     def dumps(self) -> str:
         said = {
@@ -53,6 +54,7 @@ class Pointer:
             "current": self.current.to_dict(),
             "next": self.next.to_dict() if self.next else None,
             "hold": self.hold,
+            "turn": self.turn,
         }
         return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
 
@@ -70,6 +72,7 @@ class Pointer:
                 current=_target(said["current"]),
                 next=_target(after) if after else None,
                 hold=said.get("hold") is True,
+                turn=str(said.get("turn", "")),
             )
         except FileNotFoundError:
             raise
