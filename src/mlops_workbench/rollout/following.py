@@ -79,25 +79,27 @@ class Carried:
 # the pointer
 
 
-def point(alias: Alias, *, mine: bool = False) -> Pointer | None:
+def point(alias: Alias, *, mine: bool = False, known: Target | None = None) -> Pointer | None:
     """Let the pointer say what the registry says; None when the alias is on no version.
 
-    What somebody is preparing just now is left to him, unless it is the caller's: `mine`.
-    Raises `NotFound` for a version whose files are gone.
+    What somebody is preparing just now is left to him, unless it is the caller's: `mine`. `known`: a version
+    whose folder is there already. Raises `NotFound` for a version whose files are gone.
     """
     while True:
         number = alias.tracking.alias(alias.model, alias.name)
         if number is None:
             return None
-        now = _read(alias)
-        stored = alias.tracking.version(alias.model, number)
-        right = now is not None and _is(now.current, stored)
-        target = now.current if now is not None and right else _published(alias, stored)
+        if known is not None and known.version == str(number):
+            target = known
+        else:
+            stored = alias.tracking.version(alias.model, number)
+            now = _read(alias)
+            target = now.current if now and _is(now.current, stored) else _published(alias, stored)
         with alias.store.write():  # the lock of all who write a pointer
             if alias.tracking.alias(alias.model, alias.name) != number:
                 continue
             now = _read(alias)
-            if now is not None and _is(now.current, stored):
+            if now is not None and now.current.same(target):
                 busy = not mine and under_way(alias.store, alias.model)
                 if now.next is None or busy:
                     return now
@@ -200,9 +202,9 @@ def carried(
         return
     stored = alias.tracking.version(alias.model, new)
     moved = False
+    point(alias, mine=True)
+    target = _published(alias, stored)
     try:
-        point(alias, mine=True)
-        target = _published(alias, stored)
         lacking = _all_have(alias, target, progress)
         if lacking and not force:
             raise ServingFailed(
@@ -213,7 +215,7 @@ def carried(
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.
-        point(alias, mine=not moved)
+        point(alias, mine=not moved, known=target)
     if not lacking:
         _all_serve(alias, target, progress)
 

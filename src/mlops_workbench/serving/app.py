@@ -96,6 +96,7 @@ class _Service:
                 made=self._made,
                 swap=self._swap,
                 hold=self.desk.hold,
+                drained=lambda: self.desk.model.drained(),
                 failing=lambda failing: self.desk.model.metrics.failing(failing),
             )
         self._leaving: set[asyncio.Task[None]] = set()

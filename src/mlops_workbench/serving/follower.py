@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ _SOON_SECONDS = 0.02
 """between two looks while a version is ready and the pointer is about to move"""
 _HOLD_SECONDS = 3.0
 """Requests wait no longer than this for a pointer that does not move: who was to move it is no more."""
+_DRAIN_SECONDS = 0.5
 _AGAIN_SECONDS = 30.0
 """A version that could not be loaded is tried again: its folder may have been incomplete."""
 
@@ -72,13 +74,16 @@ class Follower:
         made: Callable[[DataPlane, PredictionLog | None], Served],
         swap: Callable[[Served], None],
         hold: Callable[[bool], None],
+        drained: Callable[[], Awaitable[None]],
         failing: Callable[[bool], None],
     ) -> None:
-        """`swap` puts a version in the place of the present one; `hold` lets requests wait, or go on."""
+        """`swap` puts a version in the place of the present one; `hold` lets requests wait, or go on; `drained` returns
+        when the present one has answered what it was given."""
         self._follow = follow
         self._made = made
         self._swap = swap
         self._hold = hold
+        self._drained = drained
         self._failing = failing
         self._served = follow.served
         self._wanted = follow.served
@@ -149,6 +154,8 @@ class Follower:
             if self._holding is None:
                 self._holding = time.monotonic()
                 self._hold(True)
+                with suppress(TimeoutError):  # a long answer may leave later: it was asked for before
+                    await asyncio.wait_for(self._drained(), _DRAIN_SECONDS)
         else:
             self._release()
 

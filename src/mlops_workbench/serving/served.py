@@ -13,7 +13,7 @@ from mlops_workbench.serving.metrics import Metrics
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.schema import PredictSchema
 
-_DRAINING_SECONDS = 0.02
+_DRAINING_SECONDS = 0.005
 
 
 class Served:
