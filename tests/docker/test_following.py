@@ -44,6 +44,7 @@ def test_a_container_follows_the_champion(workbench: Workbench) -> None:
             folder = workbench._tracking.folder(workbench._tracking.version(NAME, 3))
             manifest = Manifest.load(folder)
             replace(manifest, requirements=(*manifest.requirements, "xgboost==3.0.0")).dump(folder)
+            workbench.gate(NAME, version=3)
             with pytest.raises(ServingFailed, match=r"needs xgboost==3.0.0, which is not what this image"):
                 workbench.promote(f"{NAME}/3", why="other libraries")
             assert ask(f"{live.url}/").json["version"] == "2"
