@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from projects import champion, fit, trips
-from serving_kit import ask
+from serving_kit import ask, free_port
 
 from mlops_workbench.errors import ServingFailed
 from mlops_workbench.manifest import Manifest
@@ -30,7 +30,7 @@ def test_a_container_follows_the_champion(workbench: Workbench) -> None:
         workbench.register(fit(workbench, c=0.1 * number, run=f"run {number}"), name=NAME)
     image = workbench.build(NAME)
     try:
-        live = workbench.serve(NAME, kind="container", follow=True)
+        live = workbench.serve(NAME, kind="container", follow=True, port=free_port())
         try:
             assert (live.deployment.kind, live.deployment.follows) == ("container", "champion")
             workbench.promote(f"{NAME}/2", why="next", force=True)

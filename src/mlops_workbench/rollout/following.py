@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -141,16 +141,20 @@ def _is(target: Target, stored: Stored) -> bool:
 def _published(alias: Alias, stored: Stored) -> Target:
     """A copy of the version's folder beside the pointer, named by its content: one that was damaged is not used."""
     source = alias.tracking.folder(stored)
-    name = f"{stored.version}-{_content(source)[:16]}"
+    content = _content(source)
+    name = f"{stored.version}-{content[:16]}"
+    if (alias.folder / name).is_dir() and _content(alias.folder / name) != content:
+        name += f"-{uuid.uuid4().hex[:6]}"  # the damaged one may be served from
     there = alias.folder / name
-    if not there.is_dir() or _content(there) != _content(source):
+    if not there.is_dir():
         draft = alias.folder / f".{name}.{os.getpid()}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(source, draft)
         for path in (alias.folder, draft, *draft.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        shutil.rmtree(there, ignore_errors=True)
-        draft.replace(there)
+        with suppress(OSError):  # another process may have been quicker
+            draft.replace(there)
+        shutil.rmtree(draft, ignore_errors=True)
     os.utime(there)
     _tidy(alias, name)
     return Target(str(stored.version), stored.tags["digest"], name)
