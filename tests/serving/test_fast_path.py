@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -246,11 +247,9 @@ def test_others_are_answered_while_the_original_is_loaded(
     odd = row | {"wind": 1e200}
 
     def send(*rows: dict[str, Any]) -> Any:
-        return batcher.submit(Pending(f"r{len(sent)}", list(rows), time.perf_counter()))
+        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter()))
 
-    sent: list[Any] = []
-    for rows in ([row], [odd, row], [row], [odd]):  # one batch
-        sent.append(send(*rows))
+    sent = [send(*rows) for rows in ([row], [odd, row], [row], [odd])]  # one batch
     batcher.start()
     assert entered.wait(30)
     assert len(sent[0].result(30).prediction.values) == 1
