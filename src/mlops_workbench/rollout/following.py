@@ -157,7 +157,7 @@ def _published(alias: Alias, stored: Stored) -> Target:
         shutil.rmtree(draft, ignore_errors=True)
     os.utime(there)
     _tidy(alias, name)
-    return Target(str(stored.version), stored.tags["digest"], name)
+    return Target(str(stored.version), stored.tags["digest"], name, plan=stored.tags.get("fast.sha256", ""))
 
 
 def _content(folder: Path) -> str:

@@ -25,9 +25,11 @@ class Target:
     digest: str
     folder: str
     """name of a folder beside the pointer"""
+    plan: str = ""
+    """SHA-256 of the fast path's plan that the registry recorded; empty leaves the manifest's own"""
 
     def to_dict(self) -> dict[str, str]:
-        return {"version": self.version, "digest": self.digest, "folder": self.folder}
+        return {"version": self.version, "digest": self.digest, "folder": self.folder, "plan": self.plan}
 
     def same(self, other: Target | None) -> bool:
         """Whether it is that version, wherever it lies."""
@@ -84,7 +86,7 @@ class Pointer:
 
 
 def _target(said: Any) -> Target:
-    found = Target(*(said[key] for key in ("version", "digest", "folder")))
+    found = Target(said["version"], said["digest"], said["folder"], plan=said.get("plan") or "")
     if not all(isinstance(v, str) and v for v in (found.version, found.digest, found.folder)):
         raise ValueError("a version, a digest and a folder are texts")
     if Path(found.folder).name != found.folder or found.folder in (".", ".."):

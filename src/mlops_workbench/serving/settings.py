@@ -114,6 +114,12 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
         digest=target.digest or None,
         fast=settings.fast,
     )
+    proven = dataplane.manifest.extra.get("fast", {}).get("sha256")
+    if target.plan and target.plan != proven:
+        raise ModelRefused(
+            f"The fast path of version {target.version} is not the one that the registry recorded.",
+            "Fetch the version again; if it still differs, someone changed the stored artifact.",
+        )
     dataplane.warm()
     settings.privacy.fits(dataplane.manifest)
     if not settings.log_url:
