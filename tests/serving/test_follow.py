@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
 from serving_kit import ask, free_port, process, served, wait_ready
 
@@ -185,29 +188,38 @@ def metrics(url: str) -> str:
     return ask(f"{url}/metrics").body.decode()
 
 
-def test_a_model_that_ends_the_process_when_it_is_loaded_does_not(
-    place: Place, classifier_folder: Path
+class Ends:
+    """Loading it ends the process, as a module may that is imported."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exit, (1,))
+
+
+def test_whatever_loading_does_the_old_one_goes_on(
+    place: Place, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    import cloudpickle  # type: ignore[import-untyped]
-
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "only_in_the_notebook.py").write_text("class Own: pass\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(modules))
+        own = importlib.import_module("only_in_the_notebook").Own()
+        missing = cloudpickle.dumps(own)
+        del sys.modules["only_in_the_notebook"]
     one = place.version(1, classifier_folder)
-    two = place.version(2, classifier_folder)
-
-    class Ends:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (exit, (1,))
-
-    data = cloudpickle.dumps(Ends())
-    (place.folder / "v2" / "model.pkl").write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    manifest = Manifest.load(place.folder / "v2")
-    replace(manifest, model_file="model.pkl", serialization="cloudpickle", sha256=digest, trusted=()).dump(
-        place.folder / "v2"
-    )
     place.point(one)
     with place.running() as url:
-        assert "SystemExit" in obeyed(url, place.point(replace(two, digest=digest)))["failed"]["reason"]
-        assert version(url) == "1"
+        for number, (says, data) in enumerate(
+            (("No module named 'only_in_the_notebook'", missing), ("SystemExit", cloudpickle.dumps(Ends())))
+        ):
+            target = place.version(2 + number, classifier_folder)
+            folder = place.folder / target.folder
+            (folder / "model.pkl").write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+            changes: dict[str, Any] = {"model_file": "model.pkl", "serialization": "cloudpickle"}
+            replace(Manifest.load(folder), sha256=digest, trusted=(), **changes).dump(folder)
+            said = obeyed(url, place.point(replace(target, digest=digest)))
+            assert says in said["failed"]["reason"]
+            assert version(url) == "1"
 
 
 def test_a_slow_request_stays_with_its_version(place: Place, classifier_folder: Path) -> None:
