@@ -53,11 +53,12 @@ class AlertList(Value):
         if not self.alerts:
             return ["", ""], []
         closed = any(a.acknowledged_at for a in self.alerts)
-        heads = ["id", "model", "severity", "what", "since", "last seen", "times"]
-        return heads + ["acknowledged by"] * closed, [
+        heads = ["id", "severity", "model", "since", "last seen", "times"]
+        return [*heads, *["acknowledged by"] * closed, "what"], [
             [
-                *(a.id, a.model, a.severity, a.message, _at(a.at), _at(a.last_seen), a.count),
+                *(a.id, a.severity, a.model, _at(a.at), _at(a.last_seen), a.count),
                 *[a.acknowledged_by] * closed,
+                a.message,
             ]
             for a in self.alerts
         ]
