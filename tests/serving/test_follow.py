@@ -231,11 +231,11 @@ def test_a_slow_request_stays_with_its_version(place: Place, classifier_folder: 
     with served(app) as url:
         real = DataPlane.predict
 
-        def slow(self: DataPlane, rows: Any) -> Any:
+        def slow(self: DataPlane, rows: Any, *, wait: bool = True) -> Any:
             if self.version == "1":
                 entered.set()
                 go.wait(30)
-            return real(self, rows)
+            return real(self, rows, wait=wait)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(DataPlane, "predict", slow)
