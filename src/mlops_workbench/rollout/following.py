@@ -203,6 +203,7 @@ def carried(
         yield Carried()
         progress(f"stopping what follows {alias.name}")
         stop()
+        forget(alias)
         return
     stored = alias.tracking.version(alias.model, new)
     moved = False
