@@ -51,6 +51,8 @@ export interface IDeployment {
   url: string;
   state: string;
   started_at: string;
+  /** The alias whose version it serves, whichever that is. */
+  follows?: string | null;
 }
 
 export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';

@@ -125,7 +125,8 @@ def judge(
 
     def measure(size: int) -> Measured:
         progress("measuring the serving runtime")
-        return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, **facts)
+        fast = project.policy.serving.fast
+        return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
 
     tag = str(image["tag"]) if image else ""
     around = gate.Around(

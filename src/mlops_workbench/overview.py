@@ -16,6 +16,7 @@ from mlops_workbench.project import Project
 from mlops_workbench.values import Html, Value, html_table
 
 if TYPE_CHECKING:
+    from mlops_workbench.alerts import Alert
     from mlops_workbench.registry.ledger import Entry
     from mlops_workbench.retrain.jobs import Job
     from mlops_workbench.rollout.records import Live
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One model: its champion, how many versions there are, and where it is served."""
+    """One model: its champion, how many versions there are, where it is served, and what that follows."""
 
     name: str
     champion: int | None
     versions: int
     serving: str | None
     serving_version: str | None
+    follows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Status(Value):
         return f"Project '{self.project}' in {self.root}{running}"
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        return ["model", "champion", "versions", "served at"], [
-            [m.name, m.champion, m.versions, m.serving] for m in self.models
+        return ["model", "champion", "versions", "served at", "follows"], [
+            [m.name, m.champion, m.versions, m.serving, m.follows] for m in self.models
         ]
 
     def text(self) -> str:
@@ -70,6 +72,7 @@ def status(
     jobs: Sequence[Job],
     entries: Sequence[Entry],
     broken: str | None,
+    alerts: Sequence[Alert],
 ) -> Status:
     """Put the records together."""
     from mlops_workbench.registry import ledger
@@ -87,11 +90,12 @@ def status(
                 sum(v.name == name for v in versions),
                 served.url if served else None,
                 served.version if served else None,
+                served.deployment.follows if served else None,
             )
         )
         if served and served.state != "ready":
             warnings.append(f"The deployment of '{name}' at {served.url} is {served.state}.")
-        elif served and champion and served.version != str(champion):
+        elif served and champion and served.version != str(champion) and by_champion(served):
             warnings.append(f"'{name}' serves version {served.version}, the champion is version {champion}.")
     latest = {e.model: e for e in entries if e.alias == ledger.CHAMPION}  # a later decision settles it
     warnings += [
@@ -105,6 +109,7 @@ def status(
         for e in entries
         if e.action == "deleted outside"
     ]
+    warnings += [f"Alert {a.id}: {a.message}" for a in alerts]
     return Status(
         project.name,
         str(project.root),
@@ -112,6 +117,11 @@ def status(
         sum(j.state in ("queued", "running") for j in jobs),
         tuple(warnings),
     )
+
+
+def by_champion(served: Live) -> bool:
+    """Whether it is meant to serve the champion."""
+    return served.deployment.follows in (None, "champion")
 
 
 @dataclass(frozen=True)

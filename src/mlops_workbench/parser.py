@@ -453,10 +453,16 @@ VERBS: dict[str, Verb] = {
             "serve",
             "put a version behind HTTP: in its container if it has an image, else in a local process",
             (
-                _MODEL,
+                _MODEL_VERSION,
                 _VERSION,
                 Arg("port", "port on 127.0.0.1 (default: a free one)", ("--port",), type=port),
                 Arg("kind", "container or process", ("--kind",), choices=("container", "process")),
+                Arg(
+                    "follow",
+                    "serve later champions (of NAME@alias: its versions) in its place, without a pause",
+                    ("--follow",),
+                    switch=True,
+                ),
             ),
             example="serve flights",
         ),
@@ -475,6 +481,17 @@ VERBS: dict[str, Verb] = {
             example="predict flights february",
         ),
         # monitor
+        Verb(
+            "alerts",
+            "monitor",
+            "what a person should look at; ack ID: it was looked at",
+            (
+                Arg("action", "list (the default) or ack", choices=("list", "ack")),
+                Arg("id", "number of an alert", type=positive),
+                Arg("everything", "acknowledged ones, too", ("--all",), switch=True),
+            ),
+            example="alerts ack 3",
+        ),
         Verb(
             "label",
             "monitor",
@@ -570,7 +587,13 @@ VERBS: dict[str, Verb] = {
     )
 }
 
-OPTIONAL_POSITIONALS = {("run", "script"), ("snapshot", "data"), ("ledger", "action")}
+OPTIONAL_POSITIONALS = {
+    ("run", "script"),
+    ("snapshot", "data"),
+    ("ledger", "action"),
+    ("alerts", "action"),
+    ("alerts", "id"),
+}
 
 
 class HelpRequested(Exception):

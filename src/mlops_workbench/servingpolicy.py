@@ -12,6 +12,8 @@ from mlops_workbench.errors import InvalidConfig
 from mlops_workbench.manifest import Manifest
 
 KEYS, KEYS_FILE, HASH_KEY = "MLOPS_API_KEYS", "MLOPS_API_KEYS_FILE", "MLOPS_LOG_HASH_KEY"
+FOLLOW = "MLOPS_FOLLOW"
+"""file that says which version to serve"""
 LONGEST_GRACE = 30
 """seconds; `stop` waits a little longer, then kills"""
 
@@ -98,7 +100,15 @@ def key(policy: ServingPolicy, root: Path) -> str | None:
 
 def without_platform(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment for a runtime that we start: what a platform or a person set for another one stays out."""
-    foreign = ("MLOPS_FAST", "MLOPS_MAX_", "MLOPS_LOG_", "MLOPS_API_KEYS", "AIP_", "SAGEMAKER_BIND_")
+    foreign = (
+        "MLOPS_FAST",
+        "MLOPS_FOLLOW",
+        "MLOPS_MAX_",
+        "MLOPS_LOG_",
+        "MLOPS_API_KEYS",
+        "AIP_",
+        "SAGEMAKER_BIND_",
+    )
     return {name: value for name, value in environ.items() if not name.startswith(foreign)}
 
 

@@ -34,6 +34,7 @@ from mlops_workbench.track.tracking import Stored
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_workbench.alerts import AlertList
     from mlops_workbench.data.sheet import ContractSheet
     from mlops_workbench.data.snapshots import Snapshot, SnapshotList
     from mlops_workbench.data.verdict import ContractReport
@@ -47,10 +48,12 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.gate import GateReport
     from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
     from mlops_workbench.registry.lineage import Lineage, Origin
+    from mlops_workbench.registry.promotion import Carry
     from mlops_workbench.registry.versions import ModelList, Version
     from mlops_workbench.registry.words import Explanation
     from mlops_workbench.retrain.jobs import Job, JobList
     from mlops_workbench.retrain.reproducing import Reproduction
+    from mlops_workbench.rollout.following import Alias
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
     from mlops_workbench.track.compare import Comparison
@@ -85,13 +88,14 @@ class Workbench(Opening):
 
     def status(self) -> Status:
         """Champions, what serves, running jobs, and what needs a look."""
-        from mlops_workbench import overview
+        from mlops_workbench import alerts, overview
         from mlops_workbench.registry import ledger, promotion
         from mlops_workbench.retrain import jobs
         from mlops_workbench.rollout import records
 
         for name in self._tracking.model_names():
             promotion.reconcile(self._store, self._tracking, name)
+        self._look()
         return overview.status(
             self.project,
             self._tracking.versions(),
@@ -99,6 +103,7 @@ class Workbench(Opening):
             jobs.find(self._store, 50),
             ledger.entries(self._store),
             ledger.broken(self._store, self._tracking.noted_ledger()),
+            alerts.find(self._store),
         )
 
     def doctor(self) -> Doctor:
@@ -364,6 +369,7 @@ class Workbench(Opening):
             plan=lambda champion: promotion.to_champion(
                 self._store, stored, champion, self.project.policy, force=force
             ),
+            carry=self._carry(stored.name, CHAMPION, force=force),
         )
 
     def rollback(self, name: str, *, why: str) -> Entry:
@@ -379,6 +385,7 @@ class Workbench(Opening):
             action="rollback",
             why=why,
             plan=lambda _: promotion.back(self._store, self._tracking, name),
+            carry=self._carry(name, CHAMPION),
         )
 
     def alias(
@@ -400,7 +407,38 @@ class Workbench(Opening):
             why=why,
             alias=alias,
             plan=lambda old: promotion.to_alias(name, alias, old, target),
+            carry=self._carry(target.name if target else name, alias),
         )
+
+    def _carry(self, model: str, alias: str, *, force: bool = False) -> Carry:
+        """What follows an alias, taken along when it moves."""
+        from mlops_workbench.rollout import following, launching
+
+        self._look(model)
+        return lambda new: following.carried(
+            self._alias(model, alias),
+            new,
+            force=force,
+            stop=lambda: launching.stop_following(self._store, model, alias),
+            progress=self.progress,
+        )
+
+    def _alias(self, model: str, alias: str) -> Alias:
+        from mlops_workbench import servingpolicy
+        from mlops_workbench.rollout.following import Alias
+
+        key = servingpolicy.key(self.project.policy.serving, self.project.root)
+        return Alias(self.project, self._store, self._tracking, model, alias, key)
+
+    def _look(self, model: str | None = None) -> None:
+        """See to it that what follows an alias has the version that the registry says, and note what it serves."""
+        from mlops_workbench.registry import promotion
+        from mlops_workbench.rollout import following, records
+
+        followed = {(d.model, str(d.follows)) for d in records.following(self._store, model)}
+        for name in {name for name, _ in followed}:
+            promotion.reconcile(self._store, self._tracking, name)
+        following.look([self._alias(*one) for one in sorted(followed)])
 
     def retire(self, name: str, *, version: int | None = None, why: str) -> Entry:
         """Put a version out of use: stopped, without aliases, archived with its evidence. Raises `Conflict`."""
@@ -409,6 +447,7 @@ class Workbench(Opening):
 
         _reason(why)
         stored = self._need(name, version)
+        self._look(stored.name)
         trace = self.lineage(stored.name, version=stored.version)
         card = self.card(stored.name, version=stored.version)
         return retiring.retire(
@@ -432,6 +471,7 @@ class Workbench(Opening):
 
         _reason(why)
         stored = self._need(name, version)
+        self._look(stored.name)
         serving = [d for d in records.current(self._store, stored.name) if d.version == str(stored.version)]
         return retiring.delete(self._store, self._tracking, stored, why=why, deployments=len(serving))
 
@@ -534,13 +574,28 @@ class Workbench(Opening):
     # serve
 
     def serve(
-        self, name: str, *, version: int | None = None, port: int | None = None, kind: str | None = None
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        port: int | None = None,
+        kind: str | None = None,
+        follow: bool = False,
     ) -> Live:
-        """Put a version behind HTTP on 127.0.0.1; what served the model before is stopped once this one is ready."""
+        """Put a version behind HTTP on 127.0.0.1; what served the model before is stopped once this one is ready.
+
+        `follow`: later champions (or versions of the alias in `NAME@alias`) take its place in what is started here.
+        """
         from mlops_workbench.package import records as images
         from mlops_workbench.registry import versions
         from mlops_workbench.rollout import launching
 
+        asked = projects.reference(name, version)
+        if follow and asked.version is not None:
+            raise UsageError(
+                f"What follows serves the version of an alias, not version {asked.version}.",
+                "Say NAME, or NAME@alias.",
+            )
         stored = self._pick(name, version)
         return launching.serve(
             self.project,
@@ -550,19 +605,25 @@ class Workbench(Opening):
             images.get(self._store, stored.name, stored.version),
             port=port,
             kind=kind,
+            follow=self._alias(stored.name, asked.alias or CHAMPION) if follow else None,
             progress=self.progress,
         )
 
     def stop(self, name: str) -> Live:
         """Stop serving a model. Raises `NotFound` when nothing serves it."""
-        from mlops_workbench.rollout import launching
+        from mlops_workbench.rollout import following, launching, records
 
-        return launching.stop(self._store, name)
+        followed = {str(d.follows) for d in records.following(self._store, name)}
+        stopped = launching.stop(self._store, name)
+        for alias in followed:
+            following.forget(self._alias(name, alias))
+        return stopped
 
     def deployments(self) -> DeploymentList:
         """What serves now, and where."""
         from mlops_workbench.rollout import records
 
+        self._look()
         return records.DeploymentList(records.current(self._store))
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
@@ -571,6 +632,7 @@ class Workbench(Opening):
         from mlops_workbench.rollout import records, requests
 
         frame, label = self._frame(data)
+        self._look(name)
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
@@ -594,6 +656,21 @@ class Workbench(Opening):
             raise InvalidData(f"'{label}' has no label column '{chosen}'.", closest(chosen, frame.columns))
         wanted = [c for c in ("request_id", "row_index", chosen) if c in frame.columns]
         return inference.write_labels(self.project.inference_url, name, frame[wanted], column=chosen or None)
+
+    def alerts(
+        self, action: str | None = None, id: int | None = None, *, everything: bool = False
+    ) -> AlertList:
+        """Open alerts, newest first; `ack` one that was looked at. Raises `NotFound`, `Conflict`, `UsageError`."""
+        from mlops_workbench import alerts
+
+        if action == "ack":
+            if id is None:
+                raise UsageError("Which alert has been looked at?", "Say its number.")
+            return alerts.AlertList((alerts.acknowledge(self._store, id),))
+        if id is not None:
+            return alerts.AlertList((alerts.get(self._store, id),))
+        self._look()
+        return alerts.AlertList(alerts.find(self._store, everything=everything))
 
     def drift(
         self,

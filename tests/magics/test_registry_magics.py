@@ -45,3 +45,22 @@ def test_completion_of_a_verb_with_choices(notebook: Any) -> None:
     with provisionalcompleter():
         found = {c.text for c in notebook.shell.Completer.completions("%mlops ledger ", 14)}
     assert {"show", "verify"} <= found
+
+
+def test_what_is_served_follows_in_cells(notebook: Any) -> None:
+    made(notebook, "first", 1.0)
+    made(notebook, "second", 0.5)
+    assert notebook.run('%mlops promote trips/1 --why "first model" --force').success
+    ran = notebook.run("%mlops serve trips --follow")
+    try:
+        assert "Version 1 of 'trips' answers at" in ran.plain
+        assert "follows champion" in ran.plain
+        assert notebook.run('%mlops promote trips/2 --why "next" --force').success
+        (row,) = [line for line in notebook.run("%mlops deployments").plain.splitlines() if "trips" in line]
+        assert row.split()[:4] == ["trips", "2", "champion", "ready"]
+        assert "No alert is open." in notebook.run("%mlops alerts").plain
+        assert "Which alert has been looked at?" in notebook.run("%mlops alerts ack").text
+        assert "There is no alert 7" in notebook.run("%mlops alerts ack 7").text
+        assert "not version 2" in notebook.run("%mlops serve trips/2 --follow").text
+    finally:
+        assert notebook.run("%mlops stop trips").success

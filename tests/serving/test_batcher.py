@@ -30,11 +30,11 @@ class Gate(DataPlane):
         self.entered = threading.Event()
         self.calls: list[int] = []
 
-    def predict(self, rows: Sequence[Row]) -> Prediction:
+    def predict(self, rows: Sequence[Row], *, wait: bool = True) -> Prediction:
         self.calls.append(len(rows))
         self.entered.set()
         assert self.open.wait(30)
-        return super().predict(rows)
+        return super().predict(rows, wait=wait)
 
 
 class Setup:

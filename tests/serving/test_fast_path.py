@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import fast_models
@@ -24,12 +26,16 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from sqlalchemy import create_engine, text
 
 from mlops_workbench import judging
+from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.fastpath import compiling, proving
 from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.batcher import Batcher, Limits, Pending
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.errors import ModelRefused, ServingError
 from mlops_workbench.serving.fast.evaluator import Answered, Evaluator
 from mlops_workbench.serving.fast.plan import Plan
+from mlops_workbench.serving.metrics import Metrics
+from mlops_workbench.serving.original import Original
 from mlops_workbench.serving.predlog import PredictionLog
 
 
@@ -218,6 +224,55 @@ def test_starting_imports_nothing_heavy_and_an_odd_row_loads_the_original(folder
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["[]", "['pandas', 'scipy', 'sklearn', 'skops'] fast"]
+
+
+@pytest.mark.parametrize("how", ["loaded", "refused", "closed"])
+def test_others_are_answered_while_the_original_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    real, entered, go = Original.load, Event(), Event()
+
+    def slow(folder: Path, manifest: Manifest, digest: str | None) -> Original:
+        entered.set()
+        assert go.wait(30)
+        if how == "refused":
+            raise ModelRefused("The file is gone.")
+        return real(folder, manifest, digest)
+
+    monkeypatch.setattr(Original, "load", slow)
+    plane = DataPlane.load(folder, name="m", version="1")
+    metrics = Metrics(model="m", version="1")
+    batcher = Batcher(plane, None, role="champion", limits=Limits(), metrics=metrics)
+    row = {"wind": 1.0, "delay": 1.0, "hour": 7.0, "night": True}
+    odd = row | {"wind": 1e200}
+
+    def send(*rows: dict[str, Any]) -> Any:
+        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter()))
+
+    sent = [send(*rows) for rows in ([row], [odd, row], [row], [odd])]  # one batch
+    batcher.start()
+    assert entered.wait(30)
+    assert len(sent[0].result(30).prediction.values) == 1
+    assert sent[2].result(30)
+    sent.append(send(row))
+    assert sent[4].result(30)
+    assert not sent[1].done()
+    assert not sent[3].done()
+    assert batcher.waiting_rows == 3
+    assert batcher.lag() > 0
+    if how == "closed":
+        Thread(target=batcher.close).start()
+    go.set()
+    if how == "refused":
+        with pytest.raises(ServingError, match="The model failed on these rows"):
+            sent[3].result(30)
+    else:
+        assert len(sent[1].result(30).prediction.values) == 2
+        assert sent[3].result(30)
+        if how == "loaded":
+            assert send(odd).result(30)
+    assert batcher.close(30)
+    assert batcher.waiting_rows == 0
 
 
 def test_the_switch(folder: Path) -> None:

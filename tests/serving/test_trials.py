@@ -9,10 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import fast_models
 import psutil
 import pytest
 from model_folders import classifier, save
 from serving_kit import ask
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from mlops_workbench.errors import ServingFailed
 from mlops_workbench.manifest import Manifest
@@ -90,3 +93,14 @@ def test_rows_that_the_runtime_refuses_are_no_measurement(tmp_path: Path, manife
     wrong = [{**row, "seats": "many"} for row in manifest.sample]
     with pytest.raises(ServingFailed, match="answered its own sample rows with HTTP 4"):
         trials.measure(tmp_path / "model", wrong, 1, digest=manifest.sha256, **FACTS)
+
+
+def test_the_policy_says_which_path_is_tried(tmp_path: Path) -> None:
+    model, frame = fast_models.fitted(
+        make_pipeline(fast_models.prepared(), LogisticRegression(max_iter=500)), 2
+    )
+    manifest = fast_models.saved(tmp_path, model, 2, frame)
+    for fast, path in ((True, "fast"), (False, "original")):
+        facts = {"name": "m", "version": "1", "digest": manifest.sha256}
+        with trials.process(tmp_path, **facts, fast=fast) as trial:
+            assert ask(f"http://127.0.0.1:{trial.port}/").json["path"] == path

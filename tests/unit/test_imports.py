@@ -15,6 +15,7 @@ CORE = ROOT / "src" / "mlops_workbench"
 STAGES = ["data", "track", "registry", "package", "serving", "rollout", "monitor", "retrain"]
 EVERYWHERE = {
     "errors",
+    "alerts",
     "files",
     "values",
     "manifest",

@@ -107,6 +107,22 @@ describe('the sidebar', () => {
     expect(rows().length).toBe(30);
   });
 
+  it('says what a deployment follows', () => {
+    const one = {
+      id: 1,
+      model: 'flights',
+      version: '2',
+      kind: 'process',
+      url: 'http://127.0.0.1:1',
+      state: 'ready',
+      started_at: ''
+    };
+    show(snapshot({ deployments: [one, { ...one, id: 2, follows: 'champion' }] }));
+    const rows = [...host.querySelectorAll('section[aria-label=Deployments] li')].map(row => row.textContent);
+    expect(rows[0]).not.toContain('follows');
+    expect(rows[1]).toContain('follows champion');
+  });
+
   it('shows how far a job is, and cancels it', () => {
     show(snapshot({ jobs: [job(7)] }));
     const bar = host.querySelector('progress')!;

@@ -211,6 +211,11 @@ export function Deployments({ known, act }: IProps): JSX.Element {
             <span className="mlops-Name">
               {one.model} v{one.version}
             </span>
+            {one.follows && (
+              <span className="mlops-Quiet" title={`Serves whichever version is ${one.follows}`}>
+                follows {one.follows}
+              </span>
+            )}
             <a
               className="mlops-Link"
               href={`${one.url}/docs`}

@@ -148,6 +148,12 @@ _PANELS = (
             ),
         ),
     ),
+    _Panel(
+        "Following",
+        "short",
+        "1 while a version that is wanted could not be loaded, and the one before goes on.",
+        ((f"max by(model, version, instance)(mlops_follow_failed{_OURS})", "{{version}} · {{instance}}"),),
+    ),
 )
 
 
@@ -204,6 +210,14 @@ _ALERTS = (
         "10m",
         "warning",
         "A process that serves {{ $labels.model }} at {{ $labels.instance }} holds over 1.8 GB.",
+    ),
+    _Alert(
+        "MlopsFollowFailed",
+        "mlops_follow_failed > 0",
+        "1m",
+        "critical",
+        "{{ $labels.instance }} could not load the version of {{ $labels.model }} that is wanted, and goes on with "
+        "{{ $labels.version }}.",
     ),
 )
 

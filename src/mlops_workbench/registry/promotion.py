@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mlops_workbench.errors import Conflict, MlopsError, UsageError
 from mlops_workbench.project import Policy
@@ -19,20 +21,62 @@ Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
 that must not be."""
 
 
+class Carried(Protocol):
+    """What follows an alias, while that is moved."""
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """What the ledger should say of it."""
+        ...
+
+    def hold(self) -> None:
+        """The alias moves now."""
+        ...
+
+
+Carry = Callable[[int | None], AbstractContextManager[Carried]]
+"""Entered, it has what follows the alias make the new version ready (None: the alias goes), and raises when that fails;
+left, it has them take what the alias is on then. Handed in by the workbench."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    evidence: Mapping[str, Any]
+
+    def hold(self) -> None:
+        """There is nothing that could."""
+
+
+def unfollowed(_new: int | None) -> AbstractContextManager[Carried]:
+    return nullcontext(_Nothing({}))
+
+
 def move(
-    store: Store, tracking: Tracking, *, model: str, action: str, why: str, plan: Plan, alias: str = CHAMPION
+    store: Store,
+    tracking: Tracking,
+    *,
+    model: str,
+    action: str,
+    why: str,
+    plan: Plan,
+    carry: Carry = unfollowed,
+    alias: str = CHAMPION,
 ) -> Entry:
-    """Put an alias on another version. Raises what `plan` raises, or `Conflict` if someone else is moving it."""
+    """Put an alias on another version. Raises what `plan` and `carry` raise, or `Conflict` if someone else is moving
+    it."""
     reconcile(store, tracking, model)
     with intent(store, tracking, model) as change:
         old = tracking.alias(model, alias)
         new, evidence = plan(old)
-        change.mean(action, why=why, evidence=evidence, alias=alias, old_version=old, new_version=new)
-        if new is None:
-            tracking.remove_alias(model, alias)
-        else:
-            tracking.set_alias(model, alias, new)
-        return change.settle()
+        with carry(new) as carried:
+            told = {**evidence, **carried.evidence}
+            change.mean(action, why=why, evidence=told, alias=alias, old_version=old, new_version=new)
+            carried.hold()
+            if new is None:
+                tracking.remove_alias(model, alias)
+            else:
+                tracking.set_alias(model, alias, new)
+            return change.settle()
 
 
 def to_champion(

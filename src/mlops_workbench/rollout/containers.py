@@ -13,10 +13,11 @@ from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
 from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.waiting import GRACE_SECONDS, until_ready
-from mlops_workbench.servingpolicy import KEYS_FILE
+from mlops_workbench.servingpolicy import FOLLOW, KEYS_FILE
 
 _HOST = "127.0.0.1"
 _KEYS_DIR = "/run/mlops-keys"
+_FOLLOW_DIR = "/run/mlops-follow"
 LOG_FILE = "inference.db"
 """name of the inference log in its folder"""
 
@@ -128,12 +129,16 @@ def _confined(memory: str, cpus: float) -> dict[str, Any]:
 
 
 def _told(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """The variables as they are inside, and the mount that the file of API keys needs."""
-    env = dict(environment)
-    if not (file := env.get(KEYS_FILE)):
-        return env, {}
-    env[KEYS_FILE] = f"{_KEYS_DIR}/{Path(file).name}"
-    return env, {str(Path(file).parent): {"bind": _KEYS_DIR, "mode": "ro"}}
+    """The variables as they are inside, and the mounts that the files they name need: keys, and what to follow.
+
+    Their folders are mounted, for a file is replaced by another one of its name.
+    """
+    env, mounts = dict(environment), {}
+    for name, folder in ((KEYS_FILE, _KEYS_DIR), (FOLLOW, _FOLLOW_DIR)):
+        if file := env.get(name):
+            env[name] = f"{folder}/{Path(file).name}"
+            mounts[str(Path(file).parent)] = {"bind": folder, "mode": "ro"}
+    return env, mounts
 
 
 def _mounted(inference_dir: Path) -> dict[str, Any]:

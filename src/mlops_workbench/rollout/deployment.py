@@ -30,6 +30,8 @@ class Deployment(Value):
     image: str | None = None
     log_file: str | None = None
     """where a process writes its log lines; a container's are kept by the engine"""
+    follows: str | None = None
+    """the alias whose version it serves, whichever that is"""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from mlops_workbench.package import docker_client
 from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
 from mlops_workbench.rollout import deployments as running
-from mlops_workbench.rollout import records
+from mlops_workbench.rollout import following, records
 from mlops_workbench.rollout.containers import start_container
 from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.following import Alias
 from mlops_workbench.rollout.processes import start_local
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.store.database import Store
@@ -32,21 +34,35 @@ def serve(
     *,
     port: int | None,
     kind: str | None,
+    follow: Alias | None = None,
     progress: Progress,
 ) -> Live:
-    """Start a version, wait until it is ready, then stop what served the model before."""
+    """Start a version, wait until it is ready, then stop what served the model before.
+
+    `follow`: the alias that the version has, and whose later versions are to be served as well.
+    """
     kind = kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
         raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
     old = records.current(store, stored.name)
     _make_room(store, old, port)
     progress(f"starting version {stored.version} as a {kind}")
+    environment = servingpolicy.environment(project.policy.serving, project.root)
+    if follow is not None:
+        following.require(follow)
+        environment[servingpolicy.FOLLOW] = str(follow.pointer)
+    role = follow.name if follow else "champion"
     if kind == "container":
         assert image is not None
-        new = _container(project, stored, image, port)
+        new = _container(project, stored, image, port, role, environment)
     else:
-        new = _process(project, stored, folder, port)
+        # what is installed here is there for all versions; an image has what its own needs
+        environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
+        new = _process(project, stored, folder, port, role, environment)
+    new = replace(new, follows=follow.name if follow else None)
     records.keep(store, new)
+    if follow is not None:
+        following.look([follow])  # the alias may have moved before there was a record of this one
     for live in old:
         progress(f"stopping version {live.version}")
         _end(store, live)
@@ -65,21 +81,35 @@ def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
             _end(store, live)
 
 
-def _process(project: Project, stored: Stored, folder: Path, port: int | None) -> Deployment:
+def _process(
+    project: Project,
+    stored: Stored,
+    folder: Path,
+    port: int | None,
+    role: str,
+    environment: Mapping[str, str],
+) -> Deployment:
     return start_local(
         folder,
         name=stored.name,
         version=str(stored.version),
         digest=stored.tags["digest"],
-        role="champion",
+        role=role,
         port=port,
         log_url=project.inference_url,
         log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
-        environment=servingpolicy.environment(project.policy.serving, project.root),
+        environment=environment,
     )
 
 
-def _container(project: Project, stored: Stored, image: Mapping[str, Any], port: int | None) -> Deployment:
+def _container(
+    project: Project,
+    stored: Stored,
+    image: Mapping[str, Any],
+    port: int | None,
+    role: str,
+    environment: Mapping[str, str],
+) -> Deployment:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
         raise Conflict(
@@ -93,10 +123,10 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         name=stored.name,
         version=str(stored.version),
         digest=stored.tags["digest"],
-        role="champion",
+        role=role,
         port=port,
         inference_dir=Path(str(url.database)).parent,
-        environment=servingpolicy.environment(project.policy.serving, project.root),
+        environment=environment,
     )
 
 
@@ -108,6 +138,14 @@ def stop(store: Store, model: str) -> Live:
     for live in found:
         _end(store, live)
     return Live(found[0].deployment, "stopped")
+
+
+def stop_following(store: Store, model: str, alias: str) -> int:
+    """Stop what follows this alias, and say how many deployments that were."""
+    found = [live for live in records.current(store, model) if live.deployment.follows == alias]
+    for live in found:
+        _end(store, live)
+    return len(found)
 
 
 def stop_version(store: Store, model: str, version: int) -> int:

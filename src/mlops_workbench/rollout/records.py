@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Insert, select, update
 
 from mlops_workbench.errors import NotFound, closest
 from mlops_workbench.rollout import deployments as running
@@ -42,7 +44,10 @@ class Live(Value):
     def title(self) -> str:
         if self.state != "ready":
             return f"Version {self.version} of '{self.model}' at {self.url}: {self.state}."
-        return f"Version {self.version} of '{self.model}' answers at {self.url} ({self.deployment.kind})."
+        how: str = self.deployment.kind
+        if self.deployment.follows:
+            how += f", follows {self.deployment.follows}"
+        return f"Version {self.version} of '{self.model}' answers at {self.url} ({how})."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         if self.state != "ready":
@@ -65,23 +70,45 @@ class DeploymentList(Value):
     deployments: tuple[Live, ...]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        return ["model", "version", "state", "kind", "url", "since"], [
-            [d.model, d.version, d.state, d.deployment.kind, d.url, d.deployment.started_at]
+        return ["model", "version", "follows", "state", "kind", "url", "since"], [
+            [
+                *(d.model, d.version, d.deployment.follows, d.state, d.deployment.kind, d.url),
+                d.deployment.started_at,
+            ]
             for d in self.deployments
         ]
 
 
 def keep(store: Store, deployment: Deployment) -> None:
     with store.write() as connection:
-        connection.execute(
-            deployments.insert().values(
-                id=deployment.id,
-                model=deployment.model,
-                version=int(deployment.version),
-                at=now(),
-                deployment=deployment.to_dict(),
-            )
-        )
+        connection.execute(_inserted(deployment))
+
+
+def _inserted(deployment: Deployment) -> Insert:
+    return deployments.insert().values(
+        id=deployment.id,
+        model=deployment.model,
+        version=int(deployment.version),
+        at=now(),
+        deployment=deployment.to_dict(),
+    )
+
+
+def moved(store: Store, deployment: Deployment, version: str, digest: str) -> Deployment:
+    """It serves another version from now on: a record of its own, so that each version has its deployments."""
+    after = replace(
+        deployment, id=uuid.uuid4().hex[:12], version=version, digest=digest, started_at=datetime.now(UTC)
+    )
+    ended = update(deployments).where(deployments.c.id == deployment.id, deployments.c.ended.is_(None))
+    with store.write() as connection:
+        if connection.execute(ended.values(ended=now())).rowcount:  # else somebody else has recorded it
+            connection.execute(_inserted(after))
+    return after
+
+
+def following(store: Store, model: str | None = None, alias: str | None = None) -> tuple[Deployment, ...]:
+    """Deployments that follow an alias and were not stopped, whatever state they are in."""
+    return tuple(d for d in _unended(store, model) if d.follows and (alias is None or d.follows == alias))
 
 
 def end(store: Store, deployment: Deployment) -> None:
@@ -91,11 +118,14 @@ def end(store: Store, deployment: Deployment) -> None:
 
 def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
     """Deployments that were not stopped, newest first, with the state they are in now."""
+    return tuple(Live(d, running.alive(d)) for d in _unended(store, model))
+
+
+def _unended(store: Store, model: str | None) -> list[Deployment]:
     statement = select(deployments).where(deployments.c.ended.is_(None)).order_by(deployments.c.at.desc())
     if model is not None:
         statement = statement.where(deployments.c.model == model)
-    found = (Deployment.from_dict(dict(row["deployment"])) for row in store.rows(statement))
-    return tuple(Live(d, running.alive(d)) for d in found)
+    return [Deployment.from_dict(dict(row["deployment"])) for row in store.rows(statement)]
 
 
 def require(store: Store, model: str) -> Deployment:

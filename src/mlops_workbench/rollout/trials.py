@@ -64,9 +64,10 @@ class Trial:
 
 
 @contextmanager
-def process(model_dir: Path, *, name: str, version: str, digest: str) -> Iterator[Trial]:
+def process(model_dir: Path, *, name: str, version: str, digest: str, fast: bool = True) -> Iterator[Trial]:
     """The serving runtime on a model's folder, in a process of its own, with a log as in production.
 
+    `fast`: whether a proven fast path answers, as the policy has it.
     Raises ServingFailed with the end of its log when it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as scratch:
@@ -77,6 +78,7 @@ def process(model_dir: Path, *, name: str, version: str, digest: str) -> Iterato
             "MLOPS_MODEL_VERSION": version,
             "MLOPS_MODEL_DIGEST": digest,
             "MLOPS_ROLE": ROLE,
+            "MLOPS_FAST": "1" if fast else "0",
             "MLOPS_LOG_URL": f"sqlite:///{scratch}/trial.db",
             "HOST": HOST,
             "PORT": "0",
@@ -151,6 +153,7 @@ def measure(
     name: str,
     version: str,
     digest: str,
+    fast: bool = True,
 ) -> Measured:
     """Requests of `rows` rows, one after the other over one connection, after a warm-up; then its memory.
 
@@ -160,7 +163,7 @@ def measure(
 
     asked = [dict(sample[place % len(sample)]) for place in range(rows)]
     body = json.dumps({"rows": asked}, allow_nan=False).encode()
-    with process(model_dir, name=name, version=version, digest=digest) as trial:
+    with process(model_dir, name=name, version=version, digest=digest, fast=fast) as trial:
         connection = HTTPConnection(HOST, trial.port, timeout=_SECONDS)
         try:
             for _ in range(WARM_UP):

@@ -57,7 +57,7 @@ def main() -> int:
             timeout_graceful_shutdown=max(1, int(settings.grace_seconds) - _CLOSING_SECONDS),
         )
     )
-    facts = {"model": settings.name, "version": settings.version, "port": listening.getsockname()[1]}
+    facts = {"model": settings.name, "version": app.version, "port": listening.getsockname()[1]}
     logger.info("serving", extra={"facts": facts})
     try:
         server.run(sockets=[listening])

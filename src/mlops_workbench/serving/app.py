@@ -14,18 +14,20 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from mlops_workbench.serving.batcher import Batcher, Limits
+from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.desk import JSON, Desk, answered, json_response
+from mlops_workbench.serving.desk import JSON, Body, Desk, answered, json_response
 from mlops_workbench.serving.direct import Direct
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.follower import Follow, Follower
 from mlops_workbench.serving.keys import Guard, Keys
 from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_workbench.serving.predlog import Entry, PredictionLog
 from mlops_workbench.serving.protocols import invocations, oip, vertex
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
-from mlops_workbench.serving.schema import ERROR_SCHEMA, PredictSchema
+from mlops_workbench.serving.schema import ERROR_SCHEMA
+from mlops_workbench.serving.served import Served
 
 _DOCS = Path(__file__).with_name("docs.html")
 _PROBE_SECONDS = 1.0
@@ -46,11 +48,13 @@ def create_app(
     keys: Keys | None = None,
     vertex_routes: VertexRoutes | None = None,
     answer_unlogged: bool = False,
+    follow: Follow | None = None,
 ) -> FastAPI:
     """An application that serves one model. It owns `log` from here on, and closes it when it ends.
 
     The model is warmed when the application starts, unless it is warm already. Without `keys` everybody may
-    ask. With `answer_unlogged` an answer leaves even when the log does not take it, and is counted.
+    ask. With `answer_unlogged` an answer leaves even when the log does not take it, and is counted. With `follow`
+    other versions take the model's place while it runs.
     """
     return _Service(
         dataplane,
@@ -60,6 +64,7 @@ def create_app(
         keys=keys,
         vertex_routes=vertex_routes or VertexRoutes(),
         answer_unlogged=answer_unlogged,
+        follow=follow,
     ).app
 
 
@@ -74,27 +79,60 @@ class _Service:
         keys: Keys | None,
         vertex_routes: VertexRoutes,
         answer_unlogged: bool,
+        follow: Follow | None,
     ) -> None:
-        self.dataplane = dataplane
-        self.log = log
         self.role = role
         self.limits = limits
         self.keys = keys
         self.vertex_routes = vertex_routes
         self.answer_unlogged = answer_unlogged
-        self.schema = PredictSchema(dataplane.manifest, max_rows=limits.request_rows)
+        self._classes: dict[str, tuple[Any, ...]] = {}
         self.metrics = Metrics(model=dataplane.name, version=dataplane.version)
-        self.batcher = Batcher(
-            dataplane, log, role=role, limits=limits, metrics=self.metrics, answer_unlogged=answer_unlogged
-        )
-        self.desk = Desk(dataplane, self.schema, self.batcher, limits)
-        self.metrics.watch(waiting_rows=lambda: self.batcher.waiting_rows, lag=self.batcher.lag)
+        self.desk = Desk(self._made(dataplane, log), limits)
+        self.follower: Follower | None = None
+        if follow is not None:
+            self.follower = Follower(
+                follow,
+                made=self._made,
+                swap=self._swap,
+                hold=self.desk.hold,
+                drained=lambda: self.desk.model.drained(),
+                failing=lambda failing: self.desk.model.metrics.failing(failing),
+            )
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._paths: set[str] = set()
         self._probed = (0.0, False)
         self.app = self._application()
 
+    def _made(self, dataplane: DataPlane, log: PredictionLog | None) -> Served:
+        """A version that is ready to be started."""
+        self._classes[dataplane.version] = dataplane.manifest.classes
+        return Served(
+            dataplane,
+            log,
+            role=self.role,
+            limits=self.limits,
+            metrics=self.metrics.successor(dataplane.version),
+            answer_unlogged=self.answer_unlogged,
+        )
+
+    def _swap(self, model: Served) -> None:
+        """What comes from now on is given to `model`; what was given to the version before is answered by that."""
+        before = self.desk.model
+        before.metrics.leave()
+        model.start()
+        self.desk.model = model
+        self._paths |= oip.paths_of(model.dataplane)
+        self._probed = (0.0, False)
+        self.app.openapi_schema = None
+        leaving = asyncio.create_task(_left(before))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
     def _application(self) -> FastAPI:
         app = FastAPI(
-            title=f"{self.dataplane.name} {self.dataplane.version}",
+            title=self.desk.model.title,
+            version=self.desk.model.version,
             docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
             redoc_url=None,
             redirect_slashes=False,  # a redirected POST arrives as a GET; a 404 is plainer
@@ -117,46 +155,54 @@ class _Service:
         if self.keys is not None:
             health = frozenset({self.vertex_routes.health} - {""})
             app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
-        paths = frozenset(route.path for route in app.routes if isinstance(route, Route))
-        app.add_middleware(Envelope, metrics=self.metrics, paths=paths)
+        self._paths |= {route.path for route in app.routes if isinstance(route, Route)}
+        self._paths |= oip.paths_of(self.desk.model.dataplane)
+        app.add_middleware(Envelope, metrics=lambda: self.desk.model.metrics, paths=self._paths)
         app.openapi = self._openapi(app)  # type: ignore[method-assign]
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        if self.dataplane.warmup is None:
-            await asyncio.to_thread(self.dataplane.warm)
-        self.batcher.start()
+        if self.desk.model.dataplane.warmup is None:
+            await asyncio.to_thread(self.desk.model.dataplane.warm)
+        self.desk.model.start()
+        following = asyncio.create_task(self.follower.run()) if self.follower else None
         try:
             yield
         finally:
-            await asyncio.to_thread(self.batcher.close, _CLOSING_SECONDS)
-            if self.log is not None:
-                self.log.close()
+            if following is not None and self.follower is not None:
+                following.cancel()
+                await asyncio.wait([following])
+                self.follower.close()
+            for leaving in [*self._leaving]:
+                await asyncio.wait([leaving], timeout=_CLOSING_SECONDS)
+            await asyncio.to_thread(self.desk.model.close, _CLOSING_SECONDS)
 
     async def predict(self, request: Request) -> Response:
         async with self.desk.reading(request, JSON) as body:
-            call = await self.desk.parsed(body, self.schema.parse)
-            entry = await self.desk.answer(call.rows, call.request_id, request)
-        return answered(self._answer(entry), entry)
+            call = await self.desk.parsed(body, body.model.schema.parse)
+            entry = await self.desk.answer(body, call.rows, call.request_id, request)
+        return answered(self._answer(body, entry), entry)
 
     async def metadata(self) -> Response:
-        manifest, warmup = self.dataplane.manifest, self.dataplane.warmup
+        plane = self.desk.model.dataplane
+        manifest, warmup = plane.manifest, plane.warmup
         return json_response(
             {
-                "name": self.dataplane.name,
-                "version": self.dataplane.version,
+                "name": plane.name,
+                "version": plane.version,
                 "role": self.role,
                 "task": manifest.task,
                 "target": manifest.target,
                 "inputs": manifest.to_dict()["inputs"],
                 "classes": manifest.classes or None,
-                "digest": self.dataplane.digest,
+                "digest": plane.digest,
                 "python": manifest.python,
                 "sample": manifest.sample,
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
-                "path": self.dataplane.path,
-                "logged": self.log is not None,
+                "path": plane.path,
+                "logged": self.desk.model.log is not None,
+                "follow": self.follower.to_dict() if self.follower else None,
             }
         )
 
@@ -164,11 +210,13 @@ class _Service:
         return json_response({"status": "live"})
 
     async def ready(self) -> Response:
-        if not self.batcher.running:
+        model = self.desk.model
+        if not model.batcher.running:
             raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
-        if not self.answer_unlogged and not await self._log_writable():
+        if not self.answer_unlogged and not await self._log_writable(model.log):
             raise ServingError("NotReady", "The prediction log cannot be written.", "Look at its database.")
-        return json_response({"status": "ready", "digest": self.dataplane.digest})
+        plane = model.dataplane
+        return json_response({"status": "ready", "version": plane.version, "digest": plane.digest})
 
     async def exposition(self) -> Response:
         return Response(self.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
@@ -180,41 +228,50 @@ class _Service:
         page = await asyncio.to_thread(_DOCS.read_bytes)
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
-    def _answer(self, entry: Entry) -> dict[str, Any]:
+    def _answer(self, body: Body, entry: Entry) -> dict[str, Any]:
+        """The entry may be of a version before: its request was sent again."""
         prediction = entry.prediction
+        chances = prediction.probabilities
         return {
-            "model": self.dataplane.name,
+            "model": body.model.dataplane.name,
             "version": entry.version,
             "request_id": entry.request_id,
             "predictions": prediction.values,
-            "probabilities": prediction.probabilities,
-            "classes": None if prediction.probabilities is None else self.dataplane.manifest.classes,
+            "probabilities": chances,
+            "classes": None if chances is None else self._classes.get(entry.version),
         }
 
-    async def _log_writable(self) -> bool:
+    async def _log_writable(self, log: PredictionLog | None) -> bool:
         """Asked at most once a second: the probe takes the database's write lock."""
-        if self.log is None:
+        if log is None:
             return True
         at, writable = self._probed
         if time.monotonic() - at > _PROBE_SECONDS or not writable:
-            writable = await asyncio.to_thread(self.log.writable)
+            writable = await asyncio.to_thread(log.writable)
             self._probed = (time.monotonic(), writable)
         return writable
 
     def _openapi(self, app: FastAPI) -> Any:
         def made() -> dict[str, Any]:
             if app.openapi_schema is None:
-                schema = get_openapi(title=app.title, version=self.dataplane.version, routes=app.routes)
-                request = self.schema.request_schema()
+                model = self.desk.model
+                schema = get_openapi(title=model.title, version=model.version, routes=app.routes)
+                request = model.schema.request_schema()
                 parts = schema.setdefault("components", {}).setdefault("schemas", {})
                 parts |= request.pop("$defs", {})
                 parts["PredictRequest"] = request
-                parts["PredictResponse"] = self.schema.response_schema()
+                parts["PredictResponse"] = model.schema.response_schema()
                 parts["Error"] = ERROR_SCHEMA
                 app.openapi_schema = schema
             return app.openapi_schema
 
         return made
+
+
+async def _left(model: Served) -> None:
+    """The end of a version that another one has taken the place of."""
+    await model.drained()
+    await asyncio.to_thread(model.close)
 
 
 def _operation() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from mlops_workbench.serving.dataplane import DataPlane, Prediction
+from mlops_workbench.serving.dataplane import DataPlane, Prediction, StillLoading
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.metrics import Metrics
@@ -75,6 +75,10 @@ class Batcher:
         self._answer_unlogged = answer_unlogged
         self._working: float | None = None
         self._pending: deque[Pending] = deque()
+        self._aside: deque[Pending] = deque()
+        """requests that wait for the original model to be loaded"""
+        self._loaded = False
+        dataplane.when_loaded = self._take_up
         self._waiting_rows = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -94,8 +98,8 @@ class Batcher:
     def lag(self) -> float:
         """Seconds that the oldest request not yet committed has been here; 0 when there is none."""
         with self._changed:
-            first = self._pending[0].received if self._pending else None
-            oldest = self._working if self._working is not None else first
+            waiting = [queue[0].received for queue in (self._aside, self._pending) if queue]
+            oldest = min(waiting, default=None) if self._working is None else self._working
         return 0.0 if oldest is None else max(0.0, time.perf_counter() - oldest)
 
     def submit(self, pending: Pending) -> Future[Entry]:
@@ -121,6 +125,7 @@ class Batcher:
         with self._changed:
             self._closing = True
             self._changed.notify()
+        self._take_up()  # the worker itself waits for what they need
         if self._worker.is_alive():
             self._worker.join(seconds)
         return not self._worker.is_alive()
@@ -152,8 +157,21 @@ class Batcher:
                 rows += len(batch[-1].rows)
             self._waiting_rows -= rows
         # A caller that went away needs no answer; from here on it cannot go away unseen.
-        live = [p for p in batch if p.future.set_running_or_notify_cancel()]
+        live = [p for p in batch if p.future.running() or p.future.set_running_or_notify_cancel()]
         return live or self._take()
+
+    def _put_aside(self, pending: Pending) -> None:
+        with self._changed:
+            self._waiting_rows += len(pending.rows)
+            (self._pending if self._loaded else self._aside).append(pending)
+
+    def _take_up(self) -> None:
+        """What was put aside can be answered, or refused, now."""
+        with self._changed:
+            self._loaded = True
+            self._pending.extendleft(reversed(self._aside))
+            self._aside.clear()
+            self._changed.notify()
 
     def _answer(self, batch: Sequence[Pending]) -> None:
         """Predict, log, then resolve. One bad request never fails its neighbours."""
@@ -182,10 +200,15 @@ class Batcher:
             self._resolve(pending, entry)
 
     def _predict(self, batch: Sequence[Pending]) -> list[Entry] | None:
-        """An entry a request; None when the call failed (a single request is failed with the reason)."""
+        """An entry a request; None when the call failed (a single request is failed with the reason), or has to wait
+        (a single request is put aside)."""
         rows = [row for pending in batch for row in pending.rows]
         try:
-            answer = self._dataplane.predict(rows)
+            answer = self._dataplane.predict(rows, wait=self._closing)
+        except StillLoading:
+            if len(batch) == 1:
+                self._put_aside(batch[0])
+            return None
         except Exception as error:  # a model may raise anything
             if len(batch) == 1:
                 _fail(batch, _model_error(error))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_workbench.manifest import FILE_NAME, Manifest
 from mlops_workbench.serving.answers import Prediction as Prediction
 from mlops_workbench.serving.answers import Row as Row
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.original import Original, as_frame, model_file, require_digest
 from mlops_workbench.serving.pyfunc import PyFunc
 
@@ -36,6 +37,10 @@ class Warmup:
     rows: int
     differing: int
     """rows that were answered otherwise than in the notebook; 0 is right"""
+
+
+class StillLoading(Exception):
+    """The original is being loaded for these rows; `DataPlane.when_loaded` tells when to ask again."""
 
 
 class DataPlane:
@@ -63,6 +68,9 @@ class DataPlane:
         self._wanted = digest
         self._fast = fast
         self._loading = threading.Lock()
+        self._beside: Literal["", "loading", "done"] = ""
+        self.when_loaded: Callable[[], None] = lambda: None
+        """called in another thread when what `predict` raised StillLoading for has been loaded, or cannot be"""
 
     @property
     def gives_probabilities(self) -> bool:
@@ -79,7 +87,7 @@ class DataPlane:
         listed at registration.
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         evaluator = _evaluator(folder, manifest) if fast else None
         if evaluator is None:
             model = _kind(manifest).load(folder, manifest, digest).model
@@ -135,13 +143,18 @@ class DataPlane:
         self.warmup = Warmup(rows=len(sample), differing=differing)
         return self.warmup
 
-    def predict(self, rows: Sequence[Row]) -> Prediction:
-        """One model call for all rows. A column that a row lacks is missing (null)."""
+    def predict(self, rows: Sequence[Row], *, wait: bool = True) -> Prediction:
+        """One model call for all rows. A column that a row lacks is missing (null).
+
+        Without `wait` it raises StillLoading for rows that need the original, while that is loaded beside.
+        """
         if self._fast is None:
             return self.original.predict(rows)
         found = self._fast.answer(rows)
         if not found.left:
             return Prediction(found.values, found.probabilities)
+        if not wait and self._load_beside():
+            raise StillLoading
         rest = self.original.predict([rows[i] for i in found.left])
         if not found.values:
             return rest
@@ -151,6 +164,26 @@ class DataPlane:
             if found.probabilities is None or rest.probabilities is None
             else _merged(found.probabilities, rest.probabilities, found.left),
         )
+
+    def _load_beside(self) -> bool:
+        """Whether the original is not there yet, but will be: in the seconds of its imports others are answered."""
+        if self._original is not None or self._beside == "done":
+            return (
+                False  # done and not there: it could not be loaded, and says why when it is asked for again
+            )
+        if not self._beside:
+            self._beside = "loading"
+            threading.Thread(target=self._load_now, name="mlops-original", daemon=True).start()
+        return True
+
+    def _load_now(self) -> None:
+        try:
+            _ = self.original
+        except Exception as error:  # whatever a model raises when it is loaded
+            report(logger, "original not loaded", error)
+        finally:
+            self._beside = "done"
+            self.when_loaded()
 
     def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Rows as the DataFrame the model was fitted on: the manifest's columns, order and types."""
@@ -181,7 +214,8 @@ def _kind(manifest: Manifest) -> type[Original] | type[PyFunc]:
     return PyFunc if manifest.serialization == "pyfunc" else Original
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Raises ModelRefused."""
     try:
         return Manifest.load(folder)
     except FileNotFoundError:

@@ -15,12 +15,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlops_workbench.serving.batcher import Batcher, Limits, Pending
-from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.batcher import Limits, Pending
 from mlops_workbench.serving.direct import new_id
+from mlops_workbench.serving.envelope import METRICS
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.predlog import Entry
-from mlops_workbench.serving.schema import PredictSchema, checked_id
+from mlops_workbench.serving.schema import checked_id
+from mlops_workbench.serving.served import Served
 
 REQUEST_ID = "X-Request-ID"
 JSON = "application/json"
@@ -37,21 +38,24 @@ class Body:
     """media type, in lower case"""
     parameters: dict[str, str]
     """of the media type: `header=absent`"""
+    model: Served
+    """what answers it: the version that answered when the body had arrived"""
 
 
 class Desk:
-    """Takes bodies in and hands answers out, within the limits."""
+    """Takes bodies in and hands answers out, within the limits. `model` is what answers now."""
 
-    def __init__(self, dataplane: DataPlane, schema: PredictSchema, batcher: Batcher, limits: Limits) -> None:
-        self.dataplane = dataplane
-        self.schema = schema
+    def __init__(self, model: Served, limits: Limits) -> None:
+        self.model = model
         self.limits = limits
-        self._batcher = batcher
         self._held = 0
+        self._gate: asyncio.Event | None = None
 
-    @property
-    def open(self) -> bool:
-        return self._batcher.running
+    def hold(self, holding: bool) -> None:
+        """Let requests wait before one more is given to the present version; or let them go on."""
+        if self._gate is not None:
+            self._gate.set()
+        self._gate = asyncio.Event() if holding else None
 
     @asynccontextmanager
     async def reading(self, request: Request, *kinds: str) -> AsyncIterator[Body]:
@@ -64,6 +68,7 @@ class Desk:
         _acceptable(request, kind, kinds)
         data = bytearray()
         there = False
+        model: Served | None = None
         try:
             async with asyncio.timeout(self.limits.request_seconds):
                 stream = request.stream()
@@ -77,11 +82,18 @@ class Desk:
                     await _drop(stream, request)
                     raise
                 there = True
-                yield Body(bytes(data), kind, parameters)
+                while self._gate is not None:
+                    await self._gate.wait()
+                model = self.model
+                model.users += 1
+                request.scope[METRICS] = model.metrics
+                yield Body(bytes(data), kind, parameters, model)
         except TimeoutError:
             raise _late(self.limits.request_seconds, there) from None
         finally:
             self._held -= len(data)
+            if model is not None:
+                model.users -= 1
 
     async def parsed(self, body: Body, work: Callable[..., Parsed], *more: Any) -> Parsed:
         """`work(body.data, *more)`, beside the event loop if the body is long."""
@@ -89,11 +101,13 @@ class Desk:
             return work(body.data, *more)
         return await asyncio.to_thread(work, body.data, *more)
 
-    async def answer(self, rows: list[dict[str, Any]], request_id: str | None, request: Request) -> Entry:
+    async def answer(
+        self, body: Body, rows: list[dict[str, Any]], request_id: str | None, request: Request
+    ) -> Entry:
         """Predicted and logged. `rows` fit the schema; the id is `request_id`, the header's, or made."""
         wanted = checked_id(request_id or request.headers.get(REQUEST_ID) or None)
         pending = Pending(wanted or new_id(), rows, time.perf_counter())
-        return await asyncio.wrap_future(self._batcher.submit(pending))
+        return await asyncio.wrap_future(body.model.batcher.submit(pending))
 
     def _room_for(self, announced: int, read: int = 0) -> None:
         if max(announced, read) > self.limits.body_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Set
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -16,14 +17,17 @@ from mlops_workbench.serving.metrics import Metrics
 
 logger = logging.getLogger("mlops_workbench.serving")
 
+METRICS = "mlops.metrics"
+"""in the scope of a request: the figures of the version that it was given to"""
 _CLIENT_WENT_AWAY = 499  # nginx's number for it; there is no official one
 
 
 class Envelope:
     """ASGI middleware. `paths` are the known ones: others are counted together, so that a scan of addresses
-    does not fill the memory with counters."""
+    does not fill the memory with counters. `metrics` gives those of the version that answers now; a request that
+    was given to another one carries them in its scope."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Callable[[], Metrics], paths: Set[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._paths = paths
@@ -52,7 +56,8 @@ class Envelope:
             await error_response(failed, scope["path"])(scope, receive, seen)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
-            self._metrics.answered(path, status or _CLIENT_WENT_AWAY, time.perf_counter() - started)
+            metrics = scope.get(METRICS) or self._metrics()
+            metrics.answered(path, status or _CLIENT_WENT_AWAY, time.perf_counter() - started)
 
 
 def error_response(error: ServingError, path: str = "") -> Response:

@@ -21,6 +21,7 @@ from mlops_workbench.serving.inserting import Insert, Quick
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
+    FIXED_COLUMNS,
     feature_columns,
     log_engine,
     prediction_is_text,
@@ -101,22 +102,31 @@ class PredictionLog:
         return entry
 
     def _stored(self, entry: Entry) -> Entry:
-        key = self.table.c.request_id
-        query = select(self.table).where(key == entry.request_id).order_by(self.table.c.row_index)
         try:
             with self.engine.begin() as connection:
-                stored = [dict(row) for row in connection.execute(query).mappings()]
+                # As it is, not as this version has it: another one may have answered, with further columns.
+                there = Table(self.table.name, MetaData(), autoload_with=connection)
+                query = (
+                    select(there).where(there.c.request_id == entry.request_id).order_by(there.c.row_index)
+                )
+                stored = [self._folded(dict(row)) for row in connection.execute(query).mappings()]
         except exc.SQLAlchemyError as error:
             raise _unavailable(error) from error
-        now = self._records(entry)
-        names = self._columns.values()
-        if [[r[n] for n in names] for r in stored] != [[r[n] for n in names] for r in now]:
+        now = [self._folded(record) for record in self._records(entry)]
+        names = [name for row in stored[:1] for name in row if name not in FIXED_COLUMNS]
+        if [[r[n] for n in names] for r in stored] != [[r.get(n) for n in names] for r in now]:
             raise ServingError(
                 "Conflict",
                 f"The request id '{entry.request_id}' was used before for other rows.",
                 "Send a new request id, or none.",
             )
         return self._entry(entry, stored)
+
+    def _folded(self, row: dict[str, Any]) -> dict[str, Any]:
+        """With the names of columns as the database tells them apart."""
+        if self._quick is None:
+            return row
+        return {name.lower(): value for name, value in row.items()}
 
     def _entry(self, entry: Entry, stored: list[dict[str, Any]]) -> Entry:
         chances = [r["probabilities"] for r in stored]

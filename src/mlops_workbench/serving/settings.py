@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.follower import Follow, same_requirements
 from mlops_workbench.serving.keys import Keys
+from mlops_workbench.serving.pointer import Pointer, Target
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
@@ -42,6 +45,10 @@ class Settings:
     vertex_routes: VertexRoutes
     fast: bool = True
     """whether a proven fast path is used"""
+    follow: Path | None = None
+    """the pointer file that says which version to serve (`pointer`)"""
+    any_requirements: bool = False
+    """whether versions with other locked requirements than the first are followed: what is installed is not just its"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -68,23 +75,25 @@ class Settings:
             keys=Keys.from_env(env),
             vertex_routes=VertexRoutes.from_env(env),
             fast=_choice(env, "MLOPS_FAST", ("1", "0")) == "1",
+            follow=Path(env["MLOPS_FOLLOW"]) if env.get("MLOPS_FOLLOW") else None,
+            any_requirements=_choice(env, "MLOPS_FOLLOW_REQUIREMENTS", ("same", "any")) == "any",
         )
 
 
 def app_from(settings: Settings) -> FastAPI:
     """Loads, verifies and warms the model, opens the log. Raises ModelRefused or LogRefused."""
-    dataplane = DataPlane.load(
-        settings.model_dir,
-        name=settings.name,
-        version=settings.version,
-        digest=settings.digest,
-        fast=settings.fast,
-    )
-    dataplane.warm()
-    settings.privacy.fits(dataplane.manifest)
-    log = None
-    if settings.log_url:
-        log = PredictionLog(settings.log_url, dataplane.manifest, settings.name, settings.privacy)
+    own = Target(settings.version, settings.digest or "", "")
+    if settings.follow is None:
+        dataplane, log = _loaded(settings, settings.model_dir, own)
+        return _app(settings, dataplane, log, None)
+    follow = _follow(settings, settings.follow, own)
+    dataplane, log = follow.load(follow.served)
+    return _app(settings, dataplane, log, follow)
+
+
+def _app(
+    settings: Settings, dataplane: DataPlane, log: PredictionLog | None, follow: Follow | None
+) -> FastAPI:
     return create_app(
         dataplane,
         log,
@@ -93,7 +102,50 @@ def app_from(settings: Settings) -> FastAPI:
         keys=settings.keys,
         vertex_routes=settings.vertex_routes,
         answer_unlogged=settings.answer_unlogged,
+        follow=follow,
     )
+
+
+def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane, PredictionLog | None]:
+    dataplane = DataPlane.load(
+        folder,
+        name=settings.name,
+        version=target.version,
+        digest=target.digest or None,
+        fast=settings.fast,
+    )
+    proven = dataplane.manifest.extra.get("fast", {}).get("sha256")
+    if target.plan and target.plan != proven:
+        raise ModelRefused(
+            f"The fast path of version {target.version} is not the one that the registry recorded.",
+            "Fetch the version again; if it still differs, someone changed the stored artifact.",
+        )
+    dataplane.warm()
+    settings.privacy.fits(dataplane.manifest)
+    if not settings.log_url:
+        return dataplane, None
+    return dataplane, PredictionLog(settings.log_url, dataplane.manifest, settings.name, settings.privacy)
+
+
+def _follow(settings: Settings, path: Path, own: Target) -> Follow:
+    """What the pointer says at the start is what is served first: after a restart, too, nothing but the champion
+    answers. Where no pointer is yet, the model of the variables is. Raises ModelRefused."""
+    alias, served = settings.role, own
+    with suppress(FileNotFoundError):
+        pointer = Pointer.read(path)
+        if pointer.model != settings.name:
+            raise ModelRefused(
+                f"'{path}' is of the model '{pointer.model}', not of '{settings.name}'.", "Name another file."
+            )
+        alias, served = pointer.alias, pointer.current
+
+    def load(target: Target) -> tuple[DataPlane, PredictionLog | None]:
+        folder = path.parent / target.folder if target.folder else settings.model_dir
+        if not settings.any_requirements:
+            same_requirements(settings.model_dir, folder)
+        return _loaded(settings, folder, target)
+
+    return Follow(path, load, alias, served)
 
 
 def _port(env: Mapping[str, str]) -> int:

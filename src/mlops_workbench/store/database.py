@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 
 from mlops_workbench.errors import Conflict, InvalidConfig, MissingDependency
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
 WRITE_LOCK = 7245701

@@ -10,9 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlops_workbench import __version__
+from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.desk import JSON, Body, Desk, answered
 from mlops_workbench.serving.predlog import Entry
 from mlops_workbench.serving.protocols import rows as forms
+from mlops_workbench.serving.served import Served
 
 CSV = "text/csv"
 PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
@@ -22,9 +24,9 @@ _KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
     async def invocations(request: Request) -> Response:
         async with desk.reading(request, JSON, CSV, *PARQUET) as body:
-            rows, params = await desk.parsed(body, lambda _: _read(body, desk))
-            wanted = probabilities_wanted(params, desk)
-            entry = await desk.answer(rows, None, request)
+            rows, params = await desk.parsed(body, lambda _: _read(body, desk.limits))
+            wanted = probabilities_wanted(params, body.model)
+            entry = await desk.answer(body, rows, None, request)
         return answered({"predictions": predictions(entry, wanted)}, entry)
 
     async def ping(_request: Request) -> Response:
@@ -40,9 +42,9 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
     ]
 
 
-def _read(body: Body, desk: Desk) -> tuple[forms.Rows, dict[str, Any]]:
+def _read(body: Body, limits: Limits) -> tuple[forms.Rows, dict[str, Any]]:
     """Valid rows, and `params`."""
-    manifest, limits = desk.dataplane.manifest, desk.limits
+    manifest = body.model.dataplane.manifest
     params: Any = {}
     if body.kind == CSV:
         header = body.parameters.get("header") != "absent"
@@ -55,7 +57,7 @@ def _read(body: Body, desk: Desk) -> tuple[forms.Rows, dict[str, Any]]:
         said = forms.object_of(body.data)
         params = said.pop("params", None) or {}
         rows = _from_json(said, manifest.columns)
-    return forms.fitting(rows, desk.schema), params
+    return forms.fitting(rows, body.model.schema), params
 
 
 def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
@@ -70,14 +72,14 @@ def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
     return forms.from_items(value, columns, key)
 
 
-def probabilities_wanted(params: Any, desk: Desk) -> bool:
+def probabilities_wanted(params: Any, model: Served) -> bool:
     """`{"probabilities": true}` is the one parameter there is."""
     if not isinstance(params, dict) or not set(params) <= {"probabilities"}:
         forms.refuse("The only parameter known is 'probabilities', true or false.", "Leave the others out.")
     wanted = params.get("probabilities", False)
     if not isinstance(wanted, bool):
         forms.refuse("The parameter 'probabilities' must be true or false.", "Leave it out for labels.")
-    if wanted and not desk.dataplane.gives_probabilities:
+    if wanted and not model.dataplane.gives_probabilities:
         forms.refuse("This model has no probabilities.", "Leave the parameter out.")
     return wanted
 

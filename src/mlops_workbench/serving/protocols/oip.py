@@ -16,14 +16,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlops_workbench import __version__
+from mlops_workbench.serving.batcher import Limits
+from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.desk import JSON, REQUEST_ID, Desk, json_response
 from mlops_workbench.serving.errors import ServingError, shown
 from mlops_workbench.serving.predlog import Entry
 from mlops_workbench.serving.protocols import tensors
 from mlops_workbench.serving.protocols.rows import Rows, fitting, object_of, refuse
+from mlops_workbench.serving.served import Served
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OCTETS = "application/octet-stream"
+_VERSION = "/v2/models/{name}/versions/{version}"
 _LABEL, _CHANCES = "predict", "predict_proba"
 
 
@@ -36,8 +40,6 @@ class _Call:
 
 
 def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
-    plane = desk.dataplane
-
     async def server(_request: Request) -> Response:
         extensions = ["binary_tensor_data"]
         return json_response({"name": "mlops-workbench", "version": __version__, "extensions": extensions})
@@ -49,55 +51,57 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
         await ready()
         return json_response({"ready": True})
 
-    async def model_ready(_request: Request) -> Response:
+    async def model_ready(request: Request) -> Response:
+        _require(request, desk.model.dataplane)
         await ready()
-        return json_response({"name": plane.name, "ready": True})
+        return json_response({"name": desk.model.dataplane.name, "ready": True})
 
-    async def model(_request: Request) -> Response:
-        return json_response(_metadata(desk))
+    async def model(request: Request) -> Response:
+        _require(request, desk.model.dataplane)
+        return json_response(_metadata(desk.model.dataplane))
 
     async def infer(request: Request) -> Response:
         async with desk.reading(request, JSON, OCTETS, "") as body:
+            plane = body.model.dataplane
+            _require(request, plane)
             header = request.headers.get(HEADER_LENGTH)
-            call = await desk.parsed(body, _read, header, desk)
-            entry = await desk.answer(call.rows, call.request_id, request)
-        return _response(entry, call.outputs, desk)
+            call = await desk.parsed(body, _read, header, body.model, desk.limits)
+            entry = await desk.answer(body, call.rows, call.request_id, request)
+        return _response(entry, call.outputs, plane)
 
     found = [
         Route("/v2", server, methods=["GET"]),
         Route("/v2/health/live", live, methods=["GET"]),
         Route("/v2/health/ready", server_ready, methods=["GET"]),
     ]
-    for base in (f"/v2/models/{plane.name}", f"/v2/models/{plane.name}/versions/{plane.version}"):
+    for base in (f"/v2/models/{desk.model.dataplane.name}", "/v2/models/{name}", _VERSION):
         found += [
             Route(base, model, methods=["GET"]),
             Route(f"{base}/ready", model_ready, methods=["GET"]),
             Route(f"{base}/infer", infer, methods=["POST"]),
         ]
-    return [*found, *_unknown(desk)]
+    return found
 
 
-def _unknown(desk: Desk) -> list[Route]:
+def paths_of(plane: DataPlane) -> set[str]:
+    """Where this version is asked by its number."""
+    base = f"/v2/models/{plane.name}/versions/{plane.version}"
+    return {base, f"{base}/ready", f"{base}/infer"}
+
+
+def _require(request: Request, plane: DataPlane) -> None:
     """Other models and versions: a sentence that names the one that is here."""
-
-    async def other(request: Request) -> Response:
-        asked = " version ".join(shown(v) for v in request.path_params.values())
+    asked = {"name": plane.name, "version": plane.version} | request.path_params
+    if (asked["name"], asked["version"]) != (plane.name, plane.version):
+        said = " version ".join(shown(v) for v in request.path_params.values())
         raise ServingError(
             "NotFound",
-            f"There is no model {asked} here.",
-            f"This is '{desk.dataplane.name}' version '{desk.dataplane.version}'.",
+            f"There is no model {said} here.",
+            f"This is '{plane.name}' version '{plane.version}'.",
         )
 
-    bases = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
-    return [
-        Route(base + rest, other, methods=["POST" if rest == "/infer" else "GET"])
-        for base in bases
-        for rest in ("", "/ready", "/infer")
-    ]
 
-
-def _metadata(desk: Desk) -> dict[str, Any]:
-    plane = desk.dataplane
+def _metadata(plane: DataPlane) -> dict[str, Any]:
     labels = plane.manifest.classes or plane.manifest.expected
     outputs = [{"name": _LABEL, "datatype": tensors.label_type(labels), "shape": [-1]}]
     if plane.gives_probabilities:
@@ -114,7 +118,7 @@ def _metadata(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _read(raw: bytes, header: str | None, desk: Desk) -> _Call:
+def _read(raw: bytes, header: str | None, model: Served, limits: Limits) -> _Call:
     said, binary = _parts(raw, header)
     inputs = said.get("inputs")
     if not isinstance(inputs, list) or not inputs:
@@ -122,17 +126,17 @@ def _read(raw: bytes, header: str | None, desk: Desk) -> _Call:
     request_id = said.get("id")
     if request_id is not None and not isinstance(request_id, str):
         refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
-    columns = desk.dataplane.manifest.inputs
+    columns = model.dataplane.manifest.inputs
     if len(inputs) > len(columns):
         refuse(f"The request has {len(inputs)} inputs; the model takes {len(columns)}.")
     found, at = [], 0
     for described in inputs:
-        tensor, at = tensors.read(described, binary, at, max(desk.limits.request_rows, len(columns)))
+        tensor, at = tensors.read(described, binary, at, max(limits.request_rows, len(columns)))
         found.append(tensor)
     if at != len(binary):
         refuse(f"{len(binary) - at} bytes after the inputs' binary data belong to no input.")
-    rows = fitting(tensors.columns(found, columns), desk.schema)
-    return _Call(rows, request_id or None, _outputs(said, desk))
+    rows = fitting(tensors.columns(found, columns), model.schema)
+    return _Call(rows, request_id or None, _outputs(said, model.dataplane))
 
 
 def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -144,8 +148,8 @@ def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
     return object_of(raw[: int(header)]), memoryview(raw)[int(header) :]
 
 
-def _outputs(said: dict[str, Any], desk: Desk) -> dict[str, bool]:
-    offered = [_LABEL, _CHANCES] if desk.dataplane.gives_probabilities else [_LABEL]
+def _outputs(said: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
+    offered = [_LABEL, _CHANCES] if plane.gives_probabilities else [_LABEL]
     binary = _parameters(said).get("binary_data_output") is True
     wanted = said.get("outputs")
     if not wanted:
@@ -168,8 +172,8 @@ def _parameters(said: dict[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _response(entry: Entry, wanted: dict[str, bool], desk: Desk) -> Response:
-    manifest = desk.dataplane.manifest
+def _response(entry: Entry, wanted: dict[str, bool], plane: DataPlane) -> Response:
+    manifest = plane.manifest
     outputs, blobs = [], []
     for name, as_binary in wanted.items():
         if name == _LABEL:
@@ -186,7 +190,7 @@ def _response(entry: Entry, wanted: dict[str, bool], desk: Desk) -> Response:
             output["data"] = values
         outputs.append(output)
     said = {
-        "model_name": desk.dataplane.name,
+        "model_name": plane.name,
         "model_version": entry.version,
         "id": entry.request_id,
         "outputs": outputs,

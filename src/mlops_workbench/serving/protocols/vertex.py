@@ -14,6 +14,7 @@ from mlops_workbench.serving.desk import JSON, Desk, answered
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.protocols import rows as forms
 from mlops_workbench.serving.protocols.invocations import predictions, probabilities_wanted
+from mlops_workbench.serving.served import Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class VertexRoutes:
 def routes(desk: Desk, ready: Callable[[], Awaitable[Response]], paths: VertexRoutes) -> list[Route]:
     async def predict(request: Request) -> Response:
         async with desk.reading(request, JSON) as body:
-            rows, params = await desk.parsed(body, _read, desk)
-            wanted = probabilities_wanted(params, desk)
-            entry = await desk.answer(rows, None, request)
+            rows, params = await desk.parsed(body, _read, body.model)
+            wanted = probabilities_wanted(params, body.model)
+            entry = await desk.answer(body, rows, None, request)
         return answered({"predictions": predictions(entry, wanted)}, entry)
 
     async def health(_request: Request) -> Response:
@@ -55,9 +56,9 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]], paths: VertexRo
     return found
 
 
-def _read(raw: bytes, desk: Desk) -> tuple[forms.Rows, dict[str, Any]]:
+def _read(raw: bytes, model: Served) -> tuple[forms.Rows, dict[str, Any]]:
     said = forms.object_of(raw)
     if not {"instances"} <= set(said) <= {"instances", "parameters"}:
         forms.refuse("The body must have 'instances', and may have 'parameters', nothing else.")
-    rows = forms.from_items(said["instances"], desk.dataplane.manifest.columns, "instances")
-    return forms.fitting(rows, desk.schema), said.get("parameters") or {}
+    rows = forms.from_items(said["instances"], model.dataplane.manifest.columns, "instances")
+    return forms.fitting(rows, model.schema), said.get("parameters") or {}

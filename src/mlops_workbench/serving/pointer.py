@@ -1,0 +1,94 @@
+"""The file that a following runtime looks at: which version it is to serve, and which one to have ready.
+
+It lies beside the versions' folders, which it names relative to itself, so that all of it can be mounted somewhere
+else. Who moves the alias writes it whole or not at all; the runtime only reads.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.serving.errors import ModelRefused
+
+FILE_NAME = "current.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A version, and where its folder is."""
+
+    version: str
+    digest: str
+    folder: str
+    """name of a folder beside the pointer"""
+    plan: str = ""
+    """SHA-256 of the fast path's plan that the registry recorded; empty leaves the manifest's own"""
+
+    def to_dict(self) -> dict[str, str]:
+        return {"version": self.version, "digest": self.digest, "folder": self.folder, "plan": self.plan}
+
+    def same(self, other: Target | None) -> bool:
+        """Whether it is that version, wherever it lies."""
+        return other is not None and (self.version, self.digest) == (other.version, other.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """`current` is to be served. `next` is to be loaded and warmed meanwhile; with `hold` it takes over at any moment,
+    and no further request is given to `current`. `turn` is another one each time: the runtime says which it obeyed."""
+
+    model: str
+    alias: str
+    current: Target
+    next: Target | None = None
+    hold: bool = False
+    turn: str = ""
+
+    def dumps(self) -> str:
+        said = {
+            "format": FORMAT,
+            "model": self.model,
+            "alias": self.alias,
+            "current": self.current.to_dict(),
+            "next": self.next.to_dict() if self.next else None,
+            "hold": self.hold,
+            "turn": self.turn,
+        }
+        return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Pointer:
+        """Raises FileNotFoundError, or ModelRefused for what is no pointer."""
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            if said["format"] != FORMAT:
+                raise ValueError(f"format {said['format']!r}")
+            after = said.get("next")
+            return cls(
+                model=said["model"],
+                alias=said["alias"],
+                current=_target(said["current"]),
+                next=_target(after) if after else None,
+                hold=said.get("hold") is True,
+                turn=str(said.get("turn", "")),
+            )
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelRefused(
+                f"'{path}' does not say what to serve: {type(error).__name__}: {error}.",
+                "Let the workbench write it again.",
+            ) from error
+
+
+def _target(said: Any) -> Target:
+    found = Target(said["version"], said["digest"], said["folder"], plan=said.get("plan") or "")
+    if not all(isinstance(v, str) and v for v in (found.version, found.digest, found.folder)):
+        raise ValueError("a version, a digest and a folder are texts")
+    if Path(found.folder).name != found.folder or found.folder in (".", ".."):
+        raise ValueError(f"the folder {found.folder!r} is not beside it")
+    return found
