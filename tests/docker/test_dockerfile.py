@@ -69,7 +69,7 @@ def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:
             out,
             dockerfile="FROM x",
             wheels=[tmp_path / "w-1-py3-none-any.whl"],
-            requirements=["w==1"],
+            lock="w==1",
             model_dir=tmp_path / "model",
             manifest=manifest,
         )
@@ -85,6 +85,7 @@ def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:
     assert {n for n in names if not n.startswith("runtime/")} == {
         "Dockerfile",
         "requirements.txt",
+        "slim.py",
         "wheels/w-1-py3-none-any.whl",
         "model/model.skops",
         "model/workbench.json",

@@ -9,9 +9,10 @@ import sqlite3
 import subprocess
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFaile
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.docker_client import Engine
-from mlops_workbench.rollout import deployments
+from mlops_workbench.rollout import deployments, proofs
 from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.track.requirements import for_model
 
@@ -36,20 +37,15 @@ class Built:
     name: str
     folder: Path
     manifest: Manifest
-    image: Image
     cache: Path
     base: str
+    image: Image = None  # type: ignore[assignment]  # the fixture builds it
 
     def build(self, folder: Path, manifest: Manifest, version: str, **options: Any) -> Image:
-        return build_image(
-            folder,
-            name=self.name,
-            version=version,
-            digest=manifest.sha256,
-            base_image=self.base,
-            cache_dir=self.cache,
-            **options,
-        )
+        facts = {"name": self.name, "version": version, "digest": manifest.sha256}
+        given = {"base_image": self.base, "cache_dir": self.cache, "records_dir": self.cache / version}
+        given["prove"] = lambda tag, manifest: proofs.prove(tag, manifest, **facts)
+        return build_image(folder, **facts, **(given | options))
 
     def start(self, **options: Any) -> Deployment:
         given = {"name": self.name, "version": "1", "digest": self.manifest.sha256}
@@ -63,22 +59,23 @@ def built(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFact
     requirements = for_model(["sklearn"])
     manifest = model_folders.save(tmp / "1", model_folders.classifier(), name=name, requirements=requirements)
     steps: list[str] = []
-    image = build_image(
-        tmp / "1",
-        name=name,
-        version="1",
-        digest=manifest.sha256,
-        base_image=base_image,
-        cache_dir=tmp / "cache",
-        commit="0123abc",
-        labels={"mlops.ledger": 'entry "7" costs $HOME'},
-        progress=lambda message, fraction=None: steps.append(message),
-    )
-    print(f"\nfirst build: {image.seconds} s, {image.added_mb} MB over {base_image}")
-    assert any(step.startswith("step 4/") for step in steps)
-    yield Built(name, tmp / "1", manifest, image, tmp / "cache", base_image)
-    for tag in ("1", "2", "3", "bad", "build-cache"):
-        engine.remove_image(f"{image_repository(name)}:{tag}", force=True)
+    made = Built(name, tmp / "1", manifest, tmp / "cache", base_image)
+    try:
+        made.image = made.build(
+            tmp / "1",
+            manifest,
+            "1",
+            commit="0123abc",
+            labels={"mlops.ledger": 'entry "7" costs $HOME'},
+            progress=lambda message, fraction=None: steps.append(message),
+        )
+        print(f"\nfirst build: {made.image.seconds} s, {made.image.added_mb} MB over {base_image}")
+        assert any(step.startswith("step 4/") for step in steps)
+        assert steps[-1].startswith("proving")
+        yield made
+    finally:
+        for tag in engine.tags(image_repository(name)):
+            engine.remove_image(f"{image_repository(name)}:{tag}", force=True)
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +257,10 @@ def test_a_failed_build_says_why_and_leaves_nothing(
     # a wheel that is none: the engine's own build fails, in the step that installs
     folder = next((built.cache / "wheels").iterdir())
     broken = folder / "broken-1.0-py3-none-any.whl"
-    broken.write_bytes(b"no zip")
+    with zipfile.ZipFile(broken, "w") as wheel:
+        wheel.writestr("broken-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=("broken==1.0",))
-    with pytest.raises(BuildFailed, match=r"broken-1\.0-py3-none-any\.whl"):
+    with pytest.raises(BuildFailed, match=r"(?s)pip.*broken.*WHEEL"):
         built.build(tmp_path, manifest, "bad")
     broken.unlink()
     assert engine.image(f"{image_repository(built.name)}:bad") is None
@@ -271,20 +269,11 @@ def test_a_failed_build_says_why_and_leaves_nothing(
 
 def test_what_cannot_be_built(built: Built, tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match="the registry recorded 0000"):
-        build_image(
-            built.folder, name="x", version="1", digest="0" * 64, base_image=built.base, cache_dir=tmp_path
-        )
+        built.build(built.folder, replace(built.manifest, sha256="0" * 64), "1")
     with pytest.raises(NotFound, match="is no model's folder"):
         built.build(tmp_path, built.manifest, "3")
     with pytest.raises(BuildFailed, match=r"'127\.0\.0\.1:1/none:1' is not here and could not be pulled"):
-        build_image(
-            built.folder,
-            name="x",
-            version="1",
-            digest=built.manifest.sha256,
-            base_image="127.0.0.1:1/none:1",
-            cache_dir=tmp_path,
-        )
+        built.build(built.folder, built.manifest, "1", base_image="127.0.0.1:1/none:1")
 
 
 def test_containers_that_cannot_start(built: Built, running: tuple[Deployment, Path], client: Any) -> None:
@@ -378,6 +367,7 @@ def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
     from mlops_workbench.package.build import wheel_target
     from mlops_workbench.package.context import write_context
     from mlops_workbench.package.dockerfile import render_dockerfile
+    from mlops_workbench.package.wheelinfo import lock, read
     from mlops_workbench.package.wheels import fetch
 
     target = wheel_target(built.base)
@@ -388,7 +378,7 @@ def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
             out,
             dockerfile=text,
             wheels=wheels,
-            requirements=built.manifest.requirements,
+            lock=lock(read(wheel) for wheel in wheels),
             model_dir=built.folder,
             manifest=built.manifest,
         )

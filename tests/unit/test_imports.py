@@ -28,6 +28,7 @@ TOP = {
     "workbench",
     "opening",
     "judging",
+    "packaging",
     "overview",
     "cli",
     "demo",

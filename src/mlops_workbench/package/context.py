@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 import mlops_workbench
 from mlops_workbench.manifest import FILE_NAME, Manifest
+from mlops_workbench.package import slim
 
 _SKIPPED = {"__pycache__"}
 
@@ -19,30 +20,33 @@ def write_context(
     *,
     dockerfile: str,
     wheels: Iterable[Path],
-    requirements: Sequence[str],
+    lock: str,
     model_dir: Path,
     manifest: Manifest,
+    fast_only: bool = False,
 ) -> None:
-    """Dockerfile, `requirements.txt`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
+    """Dockerfile, `requirements.txt`, `slim.py`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
 
     Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's own
     files, example data and training notebooks stay out.
     """
     files: list[tuple[str, Path | bytes]] = [
         ("Dockerfile", dockerfile.encode()),
-        ("requirements.txt", "".join(f"{r}\n" for r in requirements).encode()),
+        ("requirements.txt", lock.encode()),
+        ("slim.py", Path(slim.__file__)),
         *((f"wheels/{wheel.name}", wheel) for wheel in wheels),
         *((f"runtime/{name}", path) for name, path in runtime_files()),
-        *((f"model/{name}", model_dir / name) for name in _model_files(manifest)),
+        *((f"model/{name}", model_dir / name) for name in model_files(manifest, fast_only=fast_only)),
     ]
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, source in sorted(files, key=lambda f: f[0]):
             _add(tar, name, source)
 
 
-def _model_files(manifest: Manifest) -> tuple[str, ...]:
+def model_files(manifest: Manifest, *, fast_only: bool) -> tuple[str, ...]:
+    """What of a model's folder lies in its image."""
     plan = ("fast.json", "fast.npz") if manifest.extra.get("fast", {}).get("proven") else ()
-    return (FILE_NAME, manifest.model_file, *plan)
+    return (FILE_NAME, *(() if fast_only else (manifest.model_file,)), *plan)
 
 
 def runtime_files() -> Iterator[tuple[str, Path]]:

@@ -30,6 +30,9 @@ class Deployment(Value):
     image: str | None = None
     log_file: str | None = None
     """where a process writes its log lines; a container's are kept by the engine"""
+    memory: str | None = None
+    """that a container may use, such as `2g`"""
+    cpus: float | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from mlops_workbench import servingpolicy
-from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound
+from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound, UsageError
 from mlops_workbench.package import docker_client
 from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
@@ -32,18 +32,24 @@ def serve(
     *,
     port: int | None,
     kind: str | None,
+    memory: str | None = None,
+    cpus: float | None = None,
     progress: Progress,
 ) -> Live:
     """Start a version, wait until it is ready, then stop what served the model before."""
     kind = kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
         raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
+    if kind == "process" and (memory or cpus):
+        raise UsageError(
+            "A local process has no limits of memory and cores.", "Serve the version as a container."
+        )
     old = records.current(store, stored.name)
     _make_room(store, old, port)
     progress(f"starting version {stored.version} as a {kind}")
     if kind == "container":
         assert image is not None
-        new = _container(project, stored, image, port)
+        new = _container(project, stored, image, port, memory, cpus)
     else:
         new = _process(project, stored, folder, port)
     records.keep(store, new)
@@ -79,7 +85,14 @@ def _process(project: Project, stored: Stored, folder: Path, port: int | None) -
     )
 
 
-def _container(project: Project, stored: Stored, image: Mapping[str, Any], port: int | None) -> Deployment:
+def _container(
+    project: Project,
+    stored: Stored,
+    image: Mapping[str, Any],
+    port: int | None,
+    memory: str | None,
+    cpus: float | None,
+) -> Deployment:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
         raise Conflict(
@@ -97,6 +110,8 @@ def _container(project: Project, stored: Stored, image: Mapping[str, Any], port:
         port=port,
         inference_dir=Path(str(url.database)).parent,
         environment=servingpolicy.environment(project.policy.serving, project.root),
+        memory=memory or project.policy.serving.memory,
+        cpus=cpus or project.policy.serving.cpus,
     )
 
 

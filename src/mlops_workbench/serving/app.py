@@ -156,6 +156,7 @@ class _Service:
                 "sample": manifest.sample,
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
                 "path": self.dataplane.path,
+                "fast_only": self.dataplane.fast_only,
                 "logged": self.log is not None,
             }
         )

@@ -42,6 +42,10 @@ class Settings:
     vertex_routes: VertexRoutes
     fast: bool = True
     """whether a proven fast path is used"""
+    fast_only: bool = False
+    """whether the fast path is all there is: an image without the original model"""
+    plan_digest: str | None = None
+    """SHA-256 of the fast path's plan that the registry recorded; None leaves the manifest's own"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -68,6 +72,8 @@ class Settings:
             keys=Keys.from_env(env),
             vertex_routes=VertexRoutes.from_env(env),
             fast=_choice(env, "MLOPS_FAST", ("1", "0")) == "1",
+            fast_only=_choice(env, "MLOPS_FAST_ONLY", ("0", "1")) == "1",
+            plan_digest=env.get("MLOPS_PLAN_DIGEST") or None,
         )
 
 
@@ -79,6 +85,8 @@ def app_from(settings: Settings) -> FastAPI:
         version=settings.version,
         digest=settings.digest,
         fast=settings.fast,
+        fast_only=settings.fast_only,
+        plan=settings.plan_digest,
     )
     dataplane.warm()
     settings.privacy.fits(dataplane.manifest)
