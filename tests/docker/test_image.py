@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
+import sys
+import tarfile
 import time
 import uuid
 import zipfile
@@ -19,17 +24,32 @@ from typing import Any
 import docker
 import model_folders
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from serving_kit import ask, wait_ready
+from wheels_kit import wheel
 
 from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
+from mlops_workbench.package.context import dependency_files, service_files, write_context
 from mlops_workbench.package.docker_client import Engine
+from mlops_workbench.package.dockerfile import render_dockerfile
+from mlops_workbench.package.parts import wheel_target
+from mlops_workbench.package.wheelinfo import lock, read
+from mlops_workbench.package.wheels import fetch
 from mlops_workbench.rollout import deployments, proofs
 from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.records import Live
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker
+
+_PROCESSES = """
+import json, pathlib
+stats = [p.read_text().rpartition(")")[2].split() for p in pathlib.Path("/proc").glob("[0-9]*/stat")]
+print(json.dumps([(state, int(parent)) for state, parent, *_ in stats]))
+"""
 
 
 @dataclass
@@ -70,7 +90,7 @@ def built(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFact
             progress=lambda message, fraction=None: steps.append(message),
         )
         print(f"\nfirst build: {made.image.seconds} s, {made.image.added_mb} MB over {base_image}")
-        assert any(step.startswith("step 4/") for step in steps)
+        assert any(step.startswith("step 1/") for step in steps)
         assert steps[-1].startswith("proving")
         yield made
     finally:
@@ -91,6 +111,11 @@ def client() -> Iterator[Any]:
     client = docker.from_env()
     yield client
     client.close()
+
+
+def _made_of(client: Any, image: Any) -> set[str]:
+    """The image and all that it was made of."""
+    return {layer["Id"] for layer in client.api.history(image.id)}
 
 
 def _dangling(client: Any) -> set[str]:
@@ -309,6 +334,150 @@ def test_states_of_a_container(built: Built, client: Any) -> None:
     deployments.stop(deployment)
 
 
+def test_signals_and_orphans(running: tuple[Deployment, Path], client: Any) -> None:
+    """As below tini: the service is a child of the first process, which buries what nobody else waits for."""
+    container = client.containers.get(running[0].container_id)
+
+    def run(script: str) -> str:
+        return str(container.exec_run(["python", "-c", script]).output.decode())
+
+    assert [p[1] for p in json.loads(run(_PROCESSES))].count(1) == 1, (
+        "the service is the one child of process 1"
+    )
+    # a grandchild whose parent ends before it: the kernel gives it to process 1, where it ends as well
+    run(
+        "import os, time; os.fork() or (os.setsid(), os.fork() or (time.sleep(0.3), os._exit(0)), os._exit(0))"
+    )
+    end = time.monotonic() + 20
+    while len(found := json.loads(run(_PROCESSES))) > 3 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert "Z" not in {state for state, _ in found}
+    assert len(found) == 3, "process 1, the service, and who asks"
+
+
+def test_limits_are_recorded(built: Built, client: Any) -> None:
+    deployment = built.start(memory="700m", cpus=0.7)
+    try:
+        limits = client.containers.get(deployment.container_id).attrs["HostConfig"]
+        assert (limits["Memory"], limits["NanoCpus"]) == (700 << 20, 700_000_000)
+        assert Live(Deployment.from_dict(deployment.to_dict()), "ready").limits == "700m, 0.7 cores"
+    finally:
+        deployments.stop(deployment)
+
+
+def test_what_is_recorded_of_an_image(built: Built, client: Any) -> None:
+    assert [(c.contract, c.rows, c.equal) for c in built.image.proof.contracts] == [
+        (name, 5, 5) for name in proofs.CONTRACTS
+    ]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(Path(built.image.sbom).read_text()) is None
+    lock = Path(built.image.lock).read_text()
+    names = [line.partition(" ")[0] for line in lock.splitlines() if "==" in line]
+    assert names == sorted(built.manifest.requirements)
+    labels = client.images.get(built.image.tag).labels
+    assert labels["mlops.requirements.digest"] == hashlib.sha256(lock.encode()).hexdigest()
+    assert labels["org.opencontainers.image.base.digest"] == client.images.get(built.base).id
+    assert labels["org.opencontainers.image.version"] == "1"
+    assert built.image.platform == "linux/amd64"
+
+
+def test_the_same_wheels_are_the_same_layers(built: Built, client: Any, tmp_path: Path) -> None:
+    """Built twice, nothing taken from what was built before."""
+    wanted = ("numpy", "orjson", "sqlalchemy", "typing-extensions")
+    chosen = [r for r in built.manifest.requirements if r.partition("==")[0] in wanted]
+    wheels = fetch(chosen, wheel_target(built.base), built.cache)
+    found = []
+    for commit in ("abc", "def"):  # another label leaves the layers alone
+        text = render_dockerfile(
+            built.base, name="x", version="1", digest=built.manifest.sha256, commit=commit
+        )
+        with (tmp_path / "context.tar").open("w+b") as context:
+            parts = dependency_files(wheels, lock(read(wheel) for wheel in wheels))
+            write_context(context, text, [*parts, *service_files(built.folder, built.manifest)])
+            context.seek(0)
+            image, _ = client.images.build(
+                fileobj=context, custom_context=True, nocache=True, rm=True, forcerm=True
+            )
+        found.append(image.attrs["RootFS"]["Layers"])
+        for one in client.images.list(filters={"dangling": True}):
+            if one.attrs["Parent"] and one.id in _made_of(client, image):
+                client.images.remove(one.id)
+        client.images.remove(image.id)
+    assert found[0] == found[1]
+
+
+_INTERRUPTED = """
+import sys
+from pathlib import Path
+from mlops_workbench.package.build import build_image
+from mlops_workbench.retrain.jobs import end_orderly
+
+end_orderly()
+folder, name, digest, base, cache = sys.argv[1:]
+build_image(
+    Path(folder), name=name, version="9", digest=digest, base_image=base, cache_dir=Path(cache),
+    records_dir=Path(cache) / "9", prove=None, progress=lambda said, fraction=None: print(said, flush=True),
+)
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_build_that_is_cancelled_leaves_nothing(
+    built: Built, tmp_path: Path, client: Any, sent: int, code: int
+) -> None:
+    """As a job is cancelled, and as Ctrl-C does, in the step that installs: of wheels that no layer knows yet."""
+    name = f"cut{uuid.uuid4().hex[:8]}"
+    (folder,) = (f for f in (built.cache / "wheels").iterdir())
+    fresh = wheel(folder, name)
+    needed = (*built.manifest.requirements, f"{name}==1.0")
+    manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=needed)
+    containers = {c.id for c in client.containers.list(all=True)}
+    dangling = _dangling(client)
+    words = [str(tmp_path), built.name, manifest.sha256, built.base, str(built.cache)]
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", _INTERRUPTED, *words], stdout=subprocess.PIPE, text=True
+        ) as build:
+            assert build.stdout is not None
+            for line in build.stdout:
+                if line.startswith("step 4/"):
+                    time.sleep(1)
+                    build.send_signal(sent)
+            assert build.wait(60) == code
+    finally:
+        fresh.unlink()
+    assert {c.id for c in client.containers.list(all=True)} == containers
+    assert _dangling(client) == dangling
+    assert not [t for t in client.images.list(image_repository(built.name)) if "unproven" in str(t.tags)]
+
+
+def test_a_platform_that_the_engine_cannot_run(built: Built, client: Any) -> None:
+    """A base image of another machine, whose python3 is a program for that machine."""
+    other = {"amd64": "arm64", "arm64": "amd64"}[built.image.platform.partition("/")[2]]
+    tag = f"other-machine:{uuid.uuid4().hex[:8]}"
+    program = (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + (b"\x02\x00\xb7\x00" if other == "arm64" else b"\x02\x00\x3e\x00")
+    )
+    entry = tarfile.TarInfo("usr/bin/python3")
+    entry.size, entry.mode = 4096, 0o755
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(entry, io.BytesIO(program.ljust(4096, b"\0")))
+    subprocess.run(
+        ["docker", "import", "--platform", f"linux/{other}", "-", tag],
+        input=packed.getvalue(),
+        check=True,
+        capture_output=True,
+    )
+    try:
+        with pytest.raises(BuildFailed, match=f"The engine runs .* and cannot run linux/{other}") as caught:
+            built.build(built.folder, built.manifest, "8", base_image=tag, platform=f"linux/{other}")
+        assert "QEMU" in caught.value.next_step
+        with pytest.raises(BuildFailed, match=f"'{built.base}' for linux/{other} is not here"):
+            built.build(built.folder, built.manifest, "8", platform=f"linux/{other}")
+    finally:
+        client.images.remove(tag)
+
+
 def test_a_log_on_the_host_is_shared_with_a_local_process(built: Built, tmp_path: Path) -> None:
     """The same SQLite file, written by a container and by a process at once."""
     inference = tmp_path / "inference"
@@ -364,24 +533,12 @@ def test_an_ordinary_users_log_is_theirs(built: Built, tmp_path: Path) -> None:
 
 def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
     """`docker build` with the same Dockerfile: nothing in it depends on how we talk to the engine."""
-    from mlops_workbench.package.build import wheel_target
-    from mlops_workbench.package.context import write_context
-    from mlops_workbench.package.dockerfile import render_dockerfile
-    from mlops_workbench.package.wheelinfo import lock, read
-    from mlops_workbench.package.wheels import fetch
-
     target = wheel_target(built.base)
     wheels = fetch(built.manifest.requirements, target, built.cache)
     text = render_dockerfile(built.base, name=built.name, version="3", digest=built.manifest.sha256)
     with (tmp_path / "context.tar").open("wb") as out:
-        write_context(
-            out,
-            dockerfile=text,
-            wheels=wheels,
-            lock=lock(read(wheel) for wheel in wheels),
-            model_dir=built.folder,
-            manifest=built.manifest,
-        )
+        parts = dependency_files(wheels, lock(read(wheel) for wheel in wheels))
+        write_context(out, text, [*parts, *service_files(built.folder, built.manifest)])
     tag = f"{image_repository(built.name)}:3"
     with (tmp_path / "context.tar").open("rb") as context:
         done = subprocess.run(
@@ -392,3 +549,18 @@ def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
             env=os.environ | {"DOCKER_BUILDKIT": "0"},
         )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def test_an_image_in_use_stays_until_the_next_build(
+    built: Built, running: tuple[Deployment, Path], client: Any, tmp_path: Path, engine: Engine
+) -> None:
+    """Version 1 again, with other labels, while the first image of it serves."""
+    before = _dangling(client)
+    built.build(built.folder, built.manifest, "1", commit="4567def")
+    assert deployments.alive(running[0]) == "ready"
+    assert _dangling(client) == before
+    assert f"replaced-{built.image.id[7:19]}" in engine.tags(image_repository(built.name))
+    deployments.stop(running[0])
+    built.build(built.folder, built.manifest, "1", commit="4567def")
+    assert not [t for t in engine.tags(image_repository(built.name)) if t.startswith("replaced-")]
+    assert engine.image(built.image.id) is None

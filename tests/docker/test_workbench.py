@@ -52,7 +52,6 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
     finally:
         with docker_client.connect() as engine:
             engine.remove_image(image.tag)
-            engine.remove_image(f"{image.tag.rpartition(':')[0]}:build-cache")
 
 
 def _gate_asks_the_image(workbench: Workbench) -> None:

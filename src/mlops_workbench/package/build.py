@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlops_workbench import files
-from mlops_workbench.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound, ServingFailed
+from mlops_workbench.errors import BuildFailed, ServingFailed
 from mlops_workbench.manifest import Manifest, file_sha256
-from mlops_workbench.package import sbom, wheelinfo
+from mlops_workbench.package import sbom
 from mlops_workbench.package import wheels as wheel_store
-from mlops_workbench.package.buildlog import CACHE_TAG as CACHE_TAG
-from mlops_workbench.package.buildlog import BuildLog, drop_leftovers, keep_cache
-from mlops_workbench.package.context import model_files, runtime_files, write_context
+from mlops_workbench.package.buildlog import BuildLog, drop_leftovers
+from mlops_workbench.package.context import (
+    Files,
+    dependency_files,
+    model_files,
+    runtime_files,
+    service_files,
+    write_context,
+)
 from mlops_workbench.package.docker_client import Engine, ImageFacts, connect
-from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_dockerfile
+from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_service
 from mlops_workbench.package.fastonly import require_covered
 from mlops_workbench.package.image import Image as Image
 from mlops_workbench.package.image import Proof, Prove
 from mlops_workbench.package.image import image_repository as image_repository
+from mlops_workbench.package.parts import Parts, gather, verified
 from mlops_workbench.progress import Progress, silent
-from mlops_workbench.track.requirements import FAST_RUNTIME
 
+DEPENDENCIES = "mlops/dependencies"
+"""repository of the images of libraries"""
 _UNPROVEN = "unproven-"
 _REPLACED = "replaced-"
 _FORGOTTEN_SECONDS = 3600
 """after which an unproven image is one whose build was killed"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What goes into an image."""
-
-    manifest: Manifest
-    base: ImageFacts
-    wheels: tuple[Path, ...]
-    infos: tuple[wheelinfo.WheelInfo, ...]
-    lock: str
 
 
 def build_image(
@@ -73,28 +68,31 @@ def build_image(
     model. A model file whose SHA-256 is not `digest` is not built into anything.
     """
     started = time.monotonic()
-    manifest = _verified(model_dir, digest)
+    manifest = verified(model_dir, digest)
     if fast_only:
         require_covered(manifest, plan)
     with connect() as engine:
-        parts = _parts(engine, manifest, base_image, platform, fast_only, cache_dir, progress)
+        parts = gather(engine, manifest, base_image, platform, fast_only, cache_dir, progress)
+        dependencies = f"{DEPENDENCIES}:{parts.key[:24]}"
+        log = BuildLog(progress)
+        _dependencies(engine, dependencies, parts, platform, progress, log)
         told = {
             "org.opencontainers.image.base.digest": parts.base.id,
             "mlops.requirements.digest": hashlib.sha256(parts.lock.encode()).hexdigest(),
         }
-        text = render_dockerfile(
-            base_image,
+        text = f"FROM {dependencies}\n" + render_service(
             name=name,
             version=version,
             digest=digest,
+            base_image=base_image,
             commit=commit,
             plan=plan,
             fast_only=fast_only,
             labels=told | dict(labels or {}),
         )
         repository = image_repository(name)
-        log = BuildLog(progress)
-        with _built(engine, repository, text, parts, model_dir, fast_only, platform, log) as (tag, image):
+        service = service_files(model_dir, manifest, fast_only=fast_only)
+        with _unproven(engine, repository, text, service, platform, log) as (tag, image):
             proof = _proven(engine, tag, name, version, manifest, prove, progress)
             bill = sbom.bill(
                 tag=f"{repository}:{version}",
@@ -132,84 +130,48 @@ def build_image(
     )
 
 
-def _verified(model_dir: Path, digest: str) -> Manifest:
-    try:
-        manifest = Manifest.load(model_dir)
-        found = file_sha256(model_dir / manifest.model_file)
-    except FileNotFoundError as error:
-        raise NotFound(f"'{model_dir}' is no model's folder: {error.filename} is missing.") from None
-    if found != digest:
-        raise BuildFailed(
-            f"'{manifest.model_file}' has SHA-256 {found[:16]}…, the registry recorded {digest[:16]}….",
-            "Fetch the version again; if it still differs, someone changed the stored artifact.",
-        )
-    return manifest
-
-
-def _parts(
-    engine: Engine,
-    manifest: Manifest,
-    base_image: str,
-    platform: str | None,
-    fast_only: bool,
-    cache_dir: Path,
-    progress: Progress,
-) -> _Parts:
-    base = _base(engine, base_image, platform, progress)
-    target = _target(engine, base, base_image, manifest, cache_dir, fast_only=fast_only)
-    wheels = wheel_store.fetch(manifest.requirements, target, cache_dir, progress)
-    infos = {info.name: (info, wheel) for wheel in wheels for info in (wheelinfo.read(wheel),)}
-    chosen = tuple(info for info, _ in infos.values())
-    if fast_only:
-        chosen = wheelinfo.closure(chosen, FAST_RUNTIME, target.markers)
-    chosen = tuple(sorted(chosen, key=lambda info: info.name))
-    return _Parts(
-        manifest, base, tuple(infos[info.name][1] for info in chosen), chosen, wheelinfo.lock(chosen)
-    )
+def _dependencies(
+    engine: Engine, tag: str, parts: Parts, platform: str | None, progress: Progress, log: BuildLog
+) -> None:
+    """The image of the libraries, which all models with the same ones share: built when it is not here."""
+    if engine.image(tag):
+        return
+    progress(f"packing {wheel_store.total_mb(parts.wheels):.0f} MB of wheels")
+    _run(engine, tag, parts.text, dependency_files(parts.wheels, parts.lock), platform, log)
+    _forget_dependencies(engine, tag)
 
 
 @contextmanager
-def _built(
-    engine: Engine,
-    repository: str,
-    text: str,
-    parts: _Parts,
-    model_dir: Path,
-    fast_only: bool,
-    platform: str | None,
-    log: BuildLog,
+def _unproven(
+    engine: Engine, repository: str, text: str, service: Files, platform: str | None, log: BuildLog
 ) -> Iterator[tuple[str, ImageFacts]]:
     """The image under a name of its own, which it loses at the end: if it got no other one, it is gone then."""
-    tag = f"{_UNPROVEN}{int(time.time())}-{uuid.uuid4().hex[:8]}"
+    tag = f"{repository}:{_UNPROVEN}{int(time.time())}-{uuid.uuid4().hex[:8]}"
     _forget(engine, repository)
     try:
-        with tempfile.TemporaryFile() as context:
-            log.progress(f"packing {wheel_store.total_mb(parts.wheels):.0f} MB of wheels")
-            write_context(
-                context,
-                dockerfile=text,
-                wheels=parts.wheels,
-                lock=parts.lock,
-                model_dir=model_dir,
-                manifest=parts.manifest,
-                fast_only=fast_only,
-            )
-            context.seek(0)
-            messages = engine.build(context, tag=f"{repository}:{tag}", platform=platform)
-            try:
-                for message in messages:
-                    log.add(message)
-            finally:
-                messages.close()
-                keep_cache(engine, repository, log)
-                if not log.built:
-                    drop_leftovers(engine, log)
-        image = engine.image(f"{repository}:{tag}")
+        _run(engine, tag, text, service, platform, log)
+        image = engine.image(tag)
         if image is None:
-            raise BuildFailed(f"The engine built no image '{repository}:{tag}'.", "Look at its log.")
-        yield f"{repository}:{tag}", image
+            raise BuildFailed(f"The engine built no image '{tag}'.", "Look at its log.")
+        yield tag, image
     finally:
-        engine.remove_image(f"{repository}:{tag}")
+        engine.remove_image(tag)
+
+
+def _run(engine: Engine, tag: str, text: str, contents: Files, platform: str | None, whole: BuildLog) -> None:
+    """One build. Raises BuildFailed with the end of the log; whatever comes, no layer without a name is left."""
+    log = BuildLog(whole.progress, done=whole.done, total=whole.total, cached=whole.cached)
+    with tempfile.TemporaryFile() as context:
+        write_context(context, text, contents)
+        context.seek(0)
+        messages = engine.build(context, tag=tag, platform=platform)
+        try:
+            for message in messages:
+                log.add(message)
+        finally:
+            messages.close()
+            drop_leftovers(engine, log)
+    whole.done, whole.total, whole.cached = log.done, log.total, log.cached
 
 
 def _proven(
@@ -248,68 +210,14 @@ def _forget(engine: Engine, repository: str) -> None:
             engine.remove_image(f"{repository}:{tag}")
 
 
-def wheel_target(base_image: str) -> wheel_store.Target:
-    """For which Python and system a base image needs wheels."""
-    with connect() as engine:
-        return _probed(engine, _base(engine, base_image, None, silent), base_image)
-
-
-def _base(engine: Engine, base_image: str, platform: str | None, progress: Progress) -> ImageFacts:
-    found = engine.image(base_image)
-    if found and _fits(found, platform):
-        return found
-    progress(f"pulling {base_image}")
-    where = f" for {platform}" if platform else ""
-    try:
-        engine.pull(base_image, platform)
-    except MlopsError as error:
-        raise BaseImageUnavailable(
-            f"The base image '{base_image}'{where} is not here and could not be pulled: {error.message}",
-            "Name another base image in the project's settings, or load this one into the engine.",
-        ) from error
-    found = engine.image(base_image)
-    if found is None or not _fits(found, platform):
-        raise BaseImageUnavailable(
-            f"The base image '{base_image}' that was pulled is of {found.platform if found else 'nothing'}, "
-            f"not{where}.",
-            "Name a base image that exists for it.",
-        )
-    return found
-
-
-def _fits(found: ImageFacts, platform: str | None) -> bool:
-    """`linux/arm64/v8` asks for what says `linux/arm64`."""
-    return platform is None or platform.split("/")[:2] == found.platform.split("/")[:2]
-
-
-def _probed(engine: Engine, base: ImageFacts, base_image: str) -> wheel_store.Target:
-    try:
-        return wheel_store.Target.from_probe(engine.run_once(base.id, wheel_store.PROBE))
-    except MlopsError as error:
-        if (own := engine.platform) != base.platform:
-            raise BuildFailed(
-                f"The engine runs {own} and cannot run {base.platform}: {error.message}",
-                "Install QEMU's binfmt handlers on its machine, or build on a machine of that kind.",
-            ) from error
-        raise BuildFailed(
-            f"The base image '{base_image}' has no python3 with venv and pip: {error.message}",
-            "Use an image that has them, such as the official Python images.",
-        ) from error
-
-
-def _target(
-    engine: Engine, base: ImageFacts, base_image: str, manifest: Manifest, cache_dir: Path, *, fast_only: bool
-) -> wheel_store.Target:
-    """Asked once for each base image."""
-    known = cache_dir / "targets" / f"{base.id.removeprefix('sha256:')}.json"
-    try:
-        target = wheel_store.Target(**json.loads(known.read_text()))
-    except (OSError, ValueError, TypeError):
-        target = _probed(engine, base, base_image)
-        files.write_text(known, json.dumps(target.to_dict()))
-    if target.python != manifest.python and manifest.serialization == "cloudpickle" and not fast_only:
-        raise BuildFailed(
-            f"The base image has Python {target.python}, but this model was pickled by {manifest.python}.",
-            f"Use a base image with Python {manifest.python}, or register the model with skops.",
-        )
-    return target
+def _forget_dependencies(engine: Engine, newest: str) -> None:
+    """Remove libraries' images on which no model's image is built any more."""
+    for tag in engine.tags(DEPENDENCIES):
+        facts = engine.image(f"{DEPENDENCIES}:{tag}")
+        if facts is None or f"{DEPENDENCIES}:{tag}" == newest or engine.has_children(facts.id):
+            continue
+        made = datetime.fromisoformat(f"{facts.created[:19]}+00:00")
+        if datetime.now(UTC) - made > timedelta(
+            seconds=_FORGOTTEN_SECONDS
+        ):  # else a build may be about to use it
+            engine.remove_image(f"{DEPENDENCIES}:{tag}")

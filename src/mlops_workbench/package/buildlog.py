@@ -13,7 +13,6 @@ from mlops_workbench.package.docker_client import Engine
 from mlops_workbench.progress import Progress
 
 _TAIL = 25
-CACHE_TAG = "build-cache"
 _GIVING_UP_SECONDS = 4.0
 """that the engine gets to stop the step of a build that was interrupted"""
 # Docker's classic builder, and Podman's: `[1/2] STEP 3/4: RUN …`, `--> 0123456789a`
@@ -64,38 +63,19 @@ class BuildLog:
         self.done += 1
         self.progress(f"step {self.done}/{self.total}: {what[:60]}", (self.done - 1) / self.total)
 
-    @property
-    def build_stage(self) -> str | None:
-        """The image of the finished first stage."""
-        return self.layers[self.stages[1] - 1] if len(self.stages) > 1 and self.stages[1] else None
-
-
-def keep_cache(engine: Engine, repository: str, log: BuildLog) -> None:
-    """Name the first stage's image: unnamed it would look like rubbish, and the next build would start anew.
-
-    One for each model: the one of older requirements is removed.
-    """
-    if log.build_stage is None:
-        return
-    before = engine.image(f"{repository}:{CACHE_TAG}")
-    engine.tag(log.build_stage, repository, CACHE_TAG)
-    now = engine.image(f"{repository}:{CACHE_TAG}")
-    if before and now and before.id != now.id:
-        engine.remove_image(before.id)
-
 
 def drop_leftovers(engine: Engine, log: BuildLog) -> None:
-    """After a failure or an interrupt: wait until the engine has given the build up, then remove its layers.
+    """Wait until the engine has given up what it was doing, then remove the layers that have no name, newest first.
 
-    Newest first, those without a name, unless something else uses them.
+    What something else uses stays. After a success these are the layers of the first stage.
     """
-    first = log.stages[-1] + 1 if log.stages else 1  # the first of a stage is the base image itself
+    # the first of a stage is the base image itself
     bases = {log.layers[at] for at in log.stages if at < len(log.layers)}
-    own = [facts.id for layer in log.layers[first:] if (facts := engine.image(layer))]
-    known = [f.id for layer in log.layers if layer not in bases and (f := engine.image(layer))]
-    _wait(engine, frozenset(known))
+    own = [facts.id for layer in log.layers if layer not in bases and (facts := engine.image(layer))]
+    if not log.built:
+        _wait(engine, frozenset(own))
     # A step may have ended after its message could still reach us: its image has one of ours as its parent.
-    late = [i for i in engine.unnamed() if (f := engine.image(i)) and f.parent in known and i not in known]
+    late = [i for i in engine.unnamed() if i not in own and (f := engine.image(i)) and f.parent in own]
     for layer in (*late, *reversed(own)):
         facts = engine.image(layer)
         if facts and not facts.tags:

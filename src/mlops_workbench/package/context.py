@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -15,31 +15,34 @@ from mlops_workbench.package import slim
 _SKIPPED = {"__pycache__"}
 
 
-def write_context(
-    out: IO[bytes],
-    *,
-    dockerfile: str,
-    wheels: Iterable[Path],
-    lock: str,
-    model_dir: Path,
-    manifest: Manifest,
-    fast_only: bool = False,
-) -> None:
-    """Dockerfile, `requirements.txt`, `slim.py`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
+Files = Sequence[tuple[str, Path | bytes]]
+"""(path in the context, what is there)"""
 
-    Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's own
-    files, example data and training notebooks stay out.
-    """
-    files: list[tuple[str, Path | bytes]] = [
-        ("Dockerfile", dockerfile.encode()),
+
+def dependency_files(wheels: Iterable[Path], lock: str) -> Files:
+    """`requirements.txt`, `slim.py` and `wheels/`."""
+    return [
         ("requirements.txt", lock.encode()),
         ("slim.py", Path(slim.__file__)),
         *((f"wheels/{wheel.name}", wheel) for wheel in wheels),
+    ]
+
+
+def service_files(model_dir: Path, manifest: Manifest, *, fast_only: bool = False) -> Files:
+    """`runtime/` (our serving code alone) and `model/`.
+
+    Of the model's folder only the manifest, the file it names and a proven fast path go along; MLflow's
+    own files, example data and training notebooks stay out; with `fast_only` the model's file, too.
+    """
+    return [
         *((f"runtime/{name}", path) for name, path in runtime_files()),
         *((f"model/{name}", model_dir / name) for name in model_files(manifest, fast_only=fast_only)),
     ]
+
+
+def write_context(out: IO[bytes], dockerfile: str, files: Files) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, source in sorted(files, key=lambda f: f[0]):
+        for name, source in sorted([("Dockerfile", dockerfile.encode()), *files], key=lambda f: f[0]):
             _add(tar, name, source)
 
 

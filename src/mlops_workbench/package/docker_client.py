@@ -145,6 +145,11 @@ class Engine:
         with _translated():
             return tuple(image["Id"] for image in self._api.images(filters={"dangling": True}))
 
+    def has_children(self, image: str) -> bool:
+        """Whether an image was built on this one (by full id)."""
+        with _translated():
+            return any(i.get("ParentId") == image for i in self._api.images(all=True))
+
     def containers_of(self, images: frozenset[str]) -> tuple[str, ...]:
         """Ids of the containers, running or not, that were made of one of these images (by full id)."""
         with _translated():

@@ -47,36 +47,19 @@ def render_dockerfile(
     fast_only: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> str:
-    """Text of a Dockerfile for a context that holds `wheels/`, `requirements.txt`, `slim.py`, `runtime/`, `model/`.
+    """The whole as one file, for a context of `dependency_files` and `service_files`."""
+    told = {"name": name, "version": version, "digest": digest}
+    return render_dependencies(base_image, fast_only=fast_only) + render_service(
+        **told, base_image=base_image, commit=commit, plan=plan, fast_only=fast_only, labels=labels
+    )
 
-    `base_image` needs `python3` with `venv` and `pip` (22.3 or later), nothing else: no network, no compiler.
-    The layers go from what changes least (dependencies) to what changes most (the model), so that a new
-    model rebuilds its own layer only. When it starts it verifies `digest` (SHA-256 of the model's file) and `plan`
-    (of its fast path), which are the registry's; with `fast_only` there is no model's file, only the plan.
-    """
+
+def render_dependencies(base_image: str, *, fast_only: bool = False) -> str:
+    """What changes least: the libraries. `base_image` needs `python3` with `venv` and `pip` (22.3 or later), nothing
+    else: no network, no compiler."""
     if not _IMAGE_REFERENCE.fullmatch(base_image):
         raise UsageError(f"The base image must be an image's name. Got '{base_image}' instead.")
-    told = {
-        "org.opencontainers.image.title": name,
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.base.name": base_image,
-        **({"org.opencontainers.image.revision": commit} if commit else {}),
-        "mlops.model.name": name,
-        "mlops.model.version": version,
-        "mlops.model.digest": digest,
-        **({"mlops.plan.digest": plan} if plan else {}),
-        **(labels or {}),
-    }
-    model = {
-        "MLOPS_MODEL_NAME": name,
-        "MLOPS_MODEL_VERSION": version,
-        "MLOPS_MODEL_DIGEST": digest,
-        **({"MLOPS_PLAN_DIGEST": plan} if plan else {}),
-        **({"MLOPS_FAST_ONLY": "1"} if fast_only else {}),
-    }
     modules = (*SERVING_MODULES, *(() if fast_only else MODEL_MODULES))
-    label_lines = " \\\n      ".join(f"{_word(k)}={_word(v)}" for k, v in told.items())
-    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
     return f"""\
 FROM {base_image} AS build
 COPY wheels /build/wheels
@@ -103,11 +86,53 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "-c", 
 # An entry point, not a command: SageMaker starts images with the word `serve`.
 ENTRYPOINT ["python", "-m", "mlops_workbench.serving"]
 USER {UID}:{UID}
+"""
+
+
+def render_service(
+    *,
+    name: str,
+    version: str,
+    digest: str,
+    base_image: str,
+    commit: str | None = None,
+    plan: str | None = None,
+    fast_only: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """What changes most: our runtime, the model, and what is said of it; to follow what `render_dependencies` says.
+
+    When it starts it verifies `digest` (SHA-256 of the model's file) and `plan` (of its fast path), which are the
+    registry's; with `fast_only` there is no model's file, only the plan.
+    """
+    told = {
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.base.name": base_image,
+        **({"org.opencontainers.image.revision": commit} if commit else {}),
+        "mlops.model.name": name,
+        "mlops.model.version": version,
+        "mlops.model.digest": digest,
+        **({"mlops.plan.digest": plan} if plan else {}),
+        **(labels or {}),
+    }
+    model = {
+        "MLOPS_MODEL_NAME": name,
+        "MLOPS_MODEL_VERSION": version,
+        "MLOPS_MODEL_DIGEST": digest,
+        **({"MLOPS_PLAN_DIGEST": plan} if plan else {}),
+        **({"MLOPS_FAST_ONLY": "1"} if fast_only else {}),
+    }
+    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
+    return f"""\
 COPY runtime /opt/runtime
 COPY model {MODEL_DIR}
 ENV {env_lines}
-LABEL {label_lines}
-"""
+{render_labels(told)}"""
+
+
+def render_labels(labels: Mapping[str, str]) -> str:
+    return "LABEL " + " \\\n      ".join(f"{_word(k)}={_word(v)}" for k, v in labels.items()) + "\n"
 
 
 def _word(value: str) -> str:

@@ -79,7 +79,7 @@ def bill(
 
 
 def _library(wheel: WheelInfo) -> Any:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 

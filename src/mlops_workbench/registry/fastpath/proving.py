@@ -133,9 +133,14 @@ def _only(
     """How many rows of these kinds the plan left although the original answers them."""
     found: dict[str, int] = {}
     for kind in sorted(kinds):
-        rows = [row for place, (k, row) in enumerate(tried) if k == kind and place in lost]
+        rows = [row for at, (k, row) in enumerate(tried) if k == kind and at in lost and _can_come(row)]
         found[kind] = sum(_answers(row, original) for row in rows[:_ASKED_ALONE])
     return found
+
+
+def _can_come(row: Row) -> bool:
+    """NaN says that something is missing, which reaches the model as null."""
+    return not any(isinstance(value, float) and math.isnan(value) for value in row.values())
 
 
 def _answers(row: Row, original: Callable[[Sequence[Row]], Answers]) -> bool:
