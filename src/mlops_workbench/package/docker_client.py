@@ -174,7 +174,7 @@ class Engine:
         """Standard output of a command in a fresh container without network. Raises MlopsError if it fails."""
         with _translated():
             container = self._client.containers.create(
-                image, command, entrypoint=[], network_mode="none", stdin_open=False
+                image, command[1:], entrypoint=command[:1], network_mode="none"
             )
             try:
                 container.start()
