@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+# tests wait for kernels, containers and browsers more than they compute
+TEST_WORKERS ?= 2
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/.ready
@@ -53,7 +55,7 @@ lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
 .PHONY: test
 test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browser
 	@cd jupyter_ext && npm test --silent
-	@PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 .PHONY: lint
 lint: $(READY) ## types and style

@@ -51,7 +51,21 @@ class Notebook:
 
 @pytest.fixture
 def notebook(template: Path, tmp_path: Path) -> Iterator[Notebook]:
-    workbench = projects.project(template, tmp_path / "project")
+    with contextlib.chdir(tmp_path), _notebook(template, tmp_path / "project") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_notebook(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """One for all tests of a module that leave it as it was; each has to go to its folder."""
+    folder = tmp_path_factory.mktemp("shared")
+    with contextlib.chdir(folder), _notebook(template, folder / "project") as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _notebook(template: Path, folder: Path) -> Iterator[Notebook]:
+    workbench = projects.project(template, folder)
     os.chdir(workbench.project.root)
     workbench.close()
     config = Config()

@@ -29,6 +29,22 @@ STORY = [
 
 @pytest.fixture
 def told(notebook: Any) -> Any:
+    return tell(notebook)
+
+
+@pytest.fixture(scope="module")
+def once_told(shared_notebook: Any) -> Any:
+    return tell(shared_notebook)
+
+
+@pytest.fixture
+def unharmed(once_told: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same one for all that must not change it."""
+    monkeypatch.chdir(once_told.folder)
+    return once_told
+
+
+def tell(notebook: Any) -> Any:
     for cell in STORY:
         ran = notebook.run(cell)
         assert ran.success, ran.text
@@ -61,15 +77,15 @@ FRAMES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_a_broken_frame_fails_validation_and_names_the_column(told: Any, kind: str) -> None:
+def test_a_broken_frame_fails_validation_and_names_the_column(unharmed: Any, kind: str) -> None:
     change, named = FRAMES[kind]
-    told.shell.user_ns["bad"] = change(trips())
-    before = records(told.folder)
-    ran = told.run("%mlops validate bad --contract trips")
+    unharmed.shell.user_ns["bad"] = change(trips())
+    before = records(unharmed.folder)
+    ran = unharmed.run("%mlops validate bad --contract trips")
     assert not ran.success
     assert named in ran.text
     assert "Traceback" not in ran.text
-    after = records(told.folder)
+    after = records(unharmed.folder)
     kept = "workbench.db:workbench_validations"  # that it failed is a record of its own
     assert {k: v for k, v in after.items() if k != kept} == {k: v for k, v in before.items() if k != kept}
 
@@ -104,16 +120,16 @@ WORDS = [
 
 @pytest.mark.parametrize(("cell", "sentence", "step"), WORDS, ids=[w[0].split("\n")[0] for w in WORDS])
 def test_a_wrong_word_is_one_sentence_and_changes_nothing(
-    told: Any, cell: str, sentence: str, step: str
+    unharmed: Any, cell: str, sentence: str, step: str
 ) -> None:
-    before = records(told.folder)
-    ran = told.run(cell)
+    before = records(unharmed.folder)
+    ran = unharmed.run(cell)
     assert not ran.success
     assert sentence in ran.text
     assert step in ran.text
     assert "Traceback" not in ran.text
     assert len(ran.text.strip().splitlines()) <= 2
-    assert records(told.folder) == before
+    assert records(unharmed.folder) == before
 
 
 def test_a_typo_in_the_policy_stops_every_verb(told: Any) -> None:

@@ -5,6 +5,7 @@ from projects import fit
 
 from mlops_workbench.errors import NotFound
 from mlops_workbench.track import requirements
+from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.both_stores
@@ -26,6 +27,21 @@ def test_what_differs_between_two_runs_is_named(workbench: Workbench) -> None:
     assert {m.name for m in found.metrics} >= {"roc_auc", "log_loss"}
     assert "difference" in found.text()
     assert "<details" in found._repr_html_()
+
+
+def test_parameters_of_another_kind_of_estimator_are_folded(workbench: Workbench) -> None:
+    """Two estimators have dozens of parameters that the other does not know: what both know is not lost in them."""
+    fit(workbench, run="one")
+    two = 'from sklearn.tree import DecisionTreeClassifier\nnumbers = train[["hour", "größe"]]\n'
+    two += 'model = DecisionTreeClassifier().fit(numbers, train["late"])\n'
+    space = dict(workbench.namespace)
+    workbench.run(Cell(two, lambda: exec(two, space), space), name="two", data="train")
+    page = workbench.compare("one", "two")._repr_html_()
+    before, _, folded = page.partition("parameters of one run alone")
+    assert "logisticregression__C" not in before
+    assert "logisticregression__C" in folded
+    assert "estimator" in before
+    assert "logisticregression__C" in workbench.compare("one", "two").text()
 
 
 def test_a_run_beside_itself_differs_in_nothing(workbench: Workbench) -> None:

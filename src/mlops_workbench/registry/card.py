@@ -100,7 +100,7 @@ def _answers(origin: Origin) -> str:
 def _data(origin: Origin) -> list[str]:
     if not origin.data:
         return ["Not recorded."]
-    rows = [[r.what, r.name, r.rows, r.sha256[:12]] for r in origin.data]
+    rows = [[r.what, r.name, f"{r.rows:,}", r.sha256[:12]] for r in origin.data]
     found = [_table(["", "name", "rows", "sha256"], rows)]
     checks = [
         [r.what, c["contract"], "kept" if c["passed"] else "broken", c["at"][:10]]

@@ -17,6 +17,8 @@ from mlops_workbench.values import Value, html_table, text_table
 _DATA_TAGS = (("fitted on", "data"), ("held out", "evaluate"))
 _LONGEST_DIFF = 2000
 """lines of a diff that are shown"""
+_LONGEST_LIST = 10
+"""parameters that only one of the runs has, until they are folded"""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,23 @@ class Comparison(Value):
         if len(self.metrics) > 1:
             bars = [(m.name, m.first, m.second) for m in self.metrics[:12]]
             parts.append(drawing.pairs((self.first.name, self.second.name), bars))
-        if self.differences:
-            rows = [[d.what, d.name, d.first, d.second] for d in self.differences]
+        alone = [d for d in self.differences if d.what == "parameter" and None in (d.first, d.second)]
+        folded = alone if len(alone) > _LONGEST_LIST else []  # two estimators of different kinds
+        if rows := [[d.what, d.name, d.first, d.second] for d in self.differences if d not in folded]:
             parts.append(html_table(["", "", *self._heads()], rows))
+        if folded:
+            table = html_table(["", *self._heads()], [[d.name, d.first, d.second] for d in folded])
+            parts.append(_folded(f"{len(folded)} parameters of one run alone", table))
         for what, diff in self._diffs().items():
-            opened = " open" if what == "code" else ""
-            parts.append(
-                f'<details{opened} style="margin:6px 0"><summary style="cursor:pointer">{what}</summary>'
-                f'<pre style="font-size:12px;line-height:1.4">{_coloured(diff)}</pre></details>'
-            )
+            pre = f'<pre style="font-size:12px;line-height:1.4">{_coloured(diff)}</pre>'
+            parts.append(_folded(what, pre, opened=what == "code"))
         return "".join(parts)
+
+
+def _folded(title: str, content: str, *, opened: bool = False) -> str:
+    state = " open" if opened else ""
+    summary = f'<summary style="cursor:pointer">{title}</summary>'
+    return f'<details{state} style="margin:6px 0">{summary}{content}</details>'
 
 
 def _coloured(diff: str) -> str:
