@@ -113,11 +113,6 @@ def client() -> Iterator[Any]:
     client.close()
 
 
-def _made_of(client: Any, image: Any) -> set[str]:
-    """The image and all that it was made of."""
-    return {layer["Id"] for layer in client.api.history(image.id)}
-
-
 def _dangling(client: Any) -> set[str]:
     return {image.id for image in client.images.list(filters={"dangling": True})}
 
@@ -372,37 +367,12 @@ def test_what_is_recorded_of_an_image(built: Built, client: Any) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(Path(built.image.sbom).read_text()) is None
     lock = Path(built.image.lock).read_text()
     names = [line.partition(" ")[0] for line in lock.splitlines() if "==" in line]
-    assert names == sorted(built.manifest.requirements)
+    assert sorted(names) == sorted(built.manifest.requirements)
     labels = client.images.get(built.image.tag).labels
     assert labels["mlops.requirements.digest"] == hashlib.sha256(lock.encode()).hexdigest()
     assert labels["org.opencontainers.image.base.digest"] == client.images.get(built.base).id
     assert labels["org.opencontainers.image.version"] == "1"
     assert built.image.platform == "linux/amd64"
-
-
-def test_the_same_wheels_are_the_same_layers(built: Built, client: Any, tmp_path: Path) -> None:
-    """Built twice, nothing taken from what was built before."""
-    wanted = ("numpy", "orjson", "sqlalchemy", "typing-extensions")
-    chosen = [r for r in built.manifest.requirements if r.partition("==")[0] in wanted]
-    wheels = fetch(chosen, wheel_target(built.base), built.cache)
-    found = []
-    for commit in ("abc", "def"):  # another label leaves the layers alone
-        text = render_dockerfile(
-            built.base, name="x", version="1", digest=built.manifest.sha256, commit=commit
-        )
-        with (tmp_path / "context.tar").open("w+b") as context:
-            parts = dependency_files(wheels, lock(read(wheel) for wheel in wheels))
-            write_context(context, text, [*parts, *service_files(built.folder, built.manifest)])
-            context.seek(0)
-            image, _ = client.images.build(
-                fileobj=context, custom_context=True, nocache=True, rm=True, forcerm=True
-            )
-        found.append(image.attrs["RootFS"]["Layers"])
-        for one in client.images.list(filters={"dangling": True}):
-            if one.attrs["Parent"] and one.id in _made_of(client, image):
-                client.images.remove(one.id)
-        client.images.remove(image.id)
-    assert found[0] == found[1]
 
 
 _INTERRUPTED = """
@@ -450,24 +420,42 @@ def test_a_build_that_is_cancelled_leaves_nothing(
     assert not [t for t in client.images.list(image_repository(built.name)) if "unproven" in str(t.tags)]
 
 
+def _for_another_machine(architecture: str, tag: str) -> bytes:
+    """An image whose python3 is no more than the head of a program for that machine."""
+    machine = {"arm64": b"\xb7\x00", "amd64": b"\x3e\x00"}[architecture]
+    program = (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + machine).ljust(4096, b"\0")
+    layer = _tarred({"usr/bin/python3": program})
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Env": ["PATH=/usr/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    listed = [{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]
+    return _tarred(
+        {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+            "manifest.json": json.dumps(listed).encode(),
+        }
+    )
+
+
+def _tarred(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
 def test_a_platform_that_the_engine_cannot_run(built: Built, client: Any) -> None:
     """A base image of another machine, whose python3 is a program for that machine."""
     other = {"amd64": "arm64", "arm64": "amd64"}[built.image.platform.partition("/")[2]]
     tag = f"other-machine:{uuid.uuid4().hex[:8]}"
-    program = (
-        b"\x7fELF\x02\x01\x01" + bytes(9) + (b"\x02\x00\xb7\x00" if other == "arm64" else b"\x02\x00\x3e\x00")
-    )
-    entry = tarfile.TarInfo("usr/bin/python3")
-    entry.size, entry.mode = 4096, 0o755
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.addfile(entry, io.BytesIO(program.ljust(4096, b"\0")))
-    subprocess.run(
-        ["docker", "import", "--platform", f"linux/{other}", "-", tag],
-        input=packed.getvalue(),
-        check=True,
-        capture_output=True,
-    )
+    client.images.load(_for_another_machine(other, tag))
     try:
         with pytest.raises(BuildFailed, match=f"The engine runs .* and cannot run linux/{other}") as caught:
             built.build(built.folder, built.manifest, "8", base_image=tag, platform=f"linux/{other}")
@@ -531,36 +519,63 @@ def test_an_ordinary_users_log_is_theirs(built: Built, tmp_path: Path) -> None:
         client.close()
 
 
-def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
-    """`docker build` with the same Dockerfile: nothing in it depends on how we talk to the engine."""
-    target = wheel_target(built.base)
-    wheels = fetch(built.manifest.requirements, target, built.cache)
-    text = render_dockerfile(built.base, name=built.name, version="3", digest=built.manifest.sha256)
-    with (tmp_path / "context.tar").open("wb") as out:
-        parts = dependency_files(wheels, lock(read(wheel) for wheel in wheels))
-        write_context(out, text, [*parts, *service_files(built.folder, built.manifest)])
-    tag = f"{image_repository(built.name)}:3"
-    with (tmp_path / "context.tar").open("rb") as context:
+def test_the_same_wheels_are_the_same_layers(built: Built, client: Any, tmp_path: Path) -> None:
+    """Built twice, nothing taken from what was built before: by the engine's API, and by hand with `docker build`."""
+    wanted = ("numpy", "orjson", "sqlalchemy", "typing-extensions")
+    chosen = [r for r in built.manifest.requirements if r.partition("==")[0] in wanted]
+    wheels = fetch(chosen, wheel_target(built.base), built.cache)
+    parts = [
+        *dependency_files(wheels, lock(read(wheel) for wheel in wheels)),
+        *service_files(built.folder, built.manifest),
+    ]
+    before = _dangling(client)
+    try:
+        found = [
+            _layers(client, built, parts, tmp_path / "context.tar", commit=commit, by_hand=by_hand)
+            for commit, by_hand in (("abc", False), ("def", True))  # another label leaves the layers alone
+        ]
+    finally:
+        for image in _dangling(client) - before:
+            client.images.remove(image)
+    assert found[0] == found[1]
+
+
+def _layers(client: Any, built: Built, parts: Any, tar: Path, *, commit: str, by_hand: bool) -> list[str]:
+    text = render_dockerfile(built.base, name="x", version="1", digest=built.manifest.sha256, commit=commit)
+    with tar.open("wb") as out:
+        write_context(out, text, parts)
+    with tar.open("rb") as context:
+        if not by_hand:
+            image, _ = client.images.build(
+                fileobj=context, custom_context=True, nocache=True, rm=True, forcerm=True
+            )
+            return list(image.attrs["RootFS"]["Layers"])
         done = subprocess.run(
-            ["docker", "build", "-t", tag, "-"],
+            ["docker", "build", "--quiet", "--no-cache", "-"],
             stdin=context,
             capture_output=True,
+            text=True,
             check=False,
             env=os.environ | {"DOCKER_BUILDKIT": "0"},
         )
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return list(client.images.get(done.stdout.strip()).attrs["RootFS"]["Layers"])
 
 
-def test_an_image_in_use_stays_until_the_next_build(
-    built: Built, running: tuple[Deployment, Path], client: Any, tmp_path: Path, engine: Engine
-) -> None:
-    """Version 1 again, with other labels, while the first image of it serves."""
+def test_an_image_in_use_stays_until_the_next_build(built: Built, client: Any, engine: Engine) -> None:
+    """A version built again, with another label, while its first image serves."""
+    first = built.build(built.folder, built.manifest, "7")
     before = _dangling(client)
-    built.build(built.folder, built.manifest, "1", commit="4567def")
-    assert deployments.alive(running[0]) == "ready"
-    assert _dangling(client) == before
-    assert f"replaced-{built.image.id[7:19]}" in engine.tags(image_repository(built.name))
-    deployments.stop(running[0])
-    built.build(built.folder, built.manifest, "1", commit="4567def")
+    deployment = deployments.start_container(
+        first.tag, name=built.name, version="7", digest=built.manifest.sha256
+    )
+    try:
+        built.build(built.folder, built.manifest, "7", commit="4567def")
+        assert deployments.alive(deployment) == "ready"
+        assert _dangling(client) == before
+        assert f"replaced-{first.id[7:19]}" in engine.tags(image_repository(built.name))
+    finally:
+        deployments.stop(deployment)
+    built.build(built.folder, built.manifest, "7", commit="4567def")
     assert not [t for t in engine.tags(image_repository(built.name)) if t.startswith("replaced-")]
-    assert engine.image(built.image.id) is None
+    assert engine.image(first.id) is None
