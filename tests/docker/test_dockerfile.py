@@ -29,7 +29,7 @@ def _rendered(**options: Any) -> str:
 def test_layers_go_from_what_changes_least_to_what_changes_most() -> None:
     lines = _rendered().splitlines()
     order = [
-        "COPY --from=build /opt/venv",
+        "COPY --from=build /tree /",
         "USER 10001",
         "COPY runtime",
         "COPY model",

@@ -68,10 +68,12 @@ COPY requirements.txt slim.py /build/
 RUN python3 -m venv --without-pip /opt/venv \\
  && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install --quiet --no-compile \\
     --no-index --no-deps --require-hashes --find-links /build/wheels -r /build/requirements.txt \\
- && /opt/venv/bin/python -I -B /build/slim.py /opt/venv {" ".join(modules)}
+ && /opt/venv/bin/python -I -B /build/slim.py /opt/venv {" ".join(modules)} \\
+ && mkdir -p /tree/opt && mv /opt/venv /tree/opt/ && touch -d @0 /tree/opt/venv /tree/opt
 
 FROM {base_image}
-COPY --from=build /opt/venv /opt/venv
+# Folders that COPY makes have the time of the build; those that it copies keep theirs.
+COPY --from=build /tree /
 ENV PATH=/opt/venv/bin:$PATH \\
     PYTHONPATH=/opt/runtime \\
     PYTHONUNBUFFERED=1 \\

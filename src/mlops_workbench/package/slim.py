@@ -36,9 +36,9 @@ def main(venv: Path, modules: list[str]) -> None:
         cut(library)
     link_alike(site)
     compile_imported(site, modules)
-    for folder, _, files in os.walk(venv, topdown=False):
-        for path in (*(Path(folder, name) for name in files), Path(folder)):
-            os.utime(path, (0, 0), follow_symlinks=False)
+    for folder, folders, files in os.walk(venv, topdown=False):
+        for name in (*files, *folders, "."):
+            os.utime(Path(folder, name), (0, 0), follow_symlinks=False)
 
 
 def remove_unread(site: Path) -> None:
