@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import databases
 import projects
 import pytest
-import sqlalchemy as sa
+from projects import Prepared
 from serving_kit import KSERVE
 
 from mlops_workbench.errors import EngineUnavailable
@@ -35,8 +37,6 @@ for name in (
 ):
     os.environ.pop(name, None)
 
-POSTGRES = os.environ.get("MLOPS_TEST_POSTGRES")
-"""a server for tests; `pytest --postgres URL` says it too"""
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")
 
 
@@ -49,8 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     multiprocessing.set_forkserver_preload(
         ["mlflow.sklearn", "skops.io", "projects", "serving_kit", "mlops_workbench.serving.settings"]
     )
-    global POSTGRES
-    POSTGRES = config.getoption("--postgres") or POSTGRES
+    databases.use(config.getoption("--postgres"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "docker": _docker_lacks,
         "browser": _browser_lacks,
         "node": _node_lacks,
-        "postgres": lambda: None if POSTGRES else "MLOPS_TEST_POSTGRES names no server",
+        "postgres": lambda: None if databases.server() else "MLOPS_TEST_POSTGRES names no server",
         "podman": _podman_lacks,
         "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
@@ -128,57 +127,64 @@ def stores(request: pytest.FixtureRequest) -> Iterator[str | None]:
     if getattr(request, "param", "sqlite") == "sqlite":
         yield None
         return
-    with _database(request.getfixturevalue("migrated_database")) as url:
+    with databases.database(request.getfixturevalue("migrated_database")) as url:
         yield url
-        _let_go(url)
+        databases.let_go(url)
 
 
 @pytest.fixture
-def workbench(template: Path, tmp_path: Path, stores: str | None) -> Iterator[Workbench]:
-    """A workbench in a fresh project with real stores, and two DataFrames in its namespace: train and test."""
+def workbench(
+    request: pytest.FixtureRequest, template: Path, tmp_path: Path, stores: str | None
+) -> Iterator[Workbench]:
+    """A workbench in a fresh project with real stores, and two DataFrames in its namespace: train and test.
+
+    With the mark `prepared(by=build)` the project is as `build(workbench)` left one.
+    """
+    if marker := request.node.get_closest_marker("prepared"):
+        prepared = request.getfixturevalue("prepared")(marker.kwargs["by"], on_postgres=stores is not None)
+        made = prepared.restored()
+        yield made
+        prepared.left(made)
+        return
     made = projects.project(template, tmp_path / "project", stores=stores)
     yield made
     made.close()
 
 
+@pytest.fixture(scope="session")
+def prepared(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Prepared]]:
+    """Gives the project that `build` makes; each is made once."""
+    with ExitStack() as held:
+
+        @cache
+        def get(build: Callable[[Workbench], Any], *, on_postgres: bool) -> Prepared:
+            folder = tmp_path_factory.mktemp("prepared")
+            url = None
+            if on_postgres:
+                url = held.enter_context(databases.database(request.getfixturevalue("migrated_database")))
+            made = Prepared.made(build, template, folder, url)
+            held.callback(made.forgotten)
+            return made
+
+        yield get
+
+
 @pytest.fixture
 def database() -> Iterator[str]:
     """The URL of an empty database on a real PostgreSQL, dropped at the end."""
-    with _database() as url:
+    with databases.database() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a database that MLflow has migrated, to copy: that takes it seconds."""
-    with _database() as url:
+    with databases.database() as url:
         folder = tmp_path_factory.mktemp("migrated")
         process = multiprocessing.get_context("spawn").Process(target=projects.migrate, args=(folder, url))
         process.start()
         process.join(120)
         assert process.exitcode == 0
-        yield str(sa.make_url(url).database)
-
-
-@contextmanager
-def _database(template: str = "template1") -> Iterator[str]:
-    assert POSTGRES, "tests that use it are marked postgres"
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
-
-
-def _let_go(url: str) -> None:
-    """MLflow keeps its connections until the process ends: what the server drops would be a warning."""
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
-
-    for owner in (Registry, Runs):
-        for name in ("_engine_map", "_db_uri_sql_alchemy_engine_map"):
-            if engine := getattr(owner, name, {}).get(url):
-                engine.dispose()
+        yield databases.name(url)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import databases
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
@@ -97,6 +99,58 @@ def project(template: Path, folder: Path, name: str = "trips", stores: str | Non
     workbench = Workbench(folder, namespace={"train": trips(seed=1), "test": trips(seed=2)})
     workbench.init(name)
     return workbench
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A project as a test wants to find it, made once and put back before each test.
+
+    At the same place and with the same database: every path in its records holds.
+    """
+
+    root: Path
+    url: str | None
+
+    @classmethod
+    def made(
+        cls, build: Callable[[Workbench], Any], template: Path, folder: Path, url: str | None
+    ) -> Prepared:
+        workbench = project(template, folder / "project", stores=url)
+        build(workbench)
+        workbench.close()
+        made = cls(workbench.project.root, url)
+        made._let_go()
+        shutil.copytree(made.root, made._copy)
+        if url:
+            databases.copy(databases.name(url), made._kept)
+        return made
+
+    def restored(self) -> Workbench:
+        shutil.rmtree(self.root)
+        shutil.copytree(self._copy, self.root)
+        if self.url:
+            databases.drop(databases.name(self.url))
+            databases.copy(self._kept, databases.name(self.url))
+        return Workbench(self.root, namespace={"train": trips(seed=1), "test": trips(seed=2)})
+
+    def left(self, workbench: Workbench) -> None:
+        workbench.close()
+        self._let_go()
+
+    def forgotten(self) -> None:
+        if self.url:
+            databases.drop(self._kept)
+
+    @property
+    def _copy(self) -> Path:
+        return self.root.with_name("kept")
+
+    @property
+    def _kept(self) -> str:
+        return f"{databases.name(self.url or '')}_kept"
+
+    def _let_go(self) -> None:
+        databases.let_go(self.url or f"sqlite:///{self.root / '.mlops' / 'mlflow.db'}")
 
 
 def fit(workbench: Workbench, *, c: float = 1.0, run: str = "first") -> Any:

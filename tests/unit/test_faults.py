@@ -88,13 +88,17 @@ EXPECTED: dict[str, tuple[dict[str, int], set[int]]] = {
 }
 
 
+def champion_and_another(workbench: Workbench) -> None:
+    champion(workbench)
+    workbench.register(fit(workbench, c=0.5, run="second"), name="trips")
+
+
+@pytest.mark.prepared(by=champion_and_another)
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("action", EXPECTED)
 def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action: str, point: str) -> None:
     if point == "half changed" and action != "retire":
         return  # the others change one thing
-    champion(workbench)
-    workbench.register(fit(workbench, c=0.5, run="second"), name="trips")
     if action == "rollback":
         workbench.promote("trips/2", why="to come back from", force=True)
         workbench.promote("trips/1", why="present", force=True)
@@ -105,7 +109,7 @@ def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action:
         target=act, args=(str(workbench.project.root), action, point)
     )
     process.start()
-    process.join(120)
+    process.join(240)
     assert process.exitcode == -signal.SIGKILL
 
     history = workbench.history("trips")  # whoever looks next repairs it
@@ -137,8 +141,8 @@ def promote_at_once(root: str, version: int, start: Any, told: Any) -> None:
         told.put((version, problem.message))
 
 
+@pytest.mark.prepared(by=champion)
 def test_of_two_processes_that_promote_at_once_each_wins_or_gets_a_sentence(workbench: Workbench) -> None:
-    champion(workbench)
     for number in (2, 3):
         workbench.register(fit(workbench, c=0.5, run=f"run {number}"), name="trips")
     context = multiprocessing.get_context("forkserver")

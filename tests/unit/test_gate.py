@@ -59,8 +59,8 @@ def test_a_team_may_allow_it_always(workbench: Workbench) -> None:
 # what it judges, and where the report goes
 
 
+@pytest.mark.prepared(by=champion)
 def test_the_newest_version_is_meant_when_none_is_named(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.register(fit(workbench, run="second"), name="trips")
     report = workbench.gate("trips")
     assert isinstance(report, GateReport)

@@ -44,8 +44,8 @@ def states(workbench: Workbench) -> dict[int, str]:
 # names
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_version_is_named_by_number_alias_or_option(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     workbench.alias("trips/2", "challenger", why="to compare")
     for name, number in (
@@ -77,8 +77,8 @@ def test_a_reference_is_read_back(name: str, number: int) -> None:
 # aliases
 
 
+@pytest.mark.prepared(by=champion)
 def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     assert workbench.alias("trips", "challenger", version=2, why="try").new_version == 2
     with pytest.raises(Conflict, match="is on version 2 already"):
@@ -95,15 +95,15 @@ def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -
 
 
 @pytest.mark.parametrize("alias", ["champion", "latest", "v3", "a b", ""])
+@pytest.mark.prepared(by=champion)
 def test_an_alias_that_is_kept_is_refused(workbench: Workbench, alias: str) -> None:
-    champion(workbench)
     with pytest.raises(UsageError):
         workbench.alias("trips", alias, version=1, why="x")
     assert workbench._tracking.aliases("trips") == {"champion": 1}
 
 
+@pytest.mark.prepared(by=champion)
 def test_an_alias_moved_behind_the_back_is_recorded(workbench: Workbench) -> None:
-    champion(workbench)
     workbench._tracking.set_alias("trips", "challenger", 1)
     found = workbench.history("trips").entries[0]
     assert (found.action, found.alias, found.new_version, found.who) == (
@@ -209,8 +209,8 @@ def test_a_green_gate_counts_under_the_policy_that_it_judged_by(workbench: Workb
 # retire and delete
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     workbench.promote("trips", version=2, why="better", force=True)
     workbench.alias("trips", "fallback", version=2, why="too")
@@ -240,8 +240,8 @@ def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Wor
     assert states(workbench)[2] == "champion"
 
 
+@pytest.mark.prepared(by=champion)
 def test_what_is_referred_to_cannot_be_deleted(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    champion(workbench)
     with pytest.raises(Conflict, match="cannot be deleted: the alias 'champion' is on it"):
         workbench.delete("trips/1", why="x")
     second(workbench)
@@ -263,8 +263,8 @@ def test_what_is_referred_to_cannot_be_deleted(workbench: Workbench, monkeypatch
     assert workbench.status().warnings == ()
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_version_deleted_behind_the_back_is_reported(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     workbench._tracking.client.delete_model_version("trips", "2")
     assert any("version 2 of 'trips' was deleted behind" in w for w in workbench.status().warnings)
@@ -278,8 +278,8 @@ def test_a_version_deleted_behind_the_back_is_reported(workbench: Workbench) -> 
 # questions
 
 
+@pytest.mark.prepared(by=champion)
 def test_the_history_tells_who_was_champion_then(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     before = datetime.now(UTC)
     workbench.promote("trips", version=2, why="better", force=True)
@@ -326,8 +326,8 @@ def test_lineage_is_a_tree_and_an_openlineage_event(workbench: Workbench, tmp_pa
     assert event["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"][0]["success"] is True
 
 
+@pytest.mark.prepared(by=champion)
 def test_the_card_is_made_from_the_records(workbench: Workbench, tmp_path: Path) -> None:
-    champion(workbench)
     bare = workbench.card("trips")
     assert "put it into `cards/trips.md`" in bare.markdown
     notes = workbench.project.root / "cards" / "trips.md"
@@ -349,8 +349,8 @@ def test_the_card_is_made_from_the_records(workbench: Workbench, tmp_path: Path)
 # the ledger
 
 
+@pytest.mark.prepared(by=champion)
 def test_verify_walks_the_chain_and_its_end(workbench: Workbench) -> None:
-    champion(workbench)
     found: Any = workbench.ledger("verify")
     assert found.holds
     assert found.entries == found.noted == 2
@@ -366,8 +366,8 @@ def test_verify_walks_the_chain_and_its_end(workbench: Workbench) -> None:
     assert "Ledger entry 2 is not the one that was written" in again.problems[0]
 
 
+@pytest.mark.prepared(by=champion)
 def test_verify_names_every_place(workbench: Workbench) -> None:
-    champion(workbench)
     second(workbench)
     workbench.promote("trips", version=2, why="better", force=True)
     table = tables.ledger
@@ -381,8 +381,8 @@ def test_verify_names_every_place(workbench: Workbench) -> None:
     ]
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_chain_written_anew_is_not_the_one_that_was_noted(workbench: Workbench) -> None:
-    champion(workbench)
     table, previous = tables.ledger, ledger.GENESIS
     for row in workbench._store.rows(sa.select(table).order_by(table.c.id)):
         forged = dict(row) | {"who": "mallory"}

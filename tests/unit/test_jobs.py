@@ -62,8 +62,8 @@ def state(workbench: Workbench) -> Callable[[], Any]:
     return look
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_retrained_version_goes_through_the_gate_and_is_promoted(workbench: Workbench) -> None:
-    champion(workbench)
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)
     elsewhere = workbench.project.root.with_name("not in the project ü")
@@ -104,10 +104,10 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("cell", "sentence"), FAILURES, ids=["error", "death", "timeout", "verb", "nothing"])
+@pytest.mark.prepared(by=champion)
 def test_a_failed_job_says_so_everywhere_and_touches_nothing(
     workbench: Workbench, state: Callable[[], Any], cell: str, sentence: str
 ) -> None:
-    champion(workbench)
     before = state()
     path = notebook(workbench, cell, "after = True")
     with pytest.raises(JobFailed, match=sentence.replace("(", r"\(")):
@@ -126,10 +126,10 @@ def test_a_failed_job_says_so_everywhere_and_touches_nothing(
         assert any("error" in [o.output_type for o in c.get("outputs", [])] for c in done.cells)
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_job_whose_process_is_killed_is_failed_not_running(
     workbench: Workbench, state: Callable[[], Any]
 ) -> None:
-    champion(workbench)
     before = state()
     job = workbench.retrain(
         "trips", notebook=notebook(workbench, "import time; time.sleep(120)"), detach=True
@@ -162,8 +162,8 @@ def wait_for(look: Callable[[], Any], seconds: float = 90) -> Any:
     raise AssertionError("it did not happen in time")
 
 
+@pytest.mark.prepared(by=champion)
 def test_cancel_ends_the_job_and_its_kernel(workbench: Workbench) -> None:
-    champion(workbench)
     job = workbench.retrain(
         "trips", notebook=notebook(workbench, "import time; time.sleep(120)"), detach=True
     )
@@ -237,8 +237,8 @@ def test_a_notebook_that_is_not_there_is_named(workbench: Workbench) -> None:
         workbench.retrain("trips", notebook="odd.ipynb")
 
 
+@pytest.mark.prepared(by=champion)
 def test_long_verbs_run_as_jobs_too(workbench: Workbench) -> None:
-    champion(workbench)
     with pytest.raises(UsageError, match="'gate' does not run as a job"):
         workbench.submit("gate", {"name": "trips", "version": 1})
     with pytest.raises(NotFound, match="no model 'tripz'"):

@@ -209,8 +209,8 @@ def test_a_gate_without_rows_is_not_a_pass(workbench: Workbench) -> None:
     assert workbench.gate("trips", version=2, data=trips(seed=5), first=True).passed
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_worse_version_does_not_pass_beside_the_champion(workbench: Workbench) -> None:
-    champion(workbench)
     poor = make_pipeline(
         make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["carrier"]), ("drop", NUMBERS)),
         LogisticRegression(),
@@ -222,8 +222,8 @@ def test_a_worse_version_does_not_pass_beside_the_champion(workbench: Workbench)
     assert entry.evidence["forced"] is True
 
 
+@pytest.mark.prepared(by=champion)
 def test_an_equal_version_passes_beside_the_champion(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.register(fit(workbench, c=0.9, run="second"), name="trips")
     assert workbench.gate("trips", version=2).passed
 
@@ -246,8 +246,8 @@ def test_promote_needs_the_gate_of_this_very_situation(workbench: Workbench) -> 
         workbench.promote("trips", version=2, why="  ")
 
 
+@pytest.mark.prepared(by=champion)
 def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None:
-    champion(workbench)
     for number in (2, 3):
         workbench.register(fit(workbench, run=f"run {number}"), name="trips")
         workbench.gate("trips", version=number)
@@ -271,8 +271,8 @@ def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None
     }
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_move_behind_the_back_is_found_and_recorded(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.register(fit(workbench, run="second"), name="trips")
     workbench._tracking.set_alias("trips", "champion", 2)
     assert any("behind the workbench's back" in w for w in workbench.status().warnings)
@@ -280,8 +280,8 @@ def test_a_move_behind_the_back_is_found_and_recorded(workbench: Workbench) -> N
     assert workbench.rollback("trips", why="not like this").new_version == 1
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_changed_artifact_is_refused(workbench: Workbench) -> None:
-    champion(workbench)
     folder = workbench._tracking.folder(workbench._tracking.version("trips", 1))
     file = folder / "model.skops"
     file.write_bytes(file.read_bytes() + b" ")
@@ -307,10 +307,10 @@ def promote_and_die(root: str, when: str) -> None:
 
 
 @pytest.mark.parametrize(("when", "after"), [("before", 1), ("after", 2)])
+@pytest.mark.prepared(by=champion)
 def test_killed_between_the_two_writes_it_is_before_or_after(
     workbench: Workbench, when: str, after: int
 ) -> None:
-    champion(workbench)
     workbench.register(fit(workbench, run="second"), name="trips")
     workbench.gate("trips", version=2)
     process = multiprocessing.get_context("spawn").Process(
@@ -330,8 +330,8 @@ def test_killed_between_the_two_writes_it_is_before_or_after(
     assert ledger.broken(workbench._store) is None
 
 
+@pytest.mark.prepared(by=champion)
 def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.register(fit(workbench, run="second"), name="trips")
     workbench.gate("trips", version=2)
 
