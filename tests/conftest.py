@@ -67,6 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "browser": _browser_lacks,
         "node": _node_lacks,
         "postgres": lambda: None if databases.server() else "MLOPS_TEST_POSTGRES names no server",
+        "podman": _podman_lacks,
         "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
     reasons: dict[str, str | None] = {}
@@ -89,6 +90,14 @@ def _docker_lacks() -> str | None:
     except EngineUnavailable as problem:
         return problem.message
     return None if here else f"the base image {BASE_IMAGE} (MLOPS_BASE_IMAGE) is not in the Docker engine"
+
+
+def _podman_lacks() -> str | None:
+    if not (socket := os.environ.get("MLOPS_TEST_PODMAN")):
+        return "MLOPS_TEST_PODMAN names no socket of Podman"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", socket)
+        return _docker_lacks()
 
 
 def _browser_lacks() -> str | None:

@@ -7,11 +7,13 @@ compares the two.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from mlops_workbench import servingpolicy
 from mlops_workbench.errors import UsageError, closest
 
 Offer = Literal["model", "version", "variable", "run", "job", "file", "contract", "verb", ""]
@@ -84,6 +86,26 @@ def share(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number from 0 up. Got '{text}' instead.")
     return value
+
+
+def memory(text: str) -> str:
+    try:
+        return servingpolicy.as_memory(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{problem}.") from None
+
+
+def cpus(text: str) -> float:
+    try:
+        return servingpolicy.as_cpus(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{problem}.") from None
+
+
+def platform(text: str) -> str:
+    if not re.fullmatch(r"linux/[a-z0-9_]+(/v\d+)?", text):
+        raise argparse.ArgumentTypeError(f"must be a platform such as linux/arm64. Got '{text}' instead.")
+    return text
 
 
 def setting(text: str) -> tuple[str, str]:
@@ -431,9 +453,33 @@ VERBS: dict[str, Verb] = {
             "build",
             "package",
             "build the Docker image that serves a version",
-            (_MODEL_VERSION, _VERSION, Arg("base", "base image (default: [image] base)", ("--base",))),
+            (
+                _MODEL_VERSION,
+                _VERSION,
+                Arg("base", "base image (default: [image] base)", ("--base",)),
+                Arg(
+                    "fast_only",
+                    "only the fast path, without scikit-learn and pandas; refused where its proof does not cover "
+                    "all rows that the model answers",
+                    ("--fast-only",),
+                    switch=True,
+                ),
+                Arg(
+                    "platform",
+                    "such as linux/arm64 (default: what the engine runs on)",
+                    ("--platform",),
+                    type=platform,
+                ),
+            ),
             long=True,
             example="build flights",
+        ),
+        Verb(
+            "images",
+            "package",
+            "images that were built, whether the engine still has them, and what serves from them",
+            (Arg("name", "only of this model", ("--name",), offer="model"),),
+            example="images",
         ),
         Verb(
             "export",
@@ -462,6 +508,19 @@ VERBS: dict[str, Verb] = {
                     "serve later champions (of NAME@alias: its versions) in its place, without a pause",
                     ("--follow",),
                     switch=True,
+                ),
+                Arg("docker", "in its container: as --kind container", ("--docker",), switch=True),
+                Arg(
+                    "memory",
+                    "memory that the container may use, such as 512m (default: [serving] memory)",
+                    ("--memory",),
+                    type=memory,
+                ),
+                Arg(
+                    "cpus",
+                    "cores that the container may use, such as 0.5 (default: [serving] cpus)",
+                    ("--cpus",),
+                    type=cpus,
                 ),
             ),
             example="serve flights",

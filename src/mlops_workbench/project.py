@@ -131,6 +131,8 @@ drift = 0.2                  # PSI from which a feature has drifted
 # when_log_fails = "refuse"  # "answer": answered and counted when the log cannot be written
 # log_exclude = ["name"]     # columns that the log never holds; log_hash: only as a hash
 # api_keys_file = "keys.txt" # a key a line, not in git; or the variable MLOPS_API_KEYS
+# memory = "2g"              # of a container, and its cores
+# cpus = 1.0
 
 [image]
 # base = "{base}"

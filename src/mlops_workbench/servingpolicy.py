@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlops_workbench.manifest import Manifest
 KEYS, KEYS_FILE, HASH_KEY = "MLOPS_API_KEYS", "MLOPS_API_KEYS_FILE", "MLOPS_LOG_HASH_KEY"
 FOLLOW = "MLOPS_FOLLOW"
 """file that says which version to serve"""
+MEMORY, CPUS = "2g", 1.0
 LONGEST_GRACE = 30
 """seconds; `stop` waits a little longer, then kills"""
 
@@ -41,6 +43,10 @@ class ServingPolicy:
     """columns of texts that the log holds as HMAC-SHA256"""
     api_keys_file: str = ""
     """a file with a key a line, relative to the project; read again when it changes"""
+    memory: str = MEMORY
+    """that a container may use"""
+    cpus: float = CPUS
+    """cores that a container may use"""
 
 
 def faults(policy: ServingPolicy) -> Iterator[tuple[str, str]]:
@@ -58,9 +64,33 @@ def faults(policy: ServingPolicy) -> Iterator[tuple[str, str]]:
             "[serving] when_log_fails",
             f'must be "refuse" or "answer". Got {policy.when_log_fails!r} instead',
         )
+    for check, said in ((as_memory, policy.memory), (as_cpus, str(policy.cpus))):
+        try:
+            check(said)
+        except ValueError as problem:
+            yield f"[serving] {check.__name__.removeprefix('as_')}", str(problem)
     for name in (*policy.log_exclude, *policy.log_hash):
         if not name or "\n" in name:
             yield "[serving] log_exclude and log_hash", f"must hold names of columns. Got {name!r} instead"
+
+
+def as_memory(said: str) -> str:
+    """`512m`, `2g`: at least 64 MB, with which nothing of ours starts any more. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,6})([kmg])b?", said.strip().lower())
+    if found is None or int(found[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[found[2]] < 64 << 20:
+        raise ValueError(f"must be memory from 64m up, such as 512m or 2g. Got '{said}' instead")
+    return f"{int(found[1])}{found[2]}"
+
+
+def as_cpus(said: str) -> float:
+    """`0.5`, `2`. Raises ValueError; how many there are is the engine's to know."""
+    try:
+        value = float(said)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1024:
+        raise ValueError(f"must be a number of cores from 0.01 up, such as 0.5 or 2. Got '{said}' instead")
+    return value
 
 
 def environment(policy: ServingPolicy, root: Path) -> dict[str, str]:
@@ -103,6 +133,7 @@ def without_platform(environ: Mapping[str, str]) -> dict[str, str]:
     foreign = (
         "MLOPS_FAST",
         "MLOPS_FOLLOW",
+        "MLOPS_PLAN_",
         "MLOPS_MAX_",
         "MLOPS_LOG_",
         "MLOPS_API_KEYS",

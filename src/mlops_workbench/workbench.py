@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
     from mlops_workbench.overview import Doctor, Status
-    from mlops_workbench.package.build import Image
     from mlops_workbench.package.grafana import Exported
+    from mlops_workbench.package.image import Image, ImageList
     from mlops_workbench.registry.approvals import Approval
     from mlops_workbench.registry.card import Card
     from mlops_workbench.registry.gate import GateReport
@@ -545,25 +545,36 @@ class Workbench(Opening):
 
     # package
 
-    def build(self, name: str, *, version: int | None = None, base: str | None = None) -> Image:
-        """Build the Docker image that serves a version. Raises `EngineUnavailable`, `BuildFailed`."""
-        from mlops_workbench.package import build, records
-        from mlops_workbench.registry import versions
-        from mlops_workbench.track.source import git_state
+    def build(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        base: str | None = None,
+        fast_only: bool = False,
+        platform: str | None = None,
+    ) -> Image:
+        """Build the Docker image that serves a version, and prove it. Raises `EngineUnavailable`, `BuildFailed`."""
+        from mlops_workbench import packaging
 
-        stored = self._pick(name, version)
-        image = build.build_image(
-            versions.recorded(self._tracking, stored)[0],
-            name=stored.name,
-            version=str(stored.version),
-            digest=stored.tags["digest"],
-            base_image=base or self.project.base_image,
-            cache_dir=self.project.folder("cache"),
-            commit=git_state(self.project.root).get("git.commit"),
+        return packaging.build(
+            self.project,
+            self._store,
+            self._tracking,
+            self._pick(name, version),
+            base=base,
+            fast_only=fast_only,
+            platform=platform,
             progress=self.progress,
         )
-        records.keep(self._store, stored.name, stored.version, image)
-        return image
+
+    def images(self, *, name: str | None = None) -> ImageList:
+        """Images that were built, whether the engine still has them, and what serves from them."""
+        from mlops_workbench import packaging
+
+        if name is not None:
+            self._tracking.require_model(name)
+        return packaging.images(self._store, name)
 
     def export(self, what: str, *, out: str | None = None) -> Exported:
         """Write files for another tool: `grafana`, a dashboard and Prometheus rules over what the runtime measures."""
@@ -581,6 +592,9 @@ class Workbench(Opening):
         port: int | None = None,
         kind: str | None = None,
         follow: bool = False,
+        docker: bool = False,
+        memory: str | None = None,
+        cpus: float | None = None,
     ) -> Live:
         """Put a version behind HTTP on 127.0.0.1; what served the model before is stopped once this one is ready.
 
@@ -596,6 +610,8 @@ class Workbench(Opening):
                 f"What follows serves the version of an alias, not version {asked.version}.",
                 "Say NAME, or NAME@alias.",
             )
+        if docker and kind == "process":
+            raise UsageError("A version is served by a container or by a process.", "Say one of them.")
         stored = self._pick(name, version)
         return launching.serve(
             self.project,
@@ -604,7 +620,9 @@ class Workbench(Opening):
             versions.recorded(self._tracking, stored)[0],
             images.get(self._store, stored.name, stored.version),
             port=port,
-            kind=kind,
+            kind="container" if docker else kind,
+            memory=memory,
+            cpus=cpus,
             follow=self._alias(stored.name, asked.alias or CHAMPION) if follow else None,
             progress=self.progress,
         )
@@ -812,6 +830,8 @@ class Workbench(Opening):
         from mlops_workbench.retrain import jobs, running
 
         kind, options = jobs.options(self._store, number)
+        if kind == "build":
+            jobs.end_orderly()
         with jobs.running(self._store, number) as progress:
             self.progress = progress
             if kind in ("retrain", "reproduce"):

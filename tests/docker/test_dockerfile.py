@@ -12,7 +12,7 @@ import pytest
 
 from mlops_workbench.errors import BuildFailed, EngineUnavailable, UsageError
 from mlops_workbench.package.build import image_repository
-from mlops_workbench.package.context import runtime_files, write_context
+from mlops_workbench.package.context import dependency_files, runtime_files, service_files, write_context
 from mlops_workbench.package.docker_client import connect, engine_answers
 from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_dockerfile
 from mlops_workbench.package.wheels import Target, fetch
@@ -29,7 +29,7 @@ def _rendered(**options: Any) -> str:
 def test_layers_go_from_what_changes_least_to_what_changes_most() -> None:
     lines = _rendered().splitlines()
     order = [
-        "COPY --from=build /opt/venv",
+        "COPY --from=build /tree /",
         "USER 10001",
         "COPY runtime",
         "COPY model",
@@ -65,14 +65,8 @@ def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:
 
     def context() -> bytes:
         out = io.BytesIO()
-        write_context(
-            out,
-            dockerfile="FROM x",
-            wheels=[tmp_path / "w-1-py3-none-any.whl"],
-            requirements=["w==1"],
-            model_dir=tmp_path / "model",
-            manifest=manifest,
-        )
+        parts = dependency_files([tmp_path / "w-1-py3-none-any.whl"], "w==1")
+        write_context(out, "FROM x", [*parts, *service_files(tmp_path / "model", manifest)])
         return out.getvalue()
 
     first = context()
@@ -85,6 +79,7 @@ def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:
     assert {n for n in names if not n.startswith("runtime/")} == {
         "Dockerfile",
         "requirements.txt",
+        "slim.py",
         "wheels/w-1-py3-none-any.whl",
         "model/model.skops",
         "model/workbench.json",

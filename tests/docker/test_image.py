@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
+import sys
+import tarfile
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import docker
 import model_folders
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from serving_kit import ask, wait_ready
+from wheels_kit import wheel
 
 from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
+from mlops_workbench.package.context import dependency_files, service_files, write_context
 from mlops_workbench.package.docker_client import Engine
-from mlops_workbench.rollout import deployments
+from mlops_workbench.package.dockerfile import render_dockerfile
+from mlops_workbench.package.parts import wheel_target
+from mlops_workbench.package.wheelinfo import lock, read
+from mlops_workbench.package.wheels import fetch
+from mlops_workbench.rollout import deployments, proofs
 from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.records import Live
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker
+
+_PROCESSES = """
+import json, pathlib
+stats = [p.read_text().rpartition(")")[2].split() for p in pathlib.Path("/proc").glob("[0-9]*/stat")]
+print(json.dumps([(state, int(parent)) for state, parent, *_ in stats]))
+"""
 
 
 @dataclass
@@ -36,20 +57,15 @@ class Built:
     name: str
     folder: Path
     manifest: Manifest
-    image: Image
     cache: Path
     base: str
+    image: Image = None  # type: ignore[assignment]  # the fixture builds it
 
     def build(self, folder: Path, manifest: Manifest, version: str, **options: Any) -> Image:
-        return build_image(
-            folder,
-            name=self.name,
-            version=version,
-            digest=manifest.sha256,
-            base_image=self.base,
-            cache_dir=self.cache,
-            **options,
-        )
+        facts = {"name": self.name, "version": version, "digest": manifest.sha256}
+        given = {"base_image": self.base, "cache_dir": self.cache, "records_dir": self.cache / version}
+        given["prove"] = lambda tag, manifest: proofs.prove(tag, manifest, **facts)
+        return build_image(folder, **facts, **(given | options))
 
     def start(self, **options: Any) -> Deployment:
         given = {"name": self.name, "version": "1", "digest": self.manifest.sha256}
@@ -63,22 +79,23 @@ def built(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFact
     requirements = for_model(["sklearn"])
     manifest = model_folders.save(tmp / "1", model_folders.classifier(), name=name, requirements=requirements)
     steps: list[str] = []
-    image = build_image(
-        tmp / "1",
-        name=name,
-        version="1",
-        digest=manifest.sha256,
-        base_image=base_image,
-        cache_dir=tmp / "cache",
-        commit="0123abc",
-        labels={"mlops.ledger": 'entry "7" costs $HOME'},
-        progress=lambda message, fraction=None: steps.append(message),
-    )
-    print(f"\nfirst build: {image.seconds} s, {image.added_mb} MB over {base_image}")
-    assert any(step.startswith("step 4/") for step in steps)
-    yield Built(name, tmp / "1", manifest, image, tmp / "cache", base_image)
-    for tag in ("1", "2", "3", "bad", "build-cache"):
-        engine.remove_image(f"{image_repository(name)}:{tag}", force=True)
+    made = Built(name, tmp / "1", manifest, tmp / "cache", base_image)
+    try:
+        made.image = made.build(
+            tmp / "1",
+            manifest,
+            "1",
+            commit="0123abc",
+            labels={"mlops.ledger": 'entry "7" costs $HOME'},
+            progress=lambda message, fraction=None: steps.append(message),
+        )
+        print(f"\nfirst build: {made.image.seconds} s, {made.image.added_mb} MB over {base_image}")
+        assert any(step.startswith("step 1/") for step in steps)
+        assert steps[-1].startswith("proving")
+        yield made
+    finally:
+        for tag in engine.tags(image_repository(name)):
+            engine.remove_image(f"{image_repository(name)}:{tag}", force=True)
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +277,10 @@ def test_a_failed_build_says_why_and_leaves_nothing(
     # a wheel that is none: the engine's own build fails, in the step that installs
     folder = next((built.cache / "wheels").iterdir())
     broken = folder / "broken-1.0-py3-none-any.whl"
-    broken.write_bytes(b"no zip")
+    with zipfile.ZipFile(broken, "w") as wheel:
+        wheel.writestr("broken-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=("broken==1.0",))
-    with pytest.raises(BuildFailed, match=r"broken-1\.0-py3-none-any\.whl"):
+    with pytest.raises(BuildFailed, match=r"(?s)pip.*broken.*WHEEL"):
         built.build(tmp_path, manifest, "bad")
     broken.unlink()
     assert engine.image(f"{image_repository(built.name)}:bad") is None
@@ -271,20 +289,11 @@ def test_a_failed_build_says_why_and_leaves_nothing(
 
 def test_what_cannot_be_built(built: Built, tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match="the registry recorded 0000"):
-        build_image(
-            built.folder, name="x", version="1", digest="0" * 64, base_image=built.base, cache_dir=tmp_path
-        )
+        built.build(built.folder, replace(built.manifest, sha256="0" * 64), "1")
     with pytest.raises(NotFound, match="is no model's folder"):
         built.build(tmp_path, built.manifest, "3")
     with pytest.raises(BuildFailed, match=r"'127\.0\.0\.1:1/none:1' is not here and could not be pulled"):
-        build_image(
-            built.folder,
-            name="x",
-            version="1",
-            digest=built.manifest.sha256,
-            base_image="127.0.0.1:1/none:1",
-            cache_dir=tmp_path,
-        )
+        built.build(built.folder, built.manifest, "1", base_image="127.0.0.1:1/none:1")
 
 
 def test_containers_that_cannot_start(built: Built, running: tuple[Deployment, Path], client: Any) -> None:
@@ -318,6 +327,143 @@ def test_states_of_a_container(built: Built, client: Any) -> None:
     deployments.stop(deployment)
     assert deployments.alive(deployment) == "stopped"
     deployments.stop(deployment)
+
+
+def test_signals_and_orphans(running: tuple[Deployment, Path], client: Any) -> None:
+    """As below tini: the service is a child of the first process, which buries what nobody else waits for."""
+    container = client.containers.get(running[0].container_id)
+
+    def run(script: str) -> str:
+        return str(container.exec_run(["python", "-c", script]).output.decode())
+
+    assert [p[1] for p in json.loads(run(_PROCESSES))].count(1) == 1, (
+        "the service is the one child of process 1"
+    )
+    # a grandchild whose parent ends before it: the kernel gives it to process 1, where it ends as well
+    run(
+        "import os, time; os.fork() or (os.setsid(), os.fork() or (time.sleep(0.3), os._exit(0)), os._exit(0))"
+    )
+    end = time.monotonic() + 20
+    while len(found := json.loads(run(_PROCESSES))) > 3 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert "Z" not in {state for state, _ in found}
+    assert len(found) == 3, "process 1, the service, and who asks"
+
+
+def test_limits_are_recorded(built: Built, client: Any) -> None:
+    deployment = built.start(memory="700m", cpus=0.7)
+    try:
+        limits = client.containers.get(deployment.container_id).attrs["HostConfig"]
+        assert (limits["Memory"], limits["NanoCpus"]) == (700 << 20, 700_000_000)
+        assert Live(Deployment.from_dict(deployment.to_dict()), "ready").limits == "700m, 0.7 cores"
+    finally:
+        deployments.stop(deployment)
+
+
+def test_what_is_recorded_of_an_image(built: Built, client: Any) -> None:
+    assert [(c.contract, c.rows, c.equal) for c in built.image.proof.contracts] == [
+        (name, 5, 5) for name in proofs.CONTRACTS
+    ]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(Path(built.image.sbom).read_text()) is None
+    lock = Path(built.image.lock).read_text()
+    names = [line.partition(" ")[0] for line in lock.splitlines() if "==" in line]
+    assert sorted(names) == sorted(built.manifest.requirements)
+    labels = client.images.get(built.image.tag).labels
+    assert labels["mlops.requirements.digest"] == hashlib.sha256(lock.encode()).hexdigest()
+    assert labels["org.opencontainers.image.base.digest"] == client.images.get(built.base).id
+    assert labels["org.opencontainers.image.version"] == "1"
+    assert built.image.platform == "linux/amd64"
+
+
+_INTERRUPTED = """
+import sys
+from pathlib import Path
+from mlops_workbench.package.build import build_image
+from mlops_workbench.retrain.jobs import end_orderly
+
+end_orderly()
+folder, name, digest, base, cache = sys.argv[1:]
+build_image(
+    Path(folder), name=name, version="9", digest=digest, base_image=base, cache_dir=Path(cache),
+    records_dir=Path(cache) / "9", prove=None, progress=lambda said, fraction=None: print(said, flush=True),
+)
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_build_that_is_cancelled_leaves_nothing(
+    built: Built, tmp_path: Path, client: Any, sent: int, code: int
+) -> None:
+    """As a job is cancelled, and as Ctrl-C does, in the step that installs: of wheels that no layer knows yet."""
+    name = f"cut{uuid.uuid4().hex[:8]}"
+    (folder,) = (f for f in (built.cache / "wheels").iterdir())
+    fresh = wheel(folder, name)
+    needed = (*built.manifest.requirements, f"{name}==1.0")
+    manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=needed)
+    containers = {c.id for c in client.containers.list(all=True)}
+    dangling = _dangling(client)
+    words = [str(tmp_path), built.name, manifest.sha256, built.base, str(built.cache)]
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", _INTERRUPTED, *words], stdout=subprocess.PIPE, text=True
+        ) as build:
+            assert build.stdout is not None
+            for line in build.stdout:
+                if line.startswith("step 4/"):
+                    time.sleep(1)
+                    build.send_signal(sent)
+            assert build.wait(60) == code
+    finally:
+        fresh.unlink()
+    assert {c.id for c in client.containers.list(all=True)} == containers
+    assert _dangling(client) == dangling
+    assert not [t for t in client.images.list(image_repository(built.name)) if "unproven" in str(t.tags)]
+
+
+def _for_another_machine(architecture: str, tag: str) -> bytes:
+    """An image whose python3 is no more than the head of a program for that machine."""
+    machine = {"arm64": b"\xb7\x00", "amd64": b"\x3e\x00"}[architecture]
+    program = (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + machine).ljust(4096, b"\0")
+    layer = _tarred({"usr/bin/python3": program})
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Env": ["PATH=/usr/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    listed = [{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]
+    return _tarred(
+        {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+            "manifest.json": json.dumps(listed).encode(),
+        }
+    )
+
+
+def _tarred(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def test_a_platform_that_the_engine_cannot_run(built: Built, client: Any) -> None:
+    """A base image of another machine, whose python3 is a program for that machine."""
+    other = {"amd64": "arm64", "arm64": "amd64"}[built.image.platform.partition("/")[2]]
+    tag = f"other-machine:{uuid.uuid4().hex[:8]}"
+    client.images.load(_for_another_machine(other, tag))
+    try:
+        with pytest.raises(BuildFailed, match=f"The engine runs .* and cannot run linux/{other}") as caught:
+            built.build(built.folder, built.manifest, "8", base_image=tag, platform=f"linux/{other}")
+        assert "QEMU" in caught.value.next_step
+        with pytest.raises(BuildFailed, match=f"'{built.base}' for linux/{other} is not here"):
+            built.build(built.folder, built.manifest, "8", platform=f"linux/{other}")
+    finally:
+        client.images.remove(tag)
 
 
 def test_a_log_on_the_host_is_shared_with_a_local_process(built: Built, tmp_path: Path) -> None:
@@ -373,32 +519,63 @@ def test_an_ordinary_users_log_is_theirs(built: Built, tmp_path: Path) -> None:
         client.close()
 
 
-def test_the_export_builds_by_hand(built: Built, tmp_path: Path) -> None:
-    """`docker build` with the same Dockerfile: nothing in it depends on how we talk to the engine."""
-    from mlops_workbench.package.build import wheel_target
-    from mlops_workbench.package.context import write_context
-    from mlops_workbench.package.dockerfile import render_dockerfile
-    from mlops_workbench.package.wheels import fetch
+def test_the_same_wheels_are_the_same_layers(built: Built, client: Any, tmp_path: Path) -> None:
+    """Built twice, nothing taken from what was built before: by the engine's API, and by hand with `docker build`."""
+    wanted = ("numpy", "orjson", "sqlalchemy", "typing-extensions")
+    chosen = [r for r in built.manifest.requirements if r.partition("==")[0] in wanted]
+    wheels = fetch(chosen, wheel_target(built.base), built.cache)
+    parts = [
+        *dependency_files(wheels, lock(read(wheel) for wheel in wheels)),
+        *service_files(built.folder, built.manifest),
+    ]
+    before = _dangling(client)
+    try:
+        found = [
+            _layers(client, built, parts, tmp_path / "context.tar", commit=commit, by_hand=by_hand)
+            for commit, by_hand in (("abc", False), ("def", True))  # another label leaves the layers alone
+        ]
+    finally:
+        for image in _dangling(client) - before:
+            client.images.remove(image)
+    assert found[0] == found[1]
 
-    target = wheel_target(built.base)
-    wheels = fetch(built.manifest.requirements, target, built.cache)
-    text = render_dockerfile(built.base, name=built.name, version="3", digest=built.manifest.sha256)
-    with (tmp_path / "context.tar").open("wb") as out:
-        write_context(
-            out,
-            dockerfile=text,
-            wheels=wheels,
-            requirements=built.manifest.requirements,
-            model_dir=built.folder,
-            manifest=built.manifest,
-        )
-    tag = f"{image_repository(built.name)}:3"
-    with (tmp_path / "context.tar").open("rb") as context:
+
+def _layers(client: Any, built: Built, parts: Any, tar: Path, *, commit: str, by_hand: bool) -> list[str]:
+    text = render_dockerfile(built.base, name="x", version="1", digest=built.manifest.sha256, commit=commit)
+    with tar.open("wb") as out:
+        write_context(out, text, parts)
+    with tar.open("rb") as context:
+        if not by_hand:
+            image, _ = client.images.build(
+                fileobj=context, custom_context=True, nocache=True, rm=True, forcerm=True
+            )
+            return list(image.attrs["RootFS"]["Layers"])
         done = subprocess.run(
-            ["docker", "build", "-t", tag, "-"],
+            ["docker", "build", "--quiet", "--no-cache", "-"],
             stdin=context,
             capture_output=True,
+            text=True,
             check=False,
             env=os.environ | {"DOCKER_BUILDKIT": "0"},
         )
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return list(client.images.get(done.stdout.strip()).attrs["RootFS"]["Layers"])
+
+
+def test_an_image_in_use_stays_until_the_next_build(built: Built, client: Any, engine: Engine) -> None:
+    """A version built again, with another label, while its first image serves."""
+    first = built.build(built.folder, built.manifest, "7")
+    before = _dangling(client)
+    deployment = deployments.start_container(
+        first.tag, name=built.name, version="7", digest=built.manifest.sha256
+    )
+    try:
+        built.build(built.folder, built.manifest, "7", commit="4567def")
+        assert deployments.alive(deployment) == "ready"
+        assert _dangling(client) == before
+        assert f"replaced-{first.id[7:19]}" in engine.tags(image_repository(built.name))
+    finally:
+        deployments.stop(deployment)
+    built.build(built.folder, built.manifest, "7", commit="4567def")
+    assert not [t for t in engine.tags(image_repository(built.name)) if t.startswith("replaced-")]
+    assert engine.image(first.id) is None

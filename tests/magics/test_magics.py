@@ -33,7 +33,16 @@ def test_the_story_told_in_cells(notebook: Any) -> None:
     again = notebook.run("%mlops gate trips --first")
     assert not again.success
     assert "version 1 is champion" in again.text
-    for verb in ("models", "history trips", "lineage trips", "status", "jobs", "deployments", "doctor"):
+    for verb in (
+        "models",
+        "history trips",
+        "lineage trips",
+        "status",
+        "jobs",
+        "deployments",
+        "images",
+        "doctor",
+    ):
         ran = notebook.run(f"%mlops {verb}")
         assert ran.success, ran.text
         assert ran.html

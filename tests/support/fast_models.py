@@ -66,7 +66,7 @@ def prepared(numbers: Any = None, texts: Any = None, hour: Any = "passthrough") 
     )
 
 
-def saved(folder: Path, model: Any, classes: int | None, fitted_on: pd.DataFrame) -> Manifest:
+def saved(folder: Path, model: Any, classes: int | None, fitted_on: pd.DataFrame, **changes: Any) -> Manifest:
     """As `register` does: the folder, the plan, the proof and its record."""
     manifest = model_folders.save(
         folder,
@@ -74,6 +74,7 @@ def saved(folder: Path, model: Any, classes: int | None, fitted_on: pd.DataFrame
         task="regression" if classes is None else "classification",
         inputs=INPUTS,
         sample=fitted_on.head(4),
+        **changes,
     )
     rows = model_folders.rows_of(fitted_on)
     record = judging.quicken(folder, model, manifest, {"fitted on": rows})

@@ -108,6 +108,9 @@ def save(
         "classes": classes,
         "sample": tuple(rows_of(sample)),
         "expected": tuple(model.predict(sample).tolist()),
+        "expected_probabilities": tuple(map(tuple, model.predict_proba(sample).tolist()))
+        if task == "classification"
+        else (),
     }
     manifest = Manifest(**(values | changes))
     manifest.dump(folder)

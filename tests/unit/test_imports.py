@@ -29,6 +29,7 @@ TOP = {
     "workbench",
     "opening",
     "judging",
+    "packaging",
     "overview",
     "cli",
     "demo",

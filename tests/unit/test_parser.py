@@ -70,13 +70,22 @@ def test_quotes_are_no_part_of_a_value() -> None:
 text = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
+_OF_A_FORM: dict[str, list[Any]] = {
+    "cpus": [0.5, 1.0, 16.0],
+    "memory": ["64m", "2g"],
+    "platform": ["linux/amd64", "linux/arm64", "linux/arm/v7"],
+}
+
+
 def values_of(arg: Arg) -> st.SearchStrategy[Any]:
     if arg.switch:
         return st.booleans()
     if arg.choices:
         return st.sampled_from(arg.choices)
-    if arg.type is not str and arg.name != "parameters":
-        one: st.SearchStrategy[Any] = st.integers(1, 65535)
+    if arg.name in _OF_A_FORM:
+        one: st.SearchStrategy[Any] = st.sampled_from(_OF_A_FORM[arg.name])
+    elif arg.type is not str and arg.name != "parameters":
+        one = st.integers(1, 65535)
     elif arg.name == "parameters":
         one = st.tuples(text.map(str.strip).filter(lambda t: t and "=" not in t and t[0] != "-"), text)
     else:

@@ -10,39 +10,50 @@ from typing import IO
 
 import mlops_workbench
 from mlops_workbench.manifest import FILE_NAME, Manifest
+from mlops_workbench.package import slim
 
 _SKIPPED = {"__pycache__"}
 
 
-def write_context(
-    out: IO[bytes],
-    *,
-    dockerfile: str,
-    wheels: Iterable[Path],
-    requirements: Sequence[str],
-    model_dir: Path,
-    manifest: Manifest,
-) -> None:
-    """Dockerfile, `requirements.txt`, `wheels/`, `runtime/` (our serving code alone) and `model/`.
+Files = Sequence[tuple[str, Path | bytes]]
+"""(path in the context, what is there)"""
+
+
+def dependency_files(wheels: Iterable[Path], lock: str) -> Files:
+    """`requirements.txt`, `slim.py` and `wheels/`."""
+    return [
+        ("requirements.txt", lock.encode()),
+        ("slim.py", Path(slim.__file__)),
+        *((f"wheels/{wheel.name}", wheel) for wheel in wheels),
+    ]
+
+
+def service_files(model_dir: Path, manifest: Manifest, *, fast_only: bool = False) -> Files:
+    """`runtime/` (our serving code alone) and `model/`.
 
     Of the model's folder only the manifest, what it says is loaded and a proven fast path go along: of a scikit-learn
-    model not MLflow's own files. An MLflow model of another flavour goes along whole.
+    model not MLflow's own files, example data and notebooks; with `fast_only` not the model's file, either. An MLflow
+    model of another flavour goes along whole.
     """
-    files: list[tuple[str, Path | bytes]] = [
-        ("Dockerfile", dockerfile.encode()),
-        ("requirements.txt", "".join(f"{r}\n" for r in requirements).encode()),
-        *((f"wheels/{wheel.name}", wheel) for wheel in wheels),
+    return [
         *((f"runtime/{name}", path) for name, path in runtime_files()),
-        *((f"model/{name}", model_dir / name) for name in _model_files(model_dir, manifest)),
+        *(
+            (f"model/{name}", model_dir / name)
+            for name in model_files(model_dir, manifest, fast_only=fast_only)
+        ),
     ]
+
+
+def write_context(out: IO[bytes], dockerfile: str, files: Files) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, source in sorted(files, key=lambda f: f[0]):
+        for name, source in sorted([("Dockerfile", dockerfile.encode()), *files], key=lambda f: f[0]):
             _add(tar, name, source)
 
 
-def _model_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+def model_files(folder: Path, manifest: Manifest, *, fast_only: bool) -> tuple[str, ...]:
+    """What of a model's folder lies in its image."""
     plan = ("fast.json", "fast.npz") if manifest.extra.get("fast", {}).get("proven") else ()
-    return (FILE_NAME, *manifest.files(folder), *plan)
+    return (FILE_NAME, *(() if fast_only else manifest.files(folder)), *plan)
 
 
 def runtime_files() -> Iterator[tuple[str, Path]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -65,6 +66,10 @@ class ImageFacts:
     tags: tuple[str, ...]
     labels: dict[str, str]
     user: str
+    platform: str
+    """`linux/amd64`"""
+    parent: str
+    """id of the image that it was made of by a step of a build; empty when it came otherwise"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,47 @@ class Engine:
             tags=tuple(found.get("RepoTags") or ()),
             labels=config.get("Labels") or {},
             user=config.get("User") or "",
+            platform=f"{found.get('Os', 'linux')}/{found.get('Architecture', '')}".rstrip("/"),
+            parent=found.get("Parent") or "",
         )
 
-    def pull(self, reference: str) -> None:
+    @property
+    def platform(self) -> str:
+        """What the engine itself runs on."""
         with _translated():
-            self._client.images.pull(reference)
+            said = self._api.version()
+        return f"{said['Os']}/{said['Arch']}"
+
+    def pull(self, reference: str, platform: str | None = None) -> None:
+        with _translated():
+            self._client.images.pull(reference, platform=platform)
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """The tags (without the repository) of its images that are here."""
+        with _translated():
+            found = self._api.images(name=repository)
+        names = (name for image in found for name in image.get("RepoTags") or ())
+        # Podman says `docker.io/` or `localhost/` before the name
+        return tuple(
+            tag
+            for path, _, tag in (n.rpartition(":") for n in names)
+            if f"/{path}".endswith(f"/{repository}")
+        )
+
+    def unnamed(self) -> tuple[str, ...]:
+        """Ids of the images that have no name, and on which nothing else is built."""
+        with _translated():
+            return tuple(image["Id"] for image in self._api.images(filters={"dangling": True}))
+
+    def has_children(self, image: str) -> bool:
+        """Whether an image was built on this one (by full id)."""
+        with _translated():
+            return any(i.get("ParentId") == image for i in self._api.images(all=True))
+
+    def containers_of(self, images: frozenset[str]) -> tuple[str, ...]:
+        """Ids of the containers, running or not, that were made of one of these images (by full id)."""
+        with _translated():
+            return tuple(c["Id"] for c in self._api.containers(all=True) if c["ImageID"] in images)
 
     def tag(self, image_id: str, repository: str, tag: str) -> None:
         with _translated():
@@ -130,19 +171,47 @@ class Engine:
         return True
 
     def run_once(self, image: str, command: list[str]) -> str:
-        """Standard output of a command in a fresh container without network."""
+        """Standard output of a command in a fresh container without network. Raises MlopsError if it fails."""
         with _translated():
-            output: bytes = self._client.containers.run(
-                image, command, entrypoint="", network_mode="none", remove=True, stdout=True, stderr=False
+            container = self._client.containers.create(
+                image, command[1:], entrypoint=command[:1], network_mode="none"
             )
+            try:
+                container.start()
+                code = container.wait()["StatusCode"]
+                output: bytes = container.logs(stdout=True, stderr=False)
+                if code:
+                    said = container.logs(stdout=False, stderr=True).decode(errors="replace")
+                    last = (said.strip().splitlines() or [f"it ended with {code}"])[-1]
+                    raise MlopsError(f"The command '{command[0]}' failed there: {last}.")
+            finally:  # also when the wait was interrupted
+                container.remove(force=True)
         return output.decode(errors="replace")
 
-    def build(self, context: IO[bytes], *, tag: str) -> Iterator[dict[str, Any]]:
-        """The classic builder's messages for a tar of a context (BuildKit's protocol is not in docker-py)."""
+    def build(
+        self, context: IO[bytes], *, tag: str, platform: str | None = None
+    ) -> Generator[dict[str, Any], None, None]:
+        """The classic builder's messages for a tar of a context (BuildKit's protocol is not in docker-py).
+
+        When the iterator is closed before its end, the connection is, too: then the engine gives the build up.
+        """
+        asked = {"t": tag, "rm": "1", "forcerm": "1"} | ({"platform": platform} if platform else {})
         with _translated():
-            yield from self._api.build(
-                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
+            # docker-py's own `build` keeps the connection to itself
+            answer = self._api.post(
+                f"{self._api.base_url}/v{self._api.api_version}/build",
+                params=asked,
+                data=context,
+                headers={"Content-Type": "application/x-tar"},
+                stream=True,
+                timeout=_SECONDS,
             )
+            with answer:
+                if answer.status_code >= 400:
+                    raise MlopsError(f"The container engine refused: {_refusal(answer)}.")
+                for line in answer.iter_lines():
+                    if line:
+                        yield json.loads(line)
 
     def start(self, image: str, *, port: int, host_port: int | None, **options: Any) -> str:
         """Start a container whose `port` is published on 127.0.0.1 only; its id."""
@@ -201,6 +270,13 @@ def _translated() -> Iterator[None]:
         raise EngineUnavailable(
             f"The container engine does not answer: {_reason(error)}.", _REMEDY
         ) from error
+
+
+def _refusal(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["message"]).strip().rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"
 
 
 def _reason(error: Exception) -> str:

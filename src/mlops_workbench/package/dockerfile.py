@@ -17,6 +17,18 @@ INFERENCE_DIR = "/var/lib/mlops"
 
 _IMAGE_REFERENCE = re.compile(r"[A-Za-z0-9][\w.:/@-]*")
 
+SERVING_MODULES = (
+    *("fastapi", "fastapi.openapi.utils", "httptools", "numpy", "orjson", "prometheus_client", "pydantic"),
+    *("sqlalchemy", "sqlalchemy.dialects.sqlite", "uvicorn", "uvicorn.lifespan.on", "uvicorn.loops.auto"),
+    *("uvicorn.protocols.http.auto", "uvicorn.protocols.http.httptools_impl", "uvloop"),
+)
+"""what every start imports: compiled in the image, so that it does not wait"""
+MODEL_MODULES = (
+    *("arro3.io", "pandas", "skops.io", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model"),
+    "sklearn.pipeline",
+)
+"""what the original model imports besides; those that are not installed are passed over"""
+
 _HEALTH = (
     "import os, urllib.request as u; "
     "e = os.environ.get; port = e('SAGEMAKER_BIND_TO_PORT') or e('AIP_HTTP_PORT') or e('PORT'); "
@@ -31,42 +43,37 @@ def render_dockerfile(
     version: str,
     digest: str,
     commit: str | None = None,
+    plan: str | None = None,
+    fast_only: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> str:
-    """Text of a Dockerfile for a context that holds `wheels/`, `requirements.txt`, `runtime/` and `model/`.
+    """The whole as one file, for a context of `dependency_files` and `service_files`."""
+    told = {"name": name, "version": version, "digest": digest}
+    return render_dependencies(base_image, fast_only=fast_only) + render_service(
+        **told, base_image=base_image, commit=commit, plan=plan, fast_only=fast_only, labels=labels
+    )
 
-    `base_image` needs `python3` with `venv` and `pip` (22.3 or later), nothing else: no network, no compiler.
-    The layers go from what changes least (dependencies) to what changes most (the model), so that a new
-    model rebuilds its own layer only. `digest` (SHA-256 of the model's file) is verified when it starts.
-    """
+
+def render_dependencies(base_image: str, *, fast_only: bool = False) -> str:
+    """What changes least: the libraries. `base_image` needs `python3` with `venv` and `pip` (22.3 or later), nothing
+    else: no network, no compiler."""
     if not _IMAGE_REFERENCE.fullmatch(base_image):
         raise UsageError(f"The base image must be an image's name. Got '{base_image}' instead.")
-    told = {
-        "org.opencontainers.image.title": name,
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.base.name": base_image,
-        **({"org.opencontainers.image.revision": commit} if commit else {}),
-        "mlops.model.name": name,
-        "mlops.model.version": version,
-        "mlops.model.digest": digest,
-        **(labels or {}),
-    }
-    model = {"MLOPS_MODEL_NAME": name, "MLOPS_MODEL_VERSION": version, "MLOPS_MODEL_DIGEST": digest}
-    label_lines = " \\\n      ".join(f"{_word(k)}={_word(v)}" for k, v in told.items())
-    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
+    modules = (*SERVING_MODULES, *(() if fast_only else MODEL_MODULES))
     return f"""\
 FROM {base_image} AS build
 COPY wheels /build/wheels
-COPY requirements.txt /build/
-# The venv holds no pip, and no tests of the four largest libraries: a third of their size.
+COPY requirements.txt slim.py /build/
+# The venv holds no pip; what is installed must be the very files that were locked.
 RUN python3 -m venv --without-pip /opt/venv \\
- && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install --quiet \\
-    --no-index --no-deps --find-links /build/wheels -r /build/requirements.txt \\
- && cd /opt/venv/lib/python3*/site-packages \\
- && find numpy pandas scipy sklearn -type d -name tests -prune -exec rm -rf {{}} +
+ && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install --quiet --no-compile \\
+    --no-index --no-deps --require-hashes --find-links /build/wheels -r /build/requirements.txt \\
+ && /opt/venv/bin/python -I -B /build/slim.py /opt/venv {" ".join(modules)} \\
+ && mkdir -p /tree/opt && mv /opt/venv /tree/opt/ && touch -d @0 /tree/opt/venv /tree/opt
 
 FROM {base_image}
-COPY --from=build /opt/venv /opt/venv
+# Folders that COPY makes have the time of the build; those that it copies keep theirs.
+COPY --from=build /tree /
 ENV PATH=/opt/venv/bin:$PATH \\
     PYTHONPATH=/opt/runtime \\
     PYTHONUNBUFFERED=1 \\
@@ -81,11 +88,53 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "-c", 
 # An entry point, not a command: SageMaker starts images with the word `serve`.
 ENTRYPOINT ["python", "-m", "mlops_workbench.serving"]
 USER {UID}:{UID}
+"""
+
+
+def render_service(
+    *,
+    name: str,
+    version: str,
+    digest: str,
+    base_image: str,
+    commit: str | None = None,
+    plan: str | None = None,
+    fast_only: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """What changes most: our runtime, the model, and what is said of it; to follow what `render_dependencies` says.
+
+    When it starts it verifies `digest` (SHA-256 of the model's file) and `plan` (of its fast path), which are the
+    registry's; with `fast_only` there is no model's file, only the plan.
+    """
+    told = {
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.base.name": base_image,
+        **({"org.opencontainers.image.revision": commit} if commit else {}),
+        "mlops.model.name": name,
+        "mlops.model.version": version,
+        "mlops.model.digest": digest,
+        **({"mlops.plan.digest": plan} if plan else {}),
+        **(labels or {}),
+    }
+    model = {
+        "MLOPS_MODEL_NAME": name,
+        "MLOPS_MODEL_VERSION": version,
+        "MLOPS_MODEL_DIGEST": digest,
+        **({"MLOPS_PLAN_DIGEST": plan} if plan else {}),
+        **({"MLOPS_FAST_ONLY": "1"} if fast_only else {}),
+    }
+    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
+    return f"""\
 COPY runtime /opt/runtime
 COPY model {MODEL_DIR}
 ENV {env_lines}
-LABEL {label_lines}
-"""
+{render_labels(told)}"""
+
+
+def render_labels(labels: Mapping[str, str]) -> str:
+    return "LABEL " + " \\\n      ".join(f"{_word(k)}={_word(v)}" for k, v in labels.items()) + "\n"
 
 
 def _word(value: str) -> str:

@@ -11,7 +11,7 @@ from mlops_workbench.store.database import Store
 from mlops_workbench.store.tables import images, now
 
 if TYPE_CHECKING:
-    from mlops_workbench.package.build import Image
+    from mlops_workbench.package.image import Image
 
 
 def keep(store: Store, model: str, version: int, image: Image) -> None:
@@ -23,6 +23,14 @@ def keep(store: Store, model: str, version: int, image: Image) -> None:
                 tag=image.tag, model=model, version=version, at=now(), image=image.to_dict()
             )
         )
+
+
+def find(store: Store, model: str | None = None) -> list[tuple[int, Mapping[str, Any]]]:
+    """(version, record) of all images that were built, newest first."""
+    statement = select(images.c.version, images.c.image).order_by(images.c.at.desc())
+    if model is not None:
+        statement = statement.where(images.c.model == model)
+    return [(row["version"], dict(row["image"])) for row in store.rows(statement)]
 
 
 def get(store: Store, model: str, version: int) -> Mapping[str, Any] | None:

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name, canonicalize_version, parse_wheel_filename
 
@@ -38,6 +39,23 @@ class Target:
     """x86_64, aarch64, …"""
     glibc: int | None
     """minor version (36 for 2.36); None on a system with musl"""
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """What requirements' markers are judged by."""
+        return {
+            "implementation_name": "cpython",
+            "os_name": "posix",
+            "platform_machine": self.machine,
+            "platform_python_implementation": "CPython",
+            "platform_system": "Linux",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     @classmethod
     def from_probe(cls, output: str) -> Target:
@@ -102,11 +120,15 @@ def _download(requirements: Sequence[str], target: Target, to: Path, progress: P
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as pip:
         assert pip.stdout is not None
-        for line in pip.stdout:
-            tail.append(line.rstrip())
-            if line.startswith(("Collecting ", "Processing ")):  # from an index, from a folder
-                progress(f"fetching {Path(line.split()[1]).name}", seen / len(requirements))
-                seen += 1
+        try:
+            for line in pip.stdout:
+                tail.append(line.rstrip())
+                if line.startswith(("Collecting ", "Processing ")):  # from an index, from a folder
+                    progress(f"fetching {Path(line.split()[1]).name}", seen / len(requirements))
+                    seen += 1
+        except BaseException:  # interrupted: pip must not go on by itself
+            pip.kill()
+            raise
     if pip.returncode:
         log = "\n".join(tail)
         raise BuildFailed(

@@ -168,6 +168,15 @@ def running(store: Store, number: int) -> Iterator[Progress]:
         thread.join()
 
 
+def end_orderly() -> None:
+    """In the job's own process: being cancelled raises here, so that what was begun elsewhere is taken back."""
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def finish(
     store: Store, number: int, *, error: str | None = None, result: Mapping[str, Any] | None = None
 ) -> None:

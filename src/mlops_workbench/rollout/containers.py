@@ -13,7 +13,7 @@ from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
 from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.waiting import GRACE_SECONDS, until_ready
-from mlops_workbench.servingpolicy import FOLLOW, KEYS_FILE
+from mlops_workbench.servingpolicy import CPUS, FOLLOW, KEYS_FILE, MEMORY
 
 _HOST = "127.0.0.1"
 _KEYS_DIR = "/run/mlops-keys"
@@ -33,8 +33,8 @@ def start_container(
     inference_dir: Path | None = None,
     log_url: str | None = None,
     environment: Mapping[str, str] | None = None,
-    memory: str = "2g",
-    cpus: float = 1.0,
+    memory: str = MEMORY,
+    cpus: float = CPUS,
     seconds: float = 120,
 ) -> Deployment:
     """Run an image, published on 127.0.0.1 only, and wait until it is ready.
@@ -88,6 +88,8 @@ def start_container(
         digest=digest,
         container_id=container_id,
         image=image,
+        memory=memory,
+        cpus=cpus,
     )
 
 
@@ -108,6 +110,12 @@ def ended(deployment: Deployment) -> Literal["stopped", "failed"] | None:
 def stop(deployment: Deployment) -> None:
     with connect() as engine:
         engine.remove_container(_id(deployment), grace=GRACE_SECONDS)
+
+
+def remove(deployment: Deployment) -> None:
+    """At once: nothing is in flight there that anybody waits for."""
+    with connect() as engine:
+        engine.remove_container(_id(deployment), grace=0)
 
 
 def tail(deployment: Deployment, lines: int) -> str:

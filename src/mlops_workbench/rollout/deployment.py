@@ -32,6 +32,9 @@ class Deployment(Value):
     """where a process writes its log lines; a container's are kept by the engine"""
     follows: str | None = None
     """the alias whose version it serves, whichever that is"""
+    memory: str | None = None
+    """that a container may use, such as `2g`"""
+    cpus: float | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

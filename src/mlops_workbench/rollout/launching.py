@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from mlops_workbench import servingpolicy
-from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound
+from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound, UsageError
 from mlops_workbench.package import docker_client
 from mlops_workbench.progress import Progress
 from mlops_workbench.project import Project
@@ -35,6 +35,8 @@ def serve(
     port: int | None,
     kind: str | None,
     follow: Alias | None = None,
+    memory: str | None = None,
+    cpus: float | None = None,
     progress: Progress,
 ) -> Live:
     """Start a version, wait until it is ready, then stop what served the model before.
@@ -44,6 +46,10 @@ def serve(
     kind = kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
         raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
+    if kind == "process" and (memory or cpus):
+        raise UsageError(
+            "A local process has no limits of memory and cores.", "Serve the version as a container."
+        )
     old = records.current(store, stored.name)
     _make_room(store, old, port)
     progress(f"starting version {stored.version} as a {kind}")
@@ -54,7 +60,7 @@ def serve(
     role = follow.name if follow else "champion"
     if kind == "container":
         assert image is not None
-        new = _container(project, stored, image, port, role, environment)
+        new = _container(project, stored, image, port, role, environment, memory, cpus)
     else:
         # what is installed here is there for all versions; an image has what its own needs
         environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
@@ -109,6 +115,8 @@ def _container(
     port: int | None,
     role: str,
     environment: Mapping[str, str],
+    memory: str | None,
+    cpus: float | None,
 ) -> Deployment:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
@@ -127,6 +135,8 @@ def _container(
         port=port,
         inference_dir=Path(str(url.database)).parent,
         environment=environment,
+        memory=memory or project.policy.serving.memory,
+        cpus=cpus or project.policy.serving.cpus,
     )
 
 

@@ -37,6 +37,13 @@ class Live(Value):
     def url(self) -> str:
         return self.deployment.url
 
+    @property
+    def limits(self) -> str | None:
+        """What a container may use; None for a process."""
+        if self.deployment.memory is None:
+            return None
+        return f"{self.deployment.memory}, {self.deployment.cpus:g} cores"
+
     def to_dict(self) -> dict[str, Any]:
         return self.deployment.to_dict() | {"state": self.state}
 
@@ -57,6 +64,7 @@ class Live(Value):
             ["try it", f"{self.url}/docs"],
             ["health", f"{self.url}/health/ready"],
             ["metrics", f"{self.url}/metrics"],
+            *([["may use", self.limits]] if self.limits else []),
         ]
 
     def text(self) -> str:
@@ -70,9 +78,9 @@ class DeploymentList(Value):
     deployments: tuple[Live, ...]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        return ["model", "version", "follows", "state", "kind", "url", "since"], [
+        return ["model", "version", "follows", "state", "kind", "limits", "url", "since"], [
             [
-                *(d.model, d.version, d.deployment.follows, d.state, d.deployment.kind, d.url),
+                *(d.model, d.version, d.deployment.follows, d.state, d.deployment.kind, d.limits, d.url),
                 d.deployment.started_at,
             ]
             for d in self.deployments

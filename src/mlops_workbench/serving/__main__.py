@@ -14,6 +14,7 @@ import sys
 from types import FrameType
 
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.first import stand_aside
 from mlops_workbench.serving.logs import configure
 
 logger = logging.getLogger("mlops_workbench.serving")
@@ -26,6 +27,8 @@ _CLOSING_SECONDS = 3
 
 
 def main() -> int:
+    if os.getpid() == 1:  # the first process of a container
+        stand_aside()
     # uvicorn hands a signal on when it has shut down; without these the exit code would be the signal's.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)

@@ -201,6 +201,7 @@ class _Service:
                 "sample": manifest.sample,
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
                 "path": plane.path,
+                "fast_only": plane.fast_only,
                 "logged": self.desk.model.log is not None,
                 "follow": self.follower.to_dict() if self.follower else None,
             }

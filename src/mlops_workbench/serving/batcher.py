@@ -259,6 +259,8 @@ def _fail(batch: Sequence[Pending], error: ServingError) -> None:
 
 def _model_error(error: Exception) -> ServingError:
     """ValueError, TypeError and KeyError are how models say that rows do not fit; the rest is our fault."""
+    if isinstance(error, ServingError):
+        return error
     if isinstance(error, ValueError | TypeError | KeyError):
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return ServingError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlops_workbench.manifest import FILE_NAME, Manifest
 from mlops_workbench.serving.answers import Prediction as Prediction
 from mlops_workbench.serving.answers import Row as Row
-from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.errors import ModelRefused, ServingError
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.original import Original, as_frame, model_file, require_digest
 from mlops_workbench.serving.pyfunc import PyFunc
@@ -56,8 +56,9 @@ class DataPlane:
         folder: Path | None = None,
         digest: str | None = None,
         fast: Evaluator | None = None,
+        fast_only: bool = False,
     ) -> None:
-        """`model` None is loaded from `folder` when it is first needed."""
+        """`model` None is loaded from `folder` when it is first needed; with `fast_only` it is not there."""
         self.manifest = manifest
         self.name = name
         self.version = version
@@ -67,6 +68,7 @@ class DataPlane:
         self._folder = folder
         self._wanted = digest
         self._fast = fast
+        self.fast_only = fast_only
         self._loading = threading.Lock()
         self._beside: Literal["", "loading", "done"] = ""
         self.when_loaded: Callable[[], None] = lambda: None
@@ -78,23 +80,44 @@ class DataPlane:
 
     @classmethod
     def load(
-        cls, folder: Path, *, name: str, version: str, digest: str | None = None, fast: bool = True
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        version: str,
+        digest: str | None = None,
+        fast: bool = True,
+        fast_only: bool = False,
+        plan: str | None = None,
     ) -> DataPlane:
         """Read, verify, then load what answers: the fast path if it is proven and wanted, else the original.
 
         Raises ModelRefused if the folder is incomplete, the file's SHA-256 is neither the manifest's nor
-        `digest` (of the registry), the plan is not the one that was proven, or the file holds types that were not
-        listed at registration.
+        `digest` (of the registry), the plan is not the one that was proven (or not `plan`, the registry's), or the
+        file holds types that were not listed at registration. With `fast_only` there is no file of the model: the
+        plan's digest alone vouches for what answers.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        evaluator = _evaluator(folder, manifest) if fast else None
-        if evaluator is None:
+        evaluator = _evaluator(folder, manifest, plan) if fast else None
+        if fast_only:
+            _require_alone(manifest, evaluator, digest, plan)
+            model = None
+        elif evaluator is None:
             model = _kind(manifest).load(folder, manifest, digest).model
         else:
             model, path = None, model_file(folder, manifest)
             require_digest(manifest.digest_of(folder), manifest, digest, path)
-        return cls(model, manifest, name=name, version=version, folder=folder, digest=digest, fast=evaluator)
+        return cls(
+            model,
+            manifest,
+            name=name,
+            version=version,
+            folder=folder,
+            digest=digest,
+            fast=evaluator,
+            fast_only=fast_only,
+        )
 
     @property
     def model(self) -> Any:
@@ -127,6 +150,8 @@ class DataPlane:
                 answer = self.predict([self.from_json(row) for row in sample])
             except ModelRefused:
                 raise
+            except ServingError as error:
+                raise ModelRefused(error.message, error.next_step) from None
             except Exception as error:
                 raise ModelRefused(
                     f"The model '{self.name}' version {self.version} cannot answer its own sample rows here: "
@@ -136,6 +161,12 @@ class DataPlane:
             differing = sum(
                 not _agree(a, b) for a, b in zip(answer.values, self.manifest.expected, strict=False)
             )
+            if differing and self.fast_only:
+                raise ModelRefused(
+                    f"The fast path answers {differing} of its sample rows otherwise than in the notebook, and there "
+                    "is no original model here.",
+                    "Build the image with the original model.",
+                )
             if differing and self._fast is not None:
                 logger.warning("fast path off", extra={"facts": {"why": "its sample rows differ"}})
                 self._fast = None
@@ -153,6 +184,8 @@ class DataPlane:
         found = self._fast.answer(rows)
         if not found.left:
             return Prediction(found.values, found.probabilities)
+        if self.fast_only:
+            raise _not_covered(found.left, len(rows))
         if not wait and self._load_beside():
             raise StillLoading
         rest = self.original.predict([rows[i] for i in found.left])
@@ -228,11 +261,44 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _evaluator(folder: Path, manifest: Manifest) -> Evaluator | None:
+def _require_alone(
+    manifest: Manifest, evaluator: Evaluator | None, digest: str | None, plan: str | None
+) -> None:
+    """Raises ModelRefused where no fast path answers, or the registry's digests are not known."""
+    if evaluator is None:
+        raise ModelRefused(
+            f"There is no original model of '{manifest.name}' here, and its fast path is not to be used.",
+            "Leave out MLOPS_FAST=0, or build the image with the original model.",
+        )
+    if not plan or not digest or digest.removeprefix("sha256:") != manifest.sha256:
+        raise ModelRefused(
+            f"The fast path of '{manifest.name}' is not vouched for: MLOPS_PLAN_DIGEST and MLOPS_MODEL_DIGEST must be "
+            "those of the registry.",
+            "Build the image again.",
+        )
+
+
+def _not_covered(left: list[int], rows: int) -> ServingError:
+    which = f"Row {left[0]}" + (f" and {len(left) - 1} more of {rows}" if len(left) > 1 else "")
+    return ServingError(
+        "InvalidData",
+        f"{which} cannot be answered here: the fast path is not proven for such values (a number beyond 1e100, one at "
+        "which the order of summation decides, or a value that the model refuses), and this image holds nothing else.",
+        "Ask a service with the original model, or correct the row.",
+    )
+
+
+def _evaluator(folder: Path, manifest: Manifest, plan: str | None = None) -> Evaluator | None:
     """The fast path, if the manifest says that it is proven. Raises ModelRefused."""
     record = manifest.extra.get("fast")
     if not record or not record["proven"]:
         return None
+    if plan and plan != record["sha256"]:
+        raise ModelRefused(
+            f"The fast path of '{manifest.name}' is not the one that was registered: it has SHA-256 "
+            f"{record['sha256'][:16]}…, the registry recorded {plan[:16]}….",
+            "Fetch the version again; if it still differs, someone changed the stored artifact.",
+        )
     from mlops_workbench.serving.fast.evaluator import Evaluator
     from mlops_workbench.serving.fast.plan import Plan, PlanRefused
 

@@ -49,6 +49,10 @@ class Settings:
     """the pointer file that says which version to serve (`pointer`)"""
     any_requirements: bool = False
     """whether versions with other locked requirements than the first are followed: what is installed is not just its"""
+    fast_only: bool = False
+    """whether the fast path is all there is: an image without the original model"""
+    plan_digest: str | None = None
+    """SHA-256 of the fast path's plan that the registry recorded; None leaves the manifest's own"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -77,12 +81,14 @@ class Settings:
             fast=_choice(env, "MLOPS_FAST", ("1", "0")) == "1",
             follow=Path(env["MLOPS_FOLLOW"]) if env.get("MLOPS_FOLLOW") else None,
             any_requirements=_choice(env, "MLOPS_FOLLOW_REQUIREMENTS", ("same", "any")) == "any",
+            fast_only=_choice(env, "MLOPS_FAST_ONLY", ("0", "1")) == "1",
+            plan_digest=env.get("MLOPS_PLAN_DIGEST") or None,
         )
 
 
 def app_from(settings: Settings) -> FastAPI:
     """Loads, verifies and warms the model, opens the log. Raises ModelRefused or LogRefused."""
-    own = Target(settings.version, settings.digest or "", "")
+    own = Target(settings.version, settings.digest or "", "", plan=settings.plan_digest or "")
     if settings.follow is None:
         dataplane, log = _loaded(settings, settings.model_dir, own)
         return _app(settings, dataplane, log, None)
@@ -113,13 +119,9 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
         version=target.version,
         digest=target.digest or None,
         fast=settings.fast,
+        fast_only=settings.fast_only,
+        plan=target.plan or None,
     )
-    proven = dataplane.manifest.extra.get("fast", {}).get("sha256")
-    if target.plan and target.plan != proven:
-        raise ModelRefused(
-            f"The fast path of version {target.version} is not the one that the registry recorded.",
-            "Fetch the version again; if it still differs, someone changed the stored artifact.",
-        )
     dataplane.warm()
     settings.privacy.fits(dataplane.manifest)
     if not settings.log_url:

@@ -14,23 +14,21 @@ from packaging.utils import canonicalize_name
 
 from mlops_workbench.errors import InvalidModel, NotFound
 
-RUNTIME = (
-    "arro3-core",
-    "arro3-io",
+FAST_RUNTIME = (
     "fastapi",
     "httptools",
     "numpy",
     "orjson",
-    "pandas",
     "prometheus-client",
     "pydantic",
-    "scikit-learn",
-    "skops",
     "sqlalchemy",
     "typing-extensions",
     "uvicorn",
     *(() if sys.platform == "win32" else ("uvloop",)),
 )
+"""what `mlops_workbench.serving` imports to answer by a fast path alone"""
+
+RUNTIME = (*FAST_RUNTIME, "arro3-core", "arro3-io", "pandas", "scikit-learn", "skops")
 """what `mlops_workbench.serving` imports"""
 
 WORKSHOP = frozenset(

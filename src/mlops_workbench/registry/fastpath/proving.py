@@ -25,6 +25,10 @@ _EACH = 3
 _COMBINED = 500
 _THRESHOLDS = 60
 _MOST_ODD = 6_000
+_EVERYDAY = frozenset({"missing", "all missing", "unseen categories", "values of different rows"})
+"""kinds of odd rows that any client sends one day"""
+_ASKED_ALONE = 40
+"""rows of a kind that the plan left: each is a call of the original"""
 _ODD_NUMBERS = (
     0.0,
     -0.0,
@@ -65,6 +69,9 @@ class Proof:
     reason: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)
     left: int = 0
+    only: Mapping[str, int] = field(default_factory=dict)
+    """of the rows that anybody may send, those that the plan left and the original answers, by kind: where there are
+    none, a service needs no original"""
     difference: float = 0.0
     tolerance: float = TOLERANCE
     seconds: float = 0.0
@@ -110,10 +117,38 @@ def proof(
         reason,
         dict(answered),
         len(lost),
+        {} if reason else _only(tried, lost, {*ordinary, *_EVERYDAY}, original),
         worst,
         seconds=round(time.perf_counter() - started, 3),
         sha256="" if reason else plan.sha256,
     )
+
+
+def _only(
+    tried: Sequence[tuple[str, Row]],
+    lost: set[int],
+    kinds: set[str],
+    original: Callable[[Sequence[Row]], Answers],
+) -> dict[str, int]:
+    """How many rows of these kinds the plan left although the original answers them."""
+    found: dict[str, int] = {}
+    for kind in sorted(kinds):
+        rows = [row for at, (k, row) in enumerate(tried) if k == kind and at in lost and _can_come(row)]
+        found[kind] = sum(_answers(row, original) for row in rows[:_ASKED_ALONE])
+    return found
+
+
+def _can_come(row: Row) -> bool:
+    """NaN says that something is missing, which reaches the model as null."""
+    return not any(isinstance(value, float) and math.isnan(value) for value in row.values())
+
+
+def _answers(row: Row, original: Callable[[Sequence[Row]], Answers]) -> bool:
+    try:
+        original([row])
+    except Exception:  # whatever a model raises means the same here
+        return False
+    return True
 
 
 def _compared(

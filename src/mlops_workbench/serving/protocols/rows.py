@@ -101,7 +101,14 @@ def from_csv(raw: bytes, fields: Sequence[Field], *, header: bool) -> Rows:
 
 def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> Rows:
     """Raises ServingError when it cannot be read, or would take more memory than a body may: it is compressed."""
-    import arro3.io
+    try:
+        import arro3.io
+    except ModuleNotFoundError:
+        raise ServingError(
+            "UnsupportedMediaType",
+            "This service reads no Parquet: its image holds the fast path alone.",
+            "Send JSON or CSV.",
+        ) from None
 
     if len(raw) < 12 or raw[:4] != b"PAR1" or raw[-4:] != b"PAR1":
         refuse("The body is not Parquet.", "Send a Parquet file, not encrypted.")

@@ -1,0 +1,121 @@
+"""Images put together: a version, its records and its ledger entry go in; image, artifacts and record come out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.errors import EngineUnavailable
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.progress import Progress
+from mlops_workbench.project import Project
+from mlops_workbench.store.database import Store
+from mlops_workbench.track.tracking import Stored, Tracking
+
+if TYPE_CHECKING:
+    from mlops_workbench.package.image import Image, ImageList, Proof
+
+
+def build(
+    project: Project,
+    store: Store,
+    tracking: Tracking,
+    stored: Stored,
+    *,
+    base: str | None,
+    fast_only: bool,
+    platform: str | None,
+    progress: Progress,
+) -> Image:
+    """Build and prove the image of a version; lock, bill of materials and proof become artifacts of its run."""
+    from mlops_workbench.package import build as building
+    from mlops_workbench.package import records
+    from mlops_workbench.registry import versions
+    from mlops_workbench.rollout import proofs
+    from mlops_workbench.track.source import git_state
+
+    name, version, digest = stored.name, str(stored.version), stored.tags["digest"]
+    made_of = tracking.run(stored.run_id).tags.get("git.commit") if stored.run_id else None
+
+    def prove(tag: str, manifest: Manifest) -> Proof:
+        return proofs.prove(tag, manifest, name=name, version=version, digest=digest)
+
+    image = building.build_image(
+        versions.recorded(tracking, stored)[0],
+        name=name,
+        version=version,
+        digest=digest,
+        plan=stored.tags.get("fast.sha256") or None,
+        base_image=base or project.base_image,
+        platform=platform,
+        fast_only=fast_only,
+        cache_dir=project.folder("cache"),
+        records_dir=project.state / "images" / f"{name}-{version}",
+        prove=prove,
+        commit=made_of or git_state(project.root).get("git.commit"),
+        labels=_ledger(store, stored),
+        progress=progress,
+    )
+    records.keep(store, name, stored.version, image)
+    if stored.run_id:
+        tracking.log(stored.run_id, files=_artifacts(stored, image))
+    return image
+
+
+def _ledger(store: Store, stored: Stored) -> Mapping[str, str]:
+    """The newest entry about the version: what it was when the image was made."""
+    from mlops_workbench.registry import ledger
+
+    about = [e for e in ledger.entries(store, stored.name) if e.new_version == stored.version]
+    if not about:
+        return {}
+    newest = about[-1]
+    return {
+        "mlops.ledger.entry": str(newest.id),
+        "mlops.ledger.hash": newest.hash,
+        "mlops.ledger.action": newest.action,
+    }
+
+
+def _artifacts(stored: Stored, image: Image) -> dict[str, str]:
+    folder = f"image/{stored.version}"
+    return {
+        f"{folder}/requirements.txt": Path(image.lock).read_text(encoding="utf-8"),
+        f"{folder}/sbom.cdx.json": Path(image.sbom).read_text(encoding="utf-8"),
+        f"{folder}/image.json": json.dumps(image.to_dict(), indent=1, ensure_ascii=False),
+    }
+
+
+def images(store: Store, name: str | None) -> ImageList:
+    """Every image on record, with what the engine and the deployments say now."""
+    from mlops_workbench.package import docker_client, records
+    from mlops_workbench.package.image import ImageList, listed
+    from mlops_workbench.rollout import records as rollout
+
+    found = records.find(store, name)
+    serving = [live for live in rollout.current(store, name) if live.state in ("ready", "starting")]
+    try:
+        with docker_client.connect() as engine:
+            here = {
+                image["tag"]: (facts := engine.image(image["tag"])) is not None and facts.id == image["id"]
+                for _, image in found
+            }
+    except EngineUnavailable:
+        here = {}
+    return ImageList(
+        tuple(
+            listed(
+                image,
+                version,
+                here=here.get(image["tag"]),
+                deployments=tuple(
+                    live.url
+                    for live in serving
+                    if live.deployment.image == image["tag"] and live.version == str(version)
+                ),
+            )
+            for version, image in found
+        )
+    )
