@@ -160,7 +160,7 @@ def test_what_cannot_be_served_leaves_the_old_one(
         ),
         "fitted with Python 3.9": place.version(4, classifier_folder, python="3.9"),
         "no workbench.json": Target("5", "0" * 64, "nowhere"),
-        "not the one that the registry": replace(place.version(8, classifier_folder), plan="0" * 64),
+        "not the one that was registered": replace(place.version(8, classifier_folder), plan="0" * 64),
         "cannot be loaded: ": place.version(6, classifier_folder, trusted=()),
         "since an earlier version of": place.version(7, regressor_folder),
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 import mlops_workbench
 from mlops_workbench.manifest import FILE_NAME, Manifest
 from mlops_workbench.package import slim
+from mlops_workbench.package.dockerfile import MODEL_DIR, RUNTIME_DIR
 
 _SKIPPED = {"__pycache__"}
 
@@ -29,16 +30,16 @@ def dependency_files(wheels: Iterable[Path], lock: str) -> Files:
 
 
 def service_files(model_dir: Path, manifest: Manifest, *, fast_only: bool = False) -> Files:
-    """`runtime/` (our serving code alone) and `model/`.
+    """`runtime/` (our serving code alone) and `model/`, with the folders that they have in the image.
 
     Of the model's folder only the manifest, what it says is loaded and a proven fast path go along: of a scikit-learn
     model not MLflow's own files, example data and notebooks; with `fast_only` not the model's file, either. An MLflow
     model of another flavour goes along whole.
     """
     return [
-        *((f"runtime/{name}", path) for name, path in runtime_files()),
+        *((f"runtime{RUNTIME_DIR}/{name}", path) for name, path in runtime_files()),
         *(
-            (f"model/{name}", model_dir / name)
+            (f"model{MODEL_DIR}/{name}", model_dir / name)
             for name in model_files(model_dir, manifest, fast_only=fast_only)
         ),
     ]
@@ -46,6 +47,9 @@ def service_files(model_dir: Path, manifest: Manifest, *, fast_only: bool = Fals
 
 def write_context(out: IO[bytes], dockerfile: str, files: Files) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        # Folders are named, too: those that the engine makes by itself have the time of the build.
+        for folder in sorted({str(p) for name, _ in files for p in PurePosixPath(name).parents} - {"."}):
+            _add(tar, folder, None)
         for name, source in sorted([("Dockerfile", dockerfile.encode()), *files], key=lambda f: f[0]):
             _add(tar, name, source)
 
@@ -65,10 +69,15 @@ def runtime_files() -> Iterator[tuple[str, Path]]:
             yield f"mlops_workbench/{path.relative_to(package).as_posix()}", path
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, source: Path | bytes | None) -> None:
+    """A file, or a folder."""
     entry = tarfile.TarInfo(name)
     # Fixed owner, mode and time: the same content is the same tar, and every user may read it in the image.
     entry.mode, entry.mtime, entry.uid, entry.gid = 0o644, 0, 0, 0
+    if source is None:
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(entry)
+        return
     if isinstance(source, bytes):
         entry.size = len(source)
         tar.addfile(entry, io.BytesIO(source))

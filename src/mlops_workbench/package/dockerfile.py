@@ -12,6 +12,7 @@ UID = 10001
 """the image's user and group: a number, so that an orchestrator can see that it is not root"""
 PORT = 8080
 MODEL_DIR = "/opt/model"
+RUNTIME_DIR = "/opt/runtime"
 INFERENCE_DIR = "/var/lib/mlops"
 """where the inference log's folder is mounted"""
 
@@ -75,7 +76,7 @@ FROM {base_image}
 # Folders that COPY makes have the time of the build; those that it copies keep theirs.
 COPY --from=build /tree /
 ENV PATH=/opt/venv/bin:$PATH \\
-    PYTHONPATH=/opt/runtime \\
+    PYTHONPATH={RUNTIME_DIR} \\
     PYTHONUNBUFFERED=1 \\
     PYTHONDONTWRITEBYTECODE=1 \\
     HOME=/tmp \\
@@ -127,8 +128,8 @@ def render_service(
     }
     env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
     return f"""\
-COPY runtime /opt/runtime
-COPY model {MODEL_DIR}
+COPY runtime /
+COPY model /
 ENV {env_lines}
 {render_labels(told)}"""
 

@@ -290,15 +290,15 @@ def _not_covered(left: list[int], rows: int) -> ServingError:
 
 def _evaluator(folder: Path, manifest: Manifest, plan: str | None = None) -> Evaluator | None:
     """The fast path, if the manifest says that it is proven. Raises ModelRefused."""
-    record = manifest.extra.get("fast")
-    if not record or not record["proven"]:
-        return None
-    if plan and plan != record["sha256"]:
+    record = manifest.extra.get("fast") or {"proven": False}
+    if plan and plan != record.get("sha256"):
         raise ModelRefused(
-            f"The fast path of '{manifest.name}' is not the one that was registered: it has SHA-256 "
-            f"{record['sha256'][:16]}…, the registry recorded {plan[:16]}….",
+            f"The fast path of '{manifest.name}' is not the one that was registered: the registry recorded "
+            f"{plan[:16]}….",
             "Fetch the version again; if it still differs, someone changed the stored artifact.",
         )
+    if not record["proven"]:
+        return None
     from mlops_workbench.serving.fast.evaluator import Evaluator
     from mlops_workbench.serving.fast.plan import Plan, PlanRefused
 
