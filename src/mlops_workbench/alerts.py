@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,15 @@ def acknowledge(store: Store, number: int) -> Alert:
             f"It is about '{found.model}'.",
         )
     return get(store, number)
+
+
+def over(store: Store, model: str, subjects: Iterable[str]) -> int:
+    """Acknowledge the open alerts about what is no longer in use; how many they were."""
+    statement = update(alerts).where(
+        alerts.c.model == model, alerts.c.subject.in_(list(subjects)), alerts.c.acknowledged_at.is_(None)
+    )
+    with store.write() as connection:
+        return connection.execute(statement.values(acknowledged_at=now(), acknowledged_by=user())).rowcount
 
 
 def _alert(row: Row) -> Alert:

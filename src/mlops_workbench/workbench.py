@@ -441,13 +441,25 @@ class Workbench(Opening):
         following.look([self._alias(*one) for one in sorted(followed)])
 
     def retire(self, name: str, *, version: int | None = None, why: str) -> Entry:
-        """Put a version out of use: stopped, without aliases, archived with its evidence. Raises `Conflict`."""
+        """Put a version out of use: stopped, without aliases and alerts, archived with its evidence.
+
+        Raises `Conflict`.
+        """
+        from mlops_workbench import alerts
         from mlops_workbench.registry import retiring
         from mlops_workbench.rollout import launching
 
         _reason(why)
         stored = self._need(name, version)
         self._look(stored.name)
+        held = [a for a, n in self._tracking.aliases(stored.name).items() if n == stored.version]
+
+        def stop() -> int:
+            stopped = launching.stop_version(self._store, stored.name, stored.version)
+            about = (f"version {stored.version}", *(f"alias {alias}" for alias in held))
+            alerts.over(self._store, stored.name, about)
+            return stopped
+
         trace = self.lineage(stored.name, version=stored.version)
         card = self.card(stored.name, version=stored.version)
         return retiring.retire(
@@ -461,7 +473,7 @@ class Workbench(Opening):
                 "card.md": card.markdown,
                 "card.html": card.page(),
             },
-            stop=lambda: launching.stop_version(self._store, stored.name, stored.version),
+            stop=stop,
         )
 
     def delete(self, name: str, *, version: int | None = None, why: str) -> Entry:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projects import champion, fit
 
+from mlops_workbench import alerts
 from mlops_workbench.errors import Conflict, GateFailed, NotFound, UsageError
 from mlops_workbench.project import Reference, reference
 from mlops_workbench.registry import ledger
@@ -215,7 +216,10 @@ def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Wor
     workbench.promote("trips", version=2, why="better", force=True)
     workbench.alias("trips", "fallback", version=2, why="too")
     workbench.serve("trips")
+    for subject in ("version 1", "version 2", "alias fallback"):
+        alerts.raised(workbench._store, model="trips", kind="a test", subject=subject, message="look")
     entry = workbench.retire("trips/2", why="it hurts")
+    assert [a.subject for a in workbench.alerts().alerts] == ["version 1"]
     assert entry.evidence == {"archive": "trips-2.zip", "aliases": ["champion", "fallback"], "stopped": 1}
     assert workbench.deployments().deployments == ()
     assert workbench._tracking.aliases("trips") == {}
