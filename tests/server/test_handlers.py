@@ -129,7 +129,13 @@ async def test_long_verbs_become_jobs(ask: Ask) -> None:
     status, answer = await ask("verbs/build", body={"name": "flights"})
     assert status == 202
     assert answer["thread"] == "build"
-    assert answer["options"] == {"name": "flights", "version": None, "base": None}
+    assert answer["options"] == {
+        "name": "flights",
+        "version": None,
+        "base": None,
+        "fast_only": False,
+        "platform": None,
+    }
 
 
 @pytest.mark.parametrize("project", ["..", "/etc", "missing"])

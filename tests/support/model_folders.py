@@ -109,7 +109,7 @@ def save(
         "sample": tuple(rows_of(sample)),
         "expected": tuple(model.predict(sample).tolist()),
         "expected_probabilities": tuple(map(tuple, model.predict_proba(sample).tolist()))
-        if task == "classification"
+        if task == "classification" and hasattr(model, "predict_proba")
         else (),
     }
     manifest = Manifest(**(values | changes))

@@ -115,7 +115,7 @@ def test_a_clusterer_is_neither_classifier_nor_regressor(workbench: Workbench) -
     frame = base()[["x", "z"]]
     model = KMeans(2, n_init=1, random_state=0).fit(frame)
     assert workbench.register(model, name="m", data=frame, evaluate=frame).task == "other"
-    with pytest.raises(GateFailed, match="the version has no label column"):
+    with pytest.raises(GateFailed, match="neither a label nor a number of a label column"):
         workbench.gate("m", version=1, first=True)
 
 

@@ -237,7 +237,7 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
         Live(Deployment(**(made | {"model": "trips", "version": v, "url": f"http://x/{v}"})), "ready")  # type: ignore[arg-type]
         for v in ("2", "1")  # newest first, as the records give them
     ]
-    seen = overview.status(workbench.project, workbench._tracking.versions(), live, (), (), None)
+    seen = overview.status(workbench.project, workbench._tracking.versions(), live, (), (), None, ())
     assert seen.models[0].serving_version == "2"
 
 
