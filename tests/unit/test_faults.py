@@ -17,7 +17,7 @@ from mlops_workbench.registry.intents import Intent
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.workbench import Workbench
 
-pytestmark = [pytest.mark.both_stores, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.both_stores, pytest.mark.timeout(900)]
 
 POINTS = ("claimed", "meant", "changed", "half changed", "written")
 """where the process is killed: after the intent was claimed, what is meant was written, MLflow was changed, one

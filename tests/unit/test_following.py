@@ -47,7 +47,7 @@ def three_versions(workbench: Workbench) -> None:
 
 pytestmark = [
     pytest.mark.both_stores,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.prepared(by=three_versions),
 ]
 

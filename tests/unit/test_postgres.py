@@ -31,7 +31,7 @@ def test_migrations_make_exactly_the_tables(database: str) -> None:
     store.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_loop_on_postgresql(database: str, tmp_path: Path) -> None:
     # MLflow keeps its connections until the process ends: one of its own
     process = multiprocessing.get_context("spawn").Process(target=tell, args=(database, tmp_path / "project"))
@@ -74,7 +74,7 @@ def tell(database: str, root: Path) -> None:
     workbench.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_runs_and_snapshots_on_postgresql(database: str, tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=look, args=(database, tmp_path / "project"))
     process.start()
