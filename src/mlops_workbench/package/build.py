@@ -218,7 +218,6 @@ def _forget_dependencies(engine: Engine, newest: str) -> None:
         if facts is None or f"{DEPENDENCIES}:{tag}" == newest or engine.has_children(facts.id):
             continue
         made = datetime.fromisoformat(f"{facts.created[:19]}+00:00")
-        if datetime.now(UTC) - made > timedelta(
-            seconds=_FORGOTTEN_SECONDS
-        ):  # else a build may be about to use it
+        # A younger one may be about to be used by another build.
+        if datetime.now(UTC) - made > timedelta(seconds=_FORGOTTEN_SECONDS):
             engine.remove_image(f"{DEPENDENCIES}:{tag}")

@@ -36,7 +36,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Probabilities are None where the contract was not asked for them."""
+    """Probabilities are None where there are none."""
 
     values: Sequence[Any]
     probabilities: Sequence[Sequence[float]] | None
@@ -87,9 +87,13 @@ def _asked(contract: str, deployment: Deployment, manifest: Manifest, name: str)
     worst = 0.0
     for row, (got, wanted) in enumerate(zip(answer.values, manifest.expected, strict=True)):
         worst = max(worst, _gap(contract, row, "prediction", got, wanted))
-    for row, pair in enumerate(
-        zip(answer.probabilities or (), manifest.expected_probabilities, strict=False)
-    ):
+    recorded, chances = manifest.expected_probabilities, answer.probabilities or ()
+    if recorded and len(chances) != len(recorded):
+        raise ServingFailed(
+            f"{contract} answered the probabilities of {len(chances)} rows, those of {len(recorded)} were recorded.",
+            "Register the version again.",
+        )
+    for row, pair in enumerate(zip(chances, recorded, strict=False)):
         for got, wanted in zip(*pair, strict=True):
             worst = max(worst, _gap(contract, row, "probability", got, wanted))
     return ContractProof(contract, path.format(name=name), places, places, worst)

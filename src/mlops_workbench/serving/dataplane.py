@@ -201,9 +201,8 @@ class DataPlane:
     def _load_beside(self) -> bool:
         """Whether the original is not there yet, but will be: in the seconds of its imports others are answered."""
         if self._original is not None or self._beside == "done":
-            return (
-                False  # done and not there: it could not be loaded, and says why when it is asked for again
-            )
+            # Done and not there: it could not be loaded, and says why when it is asked for again.
+            return False
         if not self._beside:
             self._beside = "loading"
             threading.Thread(target=self._load_now, name="mlops-original", daemon=True).start()
