@@ -48,7 +48,7 @@ demo: $(READY) ## run the quickstart headless in a fresh project
 
 .PHONY: lab
 lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
-	@$(BIN)/python -c 'from pathlib import Path; from mlops_workbench.templates import copy_notebooks; copy_notebooks(Path("demo/by-hand"))'
+	@$(BIN)/python -c 'from pathlib import Path; from mlops_workbench.notebooks.templates import copy_notebooks; copy_notebooks(Path("demo/by-hand"))'
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --ServerApp.root_dir="$(CURDIR)/demo/by-hand" "$(CURDIR)/demo/by-hand/quickstart.ipynb"
 
@@ -63,7 +63,7 @@ lint: $(READY) ## types and style
 
 .PHONY: docs
 docs: $(READY) ## write docs/verbs.md from the parser
-	@$(BIN)/python -c 'from mlops_workbench.parser import reference; print(reference(), end="")' > docs/verbs.md
+	@$(BIN)/python -c 'from mlops_workbench.interface.parser import reference; print(reference(), end="")' > docs/verbs.md
 
 .PHONY: lock
 lock: $(UV) ## compute requirements/lock.txt anew

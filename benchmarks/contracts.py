@@ -58,7 +58,7 @@ def broken(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def ours(frame: pd.DataFrame, folder: Path) -> Callable[[pd.DataFrame], Any]:
-    from mlops_workbench import project
+    from mlops_workbench.config import project
     from mlops_workbench.data import validating
 
     home = project.init(folder, "benchmark")

@@ -30,7 +30,7 @@ from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.dockerfile import DEFAULT_BASE
 from mlops_workbench.package.image import Image, image_repository
 from mlops_workbench.package.parts import wheel_target
-from mlops_workbench.rollout import deployments, proofs
+from mlops_workbench.rollout.runtime import deployments, proofs
 from mlops_workbench.track.requirements import for_model, locked
 
 _WHOLE = """\

@@ -17,7 +17,7 @@ import pytest
 from projects import Prepared
 from serving_kit import KSERVE
 
-from mlops_workbench.errors import EngineUnavailable
+from mlops_workbench.base.errors import EngineUnavailable
 from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench
 

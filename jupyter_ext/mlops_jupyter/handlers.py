@@ -18,9 +18,9 @@ from tornado.web import HTTPError, authenticated
 from mlops_jupyter.pages import notebook_page
 from mlops_jupyter.request import Call, call, project_folder
 from mlops_workbench import __version__
-from mlops_workbench.errors import MlopsError, UsageError
-from mlops_workbench.parser import OPTIONAL_POSITIONALS, VERBS, Arg, Verb, from_json, line
-from mlops_workbench.values import plain
+from mlops_workbench.base.errors import MlopsError, UsageError
+from mlops_workbench.base.values import plain
+from mlops_workbench.interface.parser import OPTIONAL_POSITIONALS, VERBS, Arg, Verb, from_json, line
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops_workbench.errors import NotFound
+from mlops_workbench.base.errors import NotFound
 
 
 def notebook_page(path: str | None, label: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.errors import Conflict, MlopsError, NotFound, closest
-from mlops_workbench.parser import VERBS, Arg, Verb, from_json
+from mlops_workbench.base.errors import Conflict, MlopsError, NotFound, closest
+from mlops_workbench.interface.parser import VERBS, Arg, Verb, from_json
 
 READS = (
     "status",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
 
-from mlops_workbench.errors import UsageError
+from mlops_workbench.base.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_workbench.track.runs import Cell

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.data.frames import READERS, is_frame
-from mlops_workbench.errors import MlopsError
-from mlops_workbench.parser import VERBS, Arg, Verb
+from mlops_workbench.interface.parser import VERBS, Arg, Verb
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench

@@ -6,8 +6,8 @@ import html
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from mlops_workbench.parser import Verb
-from mlops_workbench.values import Value
+from mlops_workbench.base.values import Value
+from mlops_workbench.interface.parser import Verb
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport
@@ -42,12 +42,12 @@ class Shown:
 
     def register(self) -> None:
         formatter = self.shell.display_formatter.ipython_display_formatter
-        formatter.for_type_by_name("mlops_workbench.values", "Value", self._display)
+        formatter.for_type_by_name("mlops_workbench.base.values", "Value", self._display)
         self.shell.events.register("post_run_cell", self._forget)
 
     def unregister(self) -> None:
         formatter = self.shell.display_formatter.ipython_display_formatter
-        formatter.deferred_printers.pop(("mlops_workbench.values", "Value"), None)
+        formatter.deferred_printers.pop(("mlops_workbench.base.values", "Value"), None)
         formatter.type_printers.pop(Value, None)
         self.shell.events.unregister("post_run_cell", self._forget)
 

@@ -10,8 +10,8 @@ from mlops_magics.cells import cell_of
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_magics.history import Executed
-from mlops_workbench.errors import Judged, UsageError
-from mlops_workbench.parser import HelpRequested, parse
+from mlops_workbench.base.errors import Judged, UsageError
+from mlops_workbench.interface.parser import HelpRequested, parse
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench

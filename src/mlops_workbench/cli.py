@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_workbench.errors import Judged, MlopsError
-from mlops_workbench.parser import HelpRequested, parse
+from mlops_workbench.base.errors import Judged, MlopsError
+from mlops_workbench.interface.parser import HelpRequested, parse
 
 PROG = "mlops"
 

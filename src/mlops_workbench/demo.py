@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlops_workbench.errors import MlopsError, UsageError
-from mlops_workbench.templates import copy_notebooks
+from mlops_workbench.base.errors import MlopsError, UsageError
+from mlops_workbench.notebooks.templates import copy_notebooks
 
 
 @dataclass
@@ -73,7 +73,7 @@ def _fresh(base: Path) -> Path:
 
 
 def _execute(folder: Path, output: Path, steps: Steps) -> None:
-    from mlops_workbench.retrain import engine
+    from mlops_workbench.notebooks import engine
 
     os.environ.pop("MLOPS_JOB_ID", None)
     here = Path.cwd()

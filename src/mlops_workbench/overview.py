@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench import project as projects
-from mlops_workbench.errors import MlopsError
-from mlops_workbench.project import Project
-from mlops_workbench.values import Html, Value, html_table
+from mlops_workbench.base.errors import MlopsError
+from mlops_workbench.base.values import Html, Value, html_table
+from mlops_workbench.config import project as projects
+from mlops_workbench.config.project import Project
 
 if TYPE_CHECKING:
-    from mlops_workbench.alerts import Alert
+    from mlops_workbench.alerts.records import Alert
+    from mlops_workbench.jobs.queue import Job
     from mlops_workbench.registry.ledger import Entry
-    from mlops_workbench.retrain.jobs import Job
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.track.tracking import Stored
 
@@ -201,7 +201,7 @@ def _try(what: str, look: Callable[[], Finding], level: str = "problem") -> Find
 
 def _store(project: Project) -> Finding:
     from mlops_workbench.registry import ledger
-    from mlops_workbench.store.database import Store
+    from mlops_workbench.store.engine import Store
 
     store = Store(project.store_url)
     try:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.errors import EngineUnavailable
+from mlops_workbench.base.errors import EngineUnavailable
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.progress import Progress
-from mlops_workbench.project import Project
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def build(
     from mlops_workbench.package import build as building
     from mlops_workbench.package import records
     from mlops_workbench.registry import versions
-    from mlops_workbench.rollout import proofs
+    from mlops_workbench.rollout.runtime import proofs
     from mlops_workbench.track.source import git_state
 
     name, version, digest = stored.name, str(stored.version), stored.tags["digest"]

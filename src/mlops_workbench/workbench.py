@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench import files, judging
-from mlops_workbench import project as projects
-from mlops_workbench.errors import (
+from mlops_workbench.base import files
+from mlops_workbench.base.errors import (
     ContractViolation,
     InvalidData,
     MlopsError,
@@ -21,11 +20,13 @@ from mlops_workbench.errors import (
     UsageError,
     closest,
 )
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.config import project as projects
+from mlops_workbench.config.project import Project
+from mlops_workbench.interface.parser import VERBS, line
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.opening import Opening
-from mlops_workbench.parser import VERBS, line
-from mlops_workbench.progress import Progress, silent
-from mlops_workbench.project import Project
+from mlops_workbench.rollout import judging
+from mlops_workbench.session import Opening
 from mlops_workbench.track import flavours
 from mlops_workbench.track.runlist import RunList
 from mlops_workbench.track.runs import Cell, Finished
@@ -34,25 +35,25 @@ from mlops_workbench.track.tracking import Stored
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.alerts import AlertList
+    from mlops_workbench.alerts.records import AlertList
     from mlops_workbench.data.sheet import ContractSheet
     from mlops_workbench.data.snapshots import Snapshot, SnapshotList
     from mlops_workbench.data.verdict import ContractReport
+    from mlops_workbench.exports.grafana import Exported
+    from mlops_workbench.jobs.queue import Job, JobList
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.monitor.inference import LabelReceipt
+    from mlops_workbench.notebooks.reproduction import Reproduction
     from mlops_workbench.overview import Doctor, Status
-    from mlops_workbench.package.grafana import Exported
     from mlops_workbench.package.image import Image, ImageList
     from mlops_workbench.registry.approvals import Approval
     from mlops_workbench.registry.card import Card
+    from mlops_workbench.registry.explanation import Explanation
     from mlops_workbench.registry.gate import GateReport
     from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
     from mlops_workbench.registry.lineage import Lineage, Origin
     from mlops_workbench.registry.promotion import Carry
     from mlops_workbench.registry.versions import ModelList, Version
-    from mlops_workbench.registry.words import Explanation
-    from mlops_workbench.retrain.jobs import Job, JobList
-    from mlops_workbench.retrain.reproducing import Reproduction
     from mlops_workbench.rollout.following import Alias
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
@@ -88,9 +89,10 @@ class Workbench(Opening):
 
     def status(self) -> Status:
         """Champions, what serves, running jobs, and what needs a look."""
-        from mlops_workbench import alerts, overview
+        from mlops_workbench import overview
+        from mlops_workbench.alerts import records as alerts
+        from mlops_workbench.jobs import queue as jobs
         from mlops_workbench.registry import ledger, promotion
-        from mlops_workbench.retrain import jobs
         from mlops_workbench.rollout import records
 
         for name in self._tracking.model_names():
@@ -316,7 +318,8 @@ class Workbench(Opening):
 
         `first`: it is the first version, so that no champion stands beside it; `explain`: only say what is asked.
         """
-        from mlops_workbench.registry import gate, words
+        from mlops_workbench.registry import explanation as words
+        from mlops_workbench.registry import gate
 
         if explain:
             return words.explain(name, self.project.policy.gate)
@@ -424,7 +427,7 @@ class Workbench(Opening):
         )
 
     def _alias(self, model: str, alias: str) -> Alias:
-        from mlops_workbench import servingpolicy
+        from mlops_workbench.config import serving as servingpolicy
         from mlops_workbench.rollout.following import Alias
 
         key = servingpolicy.key(self.project.policy.serving, self.project.root)
@@ -445,7 +448,7 @@ class Workbench(Opening):
 
         Raises `Conflict`.
         """
-        from mlops_workbench import alerts
+        from mlops_workbench.alerts import records as alerts
         from mlops_workbench.registry import retiring
         from mlops_workbench.rollout import launching
 
@@ -590,7 +593,7 @@ class Workbench(Opening):
 
     def export(self, what: str, *, out: str | None = None) -> Exported:
         """Write files for another tool: `grafana`, a dashboard and Prometheus rules over what the runtime measures."""
-        from mlops_workbench.package import grafana
+        from mlops_workbench.exports import grafana
 
         return grafana.export(Path(out) if out else self.project.root / what)
 
@@ -658,7 +661,7 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
-        from mlops_workbench import servingpolicy
+        from mlops_workbench.config import serving as servingpolicy
         from mlops_workbench.rollout import records, requests
 
         frame, label = self._frame(data)
@@ -691,7 +694,7 @@ class Workbench(Opening):
         self, action: str | None = None, id: int | None = None, *, everything: bool = False
     ) -> AlertList:
         """Open alerts, newest first; `ack` one that was looked at. Raises `NotFound`, `Conflict`, `UsageError`."""
-        from mlops_workbench import alerts
+        from mlops_workbench.alerts import records as alerts
 
         if action == "ack":
             if id is None:
@@ -713,10 +716,10 @@ class Workbench(Opening):
         report: str | None = None,
     ) -> DriftReport:
         """Compare what the model is asked now with what it was fitted on."""
+        from mlops_workbench.config.serving import readable
         from mlops_workbench.data import snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
-        from mlops_workbench.servingpolicy import readable
 
         stored = self._pick(name, version)
         seen = gate.latest(self._store, stored.name, stored.version)
@@ -754,8 +757,9 @@ class Workbench(Opening):
 
         Raises `UsageError` for parameters that the notebook does not declare, `JobFailed` when it fails.
         """
-        from mlops_workbench.errors import JobFailed
-        from mlops_workbench.retrain import engine, jobs
+        from mlops_workbench.base.errors import JobFailed
+        from mlops_workbench.jobs import queue as jobs
+        from mlops_workbench.notebooks import engine
 
         projects.check_name(name, "model")
         path = engine.find_notebook(self._path(notebook))
@@ -776,8 +780,9 @@ class Workbench(Opening):
         self, name: str, *, version: int | None = None, tolerance: float = 1e-6, detach: bool = False
     ) -> Reproduction | Job:
         """Make a version again in a fresh environment from its records, and compare. Raises `JobFailed`, `NotFound`."""
-        from mlops_workbench.errors import JobFailed
-        from mlops_workbench.retrain import jobs, reproducing
+        from mlops_workbench.base.errors import JobFailed
+        from mlops_workbench.jobs import queue as jobs
+        from mlops_workbench.notebooks import reproduction as reproducing
 
         stored = self._pick(name, version)
         _ = reproducing.recipe(
@@ -793,7 +798,8 @@ class Workbench(Opening):
         return reproducing.Reproduction.from_dict(job.result)
 
     def _reproduce(self, number: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        from mlops_workbench.retrain import jobs, reproducing
+        from mlops_workbench.jobs import queue as jobs
+        from mlops_workbench.notebooks import reproduction as reproducing
 
         stored = self._tracking.version(options["name"], options["version"])
         folder = self._tracking.folder(stored)
@@ -811,7 +817,7 @@ class Workbench(Opening):
 
     def jobs(self, *, id: int | None = None, cancel: int | None = None, limit: int = 20) -> JobList:
         """Jobs, newest first; one of them; or cancel one."""
-        from mlops_workbench.retrain import jobs
+        from mlops_workbench.jobs import queue as jobs
 
         if cancel is not None:
             return jobs.JobList((jobs.cancel(self._store, cancel),))
@@ -831,7 +837,7 @@ class Workbench(Opening):
         return self._start(verb, str(options["name"]), options, line(verb, dict(options)))
 
     def _start(self, kind: str, model: str, options: Mapping[str, Any], words: str) -> Job:
-        from mlops_workbench.retrain import jobs
+        from mlops_workbench.jobs import queue as jobs
 
         number = jobs.create(self.project, self._store, kind, model, options, words)
         jobs.spawn(self.project, self._store, number)
@@ -839,7 +845,8 @@ class Workbench(Opening):
 
     def run_job(self, number: int) -> bool:
         """What a job's process does; whether it went well. The verdict is in the job's row."""
-        from mlops_workbench.retrain import jobs, running
+        from mlops_workbench.jobs import queue as jobs
+        from mlops_workbench.notebooks import retraining as running
 
         kind, options = jobs.options(self._store, number)
         if kind == "build":
@@ -852,7 +859,7 @@ class Workbench(Opening):
             return running.settle(self._store, number, lambda: getattr(self, kind)(**options).to_dict())
 
     def _retrain(self, number: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        from mlops_workbench.retrain import running
+        from mlops_workbench.notebooks import retraining as running
 
         running.execute(self.project, self._store, number, options, self.progress)
         name = options["name"]

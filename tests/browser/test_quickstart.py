@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_workbench.templates import copy_notebooks
+from mlops_workbench.notebooks.templates import copy_notebooks
 
 from .conftest import Lab
 from .desk import Desk

@@ -10,7 +10,7 @@ from typing import Any
 import model_folders
 import pytest
 
-from mlops_workbench.errors import BuildFailed, EngineUnavailable, UsageError
+from mlops_workbench.base.errors import BuildFailed, EngineUnavailable, UsageError
 from mlops_workbench.package.build import image_repository
 from mlops_workbench.package.context import dependency_files, runtime_files, service_files, write_context
 from mlops_workbench.package.docker_client import connect, engine_answers

@@ -21,12 +21,12 @@ from serving_kit import ask
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.errors import BuildFailed, ServingFailed
+from mlops_workbench.base.errors import BuildFailed, ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.docker_client import Engine
-from mlops_workbench.rollout import deployments, proofs
-from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.runtime import deployments, proofs
+from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker

@@ -10,7 +10,7 @@ import pytest
 from projects import champion, fit, trips
 from serving_kit import ask, free_port
 
-from mlops_workbench.errors import ServingFailed
+from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench

@@ -29,7 +29,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from serving_kit import ask, wait_ready
 from wheels_kit import wheel
 
-from mlops_workbench.errors import BuildFailed, Conflict, NotFound, ServingFailed
+from mlops_workbench.base.errors import BuildFailed, Conflict, NotFound, ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.context import dependency_files, service_files, write_context
@@ -38,9 +38,9 @@ from mlops_workbench.package.dockerfile import render_dockerfile
 from mlops_workbench.package.parts import wheel_target
 from mlops_workbench.package.wheelinfo import lock, read
 from mlops_workbench.package.wheels import fetch
-from mlops_workbench.rollout import deployments, proofs
-from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.records import Live
+from mlops_workbench.rollout.runtime import deployments, proofs
+from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker

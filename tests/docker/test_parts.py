@@ -21,14 +21,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from wheels_kit import wheel
 
-from mlops_workbench.errors import BuildFailed, InvalidConfig, UsageError
+from mlops_workbench.base.errors import BuildFailed, InvalidConfig, UsageError
+from mlops_workbench.config.project import load
+from mlops_workbench.interface.parser import parse
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import sbom, slim, wheelinfo
 from mlops_workbench.package.docker_client import ImageFacts
 from mlops_workbench.package.fastonly import require_covered
 from mlops_workbench.package.wheels import Target, fetch
-from mlops_workbench.parser import parse
-from mlops_workbench.project import load
 
 BOOKWORM = Target("3.11", "x86_64", 36)
 

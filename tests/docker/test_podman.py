@@ -14,11 +14,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.errors import BuildFailed
+from mlops_workbench.base.errors import BuildFailed
 from mlops_workbench.package.build import DEPENDENCIES, build_image
 from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.image import image_repository
-from mlops_workbench.rollout import deployments, proofs
+from mlops_workbench.rollout.runtime import deployments, proofs
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.podman

@@ -12,7 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from projects import fit, trips
 
-from mlops_workbench.errors import GateFailed
+from mlops_workbench.base.errors import GateFailed
 from mlops_workbench.package import docker_client
 from mlops_workbench.package.image import Image
 from mlops_workbench.registry.gate import GateReport

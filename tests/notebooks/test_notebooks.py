@@ -8,9 +8,9 @@ import nbformat
 import pytest
 
 from mlops_workbench import demo
+from mlops_workbench.notebooks import engine
+from mlops_workbench.notebooks.templates import copy_notebooks, templates_dir
 from mlops_workbench.package import docker_client
-from mlops_workbench.retrain import engine
-from mlops_workbench.templates import copy_notebooks, templates_dir
 from mlops_workbench.workbench import opened
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from projects import trips
 
-from mlops_workbench.errors import NotFound
-from mlops_workbench.retrain.reproducing import Reproduction
+from mlops_workbench.base.errors import NotFound
+from mlops_workbench.notebooks.reproduction import Reproduction
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 

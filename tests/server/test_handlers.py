@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import mlops_workbench
-from mlops_workbench import errors
-from mlops_workbench.parser import VERBS
-from mlops_workbench.values import Value
+from mlops_workbench.base import errors
+from mlops_workbench.base.values import Value
+from mlops_workbench.interface.parser import VERBS
 
 Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 

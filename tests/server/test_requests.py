@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from mlops_jupyter.request import READS, MethodNotAllowed, call, project_folder
 
-from mlops_workbench.errors import Conflict, NotFound, UsageError
-from mlops_workbench.parser import VERBS
+from mlops_workbench.base.errors import Conflict, NotFound, UsageError
+from mlops_workbench.interface.parser import VERBS
 
 
 @pytest.fixture

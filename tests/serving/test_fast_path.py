@@ -25,9 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, PolynomialFeatures
 from sqlalchemy import create_engine, text
 
-from mlops_workbench import judging
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.fastpath import compiling, proving
+from mlops_workbench.rollout import judging
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.batcher import Batcher, Limits, Pending
 from mlops_workbench.serving.dataplane import DataPlane

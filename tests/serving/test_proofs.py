@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from serving_kit import served
 
-from mlops_workbench.errors import ServingFailed
+from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.rollout import proofs
-from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.runtime import proofs
+from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.dataplane import DataPlane
 

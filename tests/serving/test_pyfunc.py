@@ -20,7 +20,7 @@ from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from serving_kit import ask, served
 
-from mlops_workbench.errors import GateFailed, InvalidData, InvalidModel, MlopsError, NotFound
+from mlops_workbench.base.errors import GateFailed, InvalidData, InvalidModel, MlopsError, NotFound
 from mlops_workbench.manifest import Manifest, tree_sha256
 from mlops_workbench.registry.gate import GateReport
 from mlops_workbench.serving.app import create_app

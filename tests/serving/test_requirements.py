@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 
-from mlops_workbench.errors import NotFound
+from mlops_workbench.base.errors import NotFound
 from mlops_workbench.track.requirements import RUNTIME, WORKSHOP, for_model, locked
 
 

@@ -21,10 +21,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from mlops_workbench.errors import Conflict, InvalidData, NotFound, ServingFailed
+from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, ServingFailed
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.rollout import deployments
-from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.runtime import deployments
+from mlops_workbench.rollout.runtime.deployment import Deployment
 
 
 def _start(folder: Path, tmp_path: Path, **options: Any) -> Deployment:

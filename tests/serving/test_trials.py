@@ -17,9 +17,9 @@ from serving_kit import ask
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.errors import ServingFailed
+from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.rollout import trials
+from mlops_workbench.rollout.runtime import trials
 
 FACTS = {"name": "flights", "version": "3"}
 

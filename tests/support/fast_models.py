@@ -15,8 +15,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from mlops_workbench import judging
 from mlops_workbench.manifest import Field, Manifest
+from mlops_workbench.rollout import judging
 
 INPUTS = (
     Field("delay", "double"),

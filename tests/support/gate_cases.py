@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_workbench.gatepolicy import GatePolicy
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.manifest import Manifest, Task
 from mlops_workbench.registry.checks.check import Around, Case, Contestant, Judged
 from mlops_workbench.track import metrics

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from projects import fit
 
-from mlops_workbench.errors import NotFound
+from mlops_workbench.base.errors import NotFound
 from mlops_workbench.track import requirements
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import trips
 
+from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.data import checking, contracts, inferring, keys
 from mlops_workbench.data.contracts import ColumnRule, Contract, Freshness, Rows
 from mlops_workbench.data.verdict import Checked, ContractReport, breaches
-from mlops_workbench.errors import InvalidConfig
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OLD = """\

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import trips
 
+from mlops_workbench.base.errors import ContractViolation, InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.data import checking, contracts, frames, inferring
 from mlops_workbench.data.verdict import breaches
-from mlops_workbench.errors import ContractViolation, InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.workbench import Workbench
 
 names = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=10)

@@ -9,8 +9,10 @@ import tomllib
 from pathlib import Path
 
 import mlops_workbench
-from mlops_workbench import errors, parser, project
-from mlops_workbench.parser import parse
+from mlops_workbench.base import errors
+from mlops_workbench.config import project
+from mlops_workbench.interface import parser
+from mlops_workbench.interface.parser import parse
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mlops_workbench.errors import InvalidData, NotFound, UsageError
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.monitor.drift import DriftReport, Thresholds, compare
 from mlops_workbench.monitor.performance import Performance, classification, regression
 from mlops_workbench.monitor.picture import STATUS

@@ -15,7 +15,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from mlops_workbench.registry.registering import measure
-from mlops_workbench.track import evaluation, metrics, pictures
+from mlops_workbench.track import evaluation, metrics
+from mlops_workbench.track import plots as pictures
 from mlops_workbench.track.evaluation import Asked, evaluate
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench

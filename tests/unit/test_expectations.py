@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, UsageError
 from mlops_workbench.data import contracts
 from mlops_workbench.data.contracts import ColumnRule, Rows
 from mlops_workbench.data.expectations import _COLUMN, _WHOLE, from_suite
-from mlops_workbench.errors import Conflict, InvalidData, NotFound, UsageError
 from mlops_workbench.workbench import Workbench
 
 TYPED = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from projects import champion, fit, pipeline, trips
 
-from mlops_workbench.errors import Conflict
+from mlops_workbench.base.errors import Conflict
 from mlops_workbench.registry import intents, ledger
 from mlops_workbench.registry.intents import Intent
 from mlops_workbench.track.tracking import Tracking

@@ -18,8 +18,8 @@ from callers import Callers
 from projects import champion, fit, trips
 from serving_kit import ask
 
-from mlops_workbench import alerts
-from mlops_workbench.errors import Conflict, NotFound, ServingFailed, UsageError
+from mlops_workbench.alerts import records as alerts
+from mlops_workbench.base.errors import Conflict, NotFound, ServingFailed, UsageError
 from mlops_workbench.registry import intents, ledger
 from mlops_workbench.registry.intents import Intent
 from mlops_workbench.rollout import following

@@ -16,12 +16,19 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from mlops_workbench import judging
+from mlops_workbench.base.errors import (
+    GateFailed,
+    InvalidConfig,
+    InvalidData,
+    InvalidModel,
+    NotFound,
+    UsageError,
+)
 from mlops_workbench.data import checking, contracts, frames, inferring, snapshots
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.data.verdict import breaches
-from mlops_workbench.errors import GateFailed, InvalidConfig, InvalidData, InvalidModel, NotFound, UsageError
 from mlops_workbench.registry.versions import trusted_types
+from mlops_workbench.rollout import judging
 from mlops_workbench.track import source
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench

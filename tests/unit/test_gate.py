@@ -11,10 +11,10 @@ import projects
 import pytest
 from projects import champion, fit, pipeline, trips
 
-from mlops_workbench.errors import Conflict, GateFailed, NotFound
-from mlops_workbench.project import GatePolicy
+from mlops_workbench.base.errors import Conflict, GateFailed, NotFound
+from mlops_workbench.config.project import GatePolicy
+from mlops_workbench.registry.explanation import Explanation
 from mlops_workbench.registry.gate import GateReport
-from mlops_workbench.registry.words import Explanation
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.both_stores

@@ -13,15 +13,15 @@ import pytest
 from gate_cases import case
 from model_folders import classifier, flights, regressor, save
 
-from mlops_workbench import judging
-from mlops_workbench.errors import EngineUnavailable, ServingFailed
-from mlops_workbench.gatepolicy import GatePolicy, LatencyPolicy, RegressionPolicy
+from mlops_workbench.base.errors import EngineUnavailable, ServingFailed
+from mlops_workbench.config.gate import GatePolicy, LatencyPolicy, RegressionPolicy
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.checks.check import Around, Contestant, Measured
 from mlops_workbench.registry.checks.latency import latency
 from mlops_workbench.registry.checks.metrics import constant, thresholds
 from mlops_workbench.registry.checks.regression import cases
 from mlops_workbench.registry.checks.skew import image, runtime
+from mlops_workbench.rollout import judging
 
 TRUTH = np.tile([0, 1], 50)
 FRAME = pd.DataFrame(index=range(100))

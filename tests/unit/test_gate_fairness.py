@@ -11,8 +11,8 @@ from gate_cases import case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_workbench.errors import UsageError
-from mlops_workbench.gatepolicy import FairnessPolicy, GatePolicy
+from mlops_workbench.base.errors import UsageError
+from mlops_workbench.config.gate import FairnessPolicy, GatePolicy
 from mlops_workbench.registry.checks.fairness import RATES, fairness
 
 SEX = np.repeat(["f", "m"], 100)

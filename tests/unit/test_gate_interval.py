@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlops_workbench.gatepolicy import GatePolicy
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks.champion import against, interval
 from mlops_workbench.registry.checks.check import Around, Check
 

@@ -12,7 +12,7 @@ from gate_cases import case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_workbench.gatepolicy import GatePolicy, SlicePolicy
+from mlops_workbench.config.gate import GatePolicy, SlicePolicy
 from mlops_workbench.registry.checks.groups import FEW, MISSING, groups
 from mlops_workbench.registry.checks.slices import slices
 

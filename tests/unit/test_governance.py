@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projects import champion, fit
 
-from mlops_workbench import alerts
-from mlops_workbench.errors import Conflict, GateFailed, NotFound, UsageError
-from mlops_workbench.project import Reference, reference
+from mlops_workbench.alerts import records as alerts
+from mlops_workbench.base.errors import Conflict, GateFailed, NotFound, UsageError
+from mlops_workbench.config.project import Reference, reference
 from mlops_workbench.registry import ledger
 from mlops_workbench.store import tables
 from mlops_workbench.workbench import Workbench

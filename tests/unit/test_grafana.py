@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlops_workbench.errors import UsageError
-from mlops_workbench.package import grafana
+from mlops_workbench.base.errors import UsageError
+from mlops_workbench.exports import grafana
 from mlops_workbench.serving.metrics import Metrics
 from mlops_workbench.workbench import Workbench
 

@@ -15,13 +15,20 @@ import pytest
 import sqlalchemy as sa
 from projects import FIT, champion, fit
 
-from mlops_workbench import project as projects
-from mlops_workbench.errors import Conflict, GateFailed, InvalidConfig, InvalidModel, NotFound, UsageError
+from mlops_workbench.base.errors import (
+    Conflict,
+    GateFailed,
+    InvalidConfig,
+    InvalidModel,
+    NotFound,
+    UsageError,
+)
+from mlops_workbench.config import project as projects
+from mlops_workbench.jobs import queue as jobs
 from mlops_workbench.registry import intents, ledger, promotion
-from mlops_workbench.retrain import jobs
-from mlops_workbench.rollout import deployments as running
+from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.store import tables
-from mlops_workbench.store.database import VERSION_TABLE, Store
+from mlops_workbench.store.engine import VERSION_TABLE, Store
 from mlops_workbench.track.runs import Cell, script
 from mlops_workbench.workbench import Workbench
 
@@ -228,8 +235,8 @@ def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench
 
 def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
     from mlops_workbench import overview
-    from mlops_workbench.rollout.deployment import Deployment
     from mlops_workbench.rollout.records import Live
+    from mlops_workbench.rollout.runtime.deployment import Deployment
 
     champion(workbench)
     made = {f.name: "" for f in dataclasses.fields(Deployment)}

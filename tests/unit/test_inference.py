@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sklearn import metrics
 
-from mlops_workbench.errors import InvalidConfig, InvalidData, NotFound, UsageError
+from mlops_workbench.base.errors import InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.monitor import inference
 from mlops_workbench.serving.tables import slug
 

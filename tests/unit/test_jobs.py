@@ -15,8 +15,9 @@ import pytest
 from projects import champion
 from sqlalchemy import select
 
-from mlops_workbench.errors import Conflict, JobFailed, NotFound, UsageError
-from mlops_workbench.retrain import engine, jobs
+from mlops_workbench.base.errors import Conflict, JobFailed, NotFound, UsageError
+from mlops_workbench.jobs import queue as jobs
+from mlops_workbench.notebooks import engine
 from mlops_workbench.store import tables
 from mlops_workbench.workbench import Workbench
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
 from mlops_workbench.registry import ledger
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.store.tables import ledger as table
 
 moves = st.lists(

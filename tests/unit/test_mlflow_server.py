@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projects import fit, trips
 
-from mlops_workbench.errors import NotFound
-from mlops_workbench.track import elsewhere, ranking
+from mlops_workbench.base.errors import NotFound
+from mlops_workbench.track import ranking
+from mlops_workbench.track import remote_runs as elsewhere
 from mlops_workbench.track.ranking import Test as Comparison
 from mlops_workbench.workbench import Workbench
 

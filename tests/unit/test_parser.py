@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.errors import UsageError
-from mlops_workbench.parser import OPTIONAL_POSITIONALS, VERBS, Arg, HelpRequested, from_json, line, parse
+from mlops_workbench.base.errors import UsageError
+from mlops_workbench.interface.parser import (
+    OPTIONAL_POSITIONALS,
+    VERBS,
+    Arg,
+    HelpRequested,
+    from_json,
+    line,
+    parse,
+)
 from mlops_workbench.workbench import Workbench
 
 

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from projects import fit, trips
 
 from mlops_workbench.registry import ledger
-from mlops_workbench.store.database import VERSION_TABLE, Store
+from mlops_workbench.store.engine import VERSION_TABLE, Store
 from mlops_workbench.store.tables import metadata
 from mlops_workbench.workbench import Workbench
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.track.figures_of import MOST_POINTS, named, returned, thinned
 from mlops_workbench.track.printed import Printed, Reader, metrics_in
+from mlops_workbench.track.returned_metrics import MOST_POINTS, named, returned, thinned
 
 
 @pytest.mark.parametrize(

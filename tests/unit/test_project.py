@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_workbench import project as projects
-from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, UsageError
+from mlops_workbench.base.errors import Conflict, InvalidConfig, NotFound, UsageError
+from mlops_workbench.config import project as projects
 
 
 def test_init_makes_policy_and_state_once(tmp_path: Path) -> None:

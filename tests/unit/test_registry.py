@@ -26,7 +26,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from mlops_workbench.errors import Conflict, GateFailed, InvalidData, InvalidModel, NotFound, UsageError
+from mlops_workbench.base.errors import Conflict, GateFailed, InvalidData, InvalidModel, NotFound, UsageError
 from mlops_workbench.manifest import file_sha256
 from mlops_workbench.registry import ledger, promotion
 from mlops_workbench.serving.dataplane import DataPlane

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.data import profiles
-from mlops_workbench.errors import InvalidData
 from mlops_workbench.monitor.reports import evidently_report
 
 

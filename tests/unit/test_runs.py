@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from projects import fit
 from sklearn.neural_network import MLPClassifier
 
-from mlops_workbench.errors import InvalidData, NotFound, UsageError
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.track import evaluation, notebook, queries, seeds, source
 from mlops_workbench.track.runs import CHANGES, NOTEBOOK, SOURCE, Cell
 from mlops_workbench.workbench import Workbench

@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 from serving_kit import ask
 
-from mlops_workbench import project, servingpolicy
-from mlops_workbench.errors import InvalidConfig
+from mlops_workbench.base.errors import InvalidConfig
+from mlops_workbench.config import project
+from mlops_workbench.config import serving as servingpolicy
+from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.serving.settings import Settings
-from mlops_workbench.servingpolicy import ServingPolicy
 from mlops_workbench.workbench import Workbench
 
 KEY = "a-key-of-the-team-1"

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from projects import trips
 
+from mlops_workbench.base.errors import NotFound, UsageError
 from mlops_workbench.data import dvc
 from mlops_workbench.data.snapshots import Snapshot, SnapshotList
-from mlops_workbench.errors import NotFound, UsageError
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.both_stores

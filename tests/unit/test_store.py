@@ -9,9 +9,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
-from mlops_workbench.errors import InvalidConfig
-from mlops_workbench.store import database
-from mlops_workbench.store.database import VERSION_TABLE, Store
+from mlops_workbench.base.errors import InvalidConfig
+from mlops_workbench.store import engine as database
+from mlops_workbench.store.engine import VERSION_TABLE, Store
 from mlops_workbench.store.tables import metadata, now, validations
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_workbench.values import html_table, text_table
+from mlops_workbench.base.values import html_table, text_table
 
 
 def test_addresses_are_links_and_other_text_is_escaped() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_workbench.errors import NotFound, UsageError
+from mlops_workbench.base.errors import NotFound, UsageError
 from mlops_workbench.monitor.drift import DriftReport, compare
 from mlops_workbench.widgets.drift import DriftWidget
 

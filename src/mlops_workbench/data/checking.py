@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract
 from mlops_workbench.data.frames import kind_of, missing
 from mlops_workbench.data.inferring import age
 from mlops_workbench.data.keys import seconds
 from mlops_workbench.data.verdict import Checked, Example
-from mlops_workbench.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np

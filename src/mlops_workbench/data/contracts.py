@@ -14,8 +14,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from mlops_workbench.base.errors import Conflict, InvalidConfig, closest
 from mlops_workbench.data.keys import KINDS, Key, json_schema, keys_of
-from mlops_workbench.errors import Conflict, InvalidConfig, closest
 from mlops_workbench.manifest import Kind
 
 FOLDER = "contracts"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.base.errors import InvalidData, NotFound
+from mlops_workbench.base.values import is_number
 from mlops_workbench.data.contracts import ColumnRule, Contract, Rows
-from mlops_workbench.errors import InvalidData, NotFound
-from mlops_workbench.values import is_number
 
 _TYPES = {
     "number": "int int8 int16 int32 int64 uint8 uint16 uint32 uint64 integer bigint smallint long float float32 "

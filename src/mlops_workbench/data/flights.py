@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.errors import MissingDependency, UsageError
+from mlops_workbench.base.errors import MissingDependency, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.errors import InvalidData, NotFound, UsageError, closest
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
+from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Kind
-from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
     import numpy as np

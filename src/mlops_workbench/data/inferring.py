@@ -6,10 +6,10 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import InvalidData
+from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, Rows
 from mlops_workbench.data.frames import kind_of
-from mlops_workbench.errors import InvalidData
-from mlops_workbench.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd

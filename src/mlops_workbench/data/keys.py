@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
-from mlops_workbench.values import is_number
+from mlops_workbench.base.values import is_number
 
 TYPES = ("number", "text", "boolean", "time", "any")
 LEVELS = ("warn", "error")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_workbench.base.errors import NotFound, closest
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts, validations
 from mlops_workbench.data.sheet import ContractSheet
-from mlops_workbench.errors import NotFound, closest
-from mlops_workbench.progress import Progress, silent
-from mlops_workbench.project import Project
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
     import pandas as pd

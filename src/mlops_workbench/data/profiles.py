@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlops_workbench.base.errors import InvalidData
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.config.project import Project
 from mlops_workbench.data.contracts import ColumnRule, Contract
-from mlops_workbench.errors import InvalidData
-from mlops_workbench.progress import Progress, silent
-from mlops_workbench.project import Project
 
 CHUNK = 200_000
 """rows profiled at once; parts merge, and between them progress is told and an interrupt is heard"""

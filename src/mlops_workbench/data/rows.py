@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.data.frames import kind_of
-from mlops_workbench.errors import InvalidData
 
 if TYPE_CHECKING:
     import pandas as pd

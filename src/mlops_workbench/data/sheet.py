@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.values import Value, html_table, plain, text_table
 from mlops_workbench.data.contracts import ColumnRule, Contract
 from mlops_workbench.data.validations import Validation
-from mlops_workbench.values import Value, html_table, plain, text_table
 
 _FEW = 6
 """values of a list that are shown"""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import Project, check_name, user
 from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
-from mlops_workbench.errors import InvalidData, NotFound, UsageError, closest
-from mlops_workbench.project import Project, check_name, user
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.store.tables import now, snapshot_versions, snapshots
-from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_workbench.base.errors import NotFound
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
-from mlops_workbench.errors import NotFound
-from mlops_workbench.progress import Progress, silent
-from mlops_workbench.project import Project
 from mlops_workbench.store.tables import now
 
 if TYPE_CHECKING:

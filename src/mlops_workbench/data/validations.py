@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.store.tables import validations
 
 

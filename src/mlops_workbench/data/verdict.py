@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mlops_workbench.values import Html, Value, html_table, plain
+from mlops_workbench.base.values import Html, Value, html_table, plain
 
 MOST_LINES = 30
 """columns that keep all their checks and are still shown one by one"""

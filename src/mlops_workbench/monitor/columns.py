@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_workbench.errors import InvalidData
+from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.monitor.ranks import Ints
 from mlops_workbench.monitor.statistics import Floats
 

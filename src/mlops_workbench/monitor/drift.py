@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlops_workbench.errors import InvalidData, NotFound, closest
+from mlops_workbench.base.errors import InvalidData, NotFound, closest
+from mlops_workbench.base.values import Value, text_table
 from mlops_workbench.monitor.columns import columns_of, read, series
 from mlops_workbench.monitor.features import FeatureDrift, Status, Thresholds, compare_columns
 from mlops_workbench.monitor.performance import Performance
-from mlops_workbench.values import Value, text_table
 
 __all__ = ["DriftReport", "FeatureDrift", "Thresholds", "compare"]
 

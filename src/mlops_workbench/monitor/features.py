@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlops_workbench.errors import UsageError
+from mlops_workbench.base.errors import UsageError
+from mlops_workbench.base.values import Value, plain
 from mlops_workbench.monitor import statistics
 from mlops_workbench.monitor.columns import Categories, Column, Numbers, Other, as_categories, category_text
 from mlops_workbench.monitor.ranks import Ints, Pair, pair, sample, whole
 from mlops_workbench.monitor.statistics import FEW_VALUES, Floats
-from mlops_workbench.values import Value, plain
 
 Status = Literal["drift", "warn", "ok", "unknown"]
 

@@ -19,7 +19,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops_workbench.errors import (
+from mlops_workbench.base.errors import (
     InvalidConfig,
     InvalidData,
     MissingDependency,
@@ -27,10 +27,10 @@ from mlops_workbench.errors import (
     UsageError,
     closest,
 )
+from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Task
 from mlops_workbench.monitor.performance import Performance, classification, regression
 from mlops_workbench.serving.tables import feature_columns, slug, table_name
-from mlops_workbench.values import Value
 
 Moment = datetime | float
 """a time (without a zone: UTC) or Unix seconds"""

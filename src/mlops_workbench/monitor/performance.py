@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_workbench.values import Value
+from mlops_workbench.base.values import Value
 
 
 @dataclass(frozen=True)

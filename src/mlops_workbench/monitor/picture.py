@@ -10,8 +10,8 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from mlops_workbench.base.values import Html, html_table
 from mlops_workbench.monitor.features import FeatureDrift, Overlay, Thresholds
-from mlops_workbench.values import Html, html_table
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport

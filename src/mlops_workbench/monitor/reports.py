@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_workbench.errors import InvalidData
+from mlops_workbench.base.errors import InvalidData
+from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.monitor.columns import Categories, Numbers, columns_of, read, series
-from mlops_workbench.progress import Progress, silent
 
 MOST_ROWS = 50_000
 """rows of each side that are reported on; more are sampled (with a fixed seed)"""

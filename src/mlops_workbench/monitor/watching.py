@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.errors import InvalidData, NotFound, UsageError
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.config.project import DriftPolicy
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
 from mlops_workbench.monitor.features import Thresholds
-from mlops_workbench.progress import Progress
-from mlops_workbench.project import DriftPolicy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mlops_workbench import files
-from mlops_workbench.errors import BuildFailed, ServingFailed
+from mlops_workbench.base import files
+from mlops_workbench.base.errors import BuildFailed, ServingFailed
+from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.manifest import Manifest, file_sha256
 from mlops_workbench.package import sbom
 from mlops_workbench.package import wheels as wheel_store
@@ -32,7 +33,6 @@ from mlops_workbench.package.image import Image as Image
 from mlops_workbench.package.image import Proof, Prove
 from mlops_workbench.package.image import image_repository as image_repository
 from mlops_workbench.package.parts import Parts, gather, verified
-from mlops_workbench.progress import Progress, silent
 
 DEPENDENCIES = "mlops/dependencies"
 """repository of the images of libraries"""

@@ -8,9 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.errors import BuildFailed, MlopsError
+from mlops_workbench.base.errors import BuildFailed, MlopsError
+from mlops_workbench.base.progress import Progress
 from mlops_workbench.package.docker_client import Engine
-from mlops_workbench.progress import Progress
 
 _TAIL = 25
 _GIVING_UP_SECONDS = 4.0

@@ -15,7 +15,7 @@ import docker
 import docker.errors
 import requests
 
-from mlops_workbench.errors import Conflict, EngineUnavailable, MlopsError, NotFound, ServingFailed
+from mlops_workbench.base.errors import Conflict, EngineUnavailable, MlopsError, NotFound, ServingFailed
 
 _SECONDS = 900
 """silence that is tolerated: an install step of a build says nothing until it is done"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from mlops_workbench.errors import UsageError
+from mlops_workbench.base.errors import UsageError
 
 DEFAULT_BASE = "python:3.11-slim"
 UID = 10001

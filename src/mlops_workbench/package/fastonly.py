@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_workbench.errors import BuildFailed
+from mlops_workbench.base.errors import BuildFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.fastpath.proving import sentence
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.values import Value
 
 
 @dataclass(frozen=True)

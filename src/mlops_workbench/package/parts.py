@@ -7,14 +7,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_workbench import files
-from mlops_workbench.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound
+from mlops_workbench.base import files
+from mlops_workbench.base.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound
+from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import slim, wheelinfo
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.docker_client import Engine, ImageFacts, connect
 from mlops_workbench.package.dockerfile import render_dependencies
-from mlops_workbench.progress import Progress, silent
 from mlops_workbench.track.requirements import FAST_RUNTIME
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name, canonicalize_version, parse_wheel_filename
 
-from mlops_workbench.errors import BuildFailed
-from mlops_workbench.progress import Progress, silent
+from mlops_workbench.base.errors import BuildFailed
+from mlops_workbench.base.progress import Progress, silent
 
 _TAIL = 15
 

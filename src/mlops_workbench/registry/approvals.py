@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlops_workbench.errors import Conflict, GateFailed
-from mlops_workbench.project import ApprovalPolicy, user
+from mlops_workbench.base.errors import Conflict, GateFailed
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import ApprovalPolicy, user
 from mlops_workbench.registry.intents import record
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
-from mlops_workbench.values import Value
 
 
 @dataclass(frozen=True)

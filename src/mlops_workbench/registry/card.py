@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.values import Value, cell
 from mlops_workbench.registry.lineage import Origin
-from mlops_workbench.values import Value, cell
 
 _STYLE = (
     "body{font:15px/1.55 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem;"

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.errors import Conflict, GateFailed
-from mlops_workbench.gatepolicy import GatePolicy
+from mlops_workbench.base.errors import Conflict, GateFailed
+from mlops_workbench.base.values import Html, Value, html_table, plain
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks import champion as beside
 from mlops_workbench.registry.checks import latency, metrics, regression, skew
 from mlops_workbench.registry.checks.check import Around, Case, Check, Contestant, Judged, answer, unknown
@@ -22,7 +23,6 @@ from mlops_workbench.registry.gates import keep, latest, require_green
 from mlops_workbench.registry.importance import importance
 from mlops_workbench.store.tables import now
 from mlops_workbench.track.metrics import deciding
-from mlops_workbench.values import Html, Value, html_table, plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from mlops_workbench.errors import GateFailed
-from mlops_workbench.project import user
-from mlops_workbench.store.database import Store, inserted_id
+from mlops_workbench.base.errors import GateFailed
+from mlops_workbench.config.project import user
+from mlops_workbench.store.engine import Store, inserted_id
 from mlops_workbench.store.tables import gates
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ import psutil
 from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mlops_workbench.errors import Conflict
-from mlops_workbench.project import user
+from mlops_workbench.base.errors import Conflict
+from mlops_workbench.config.project import user
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.store.database import Row, Store
+from mlops_workbench.store.engine import Row, Store
 from mlops_workbench.store.tables import intents, now
 from mlops_workbench.track.tracking import Tracking
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from mlops_workbench.errors import UsageError
-from mlops_workbench.project import user
-from mlops_workbench.store.database import Row, Store
+from mlops_workbench.base.errors import UsageError
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import user
+from mlops_workbench.store.engine import Row, Store
 from mlops_workbench.store.tables import ledger, now
-from mlops_workbench.values import Value
 
 GENESIS = "0" * 64
 CHAMPION = "champion"

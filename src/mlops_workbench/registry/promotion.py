@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mlops_workbench.errors import Conflict, MlopsError, UsageError
-from mlops_workbench.project import Policy
+from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
+from mlops_workbench.config.project import Policy
 from mlops_workbench.registry import approvals, gate, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
 
 Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
+from mlops_workbench.config.project import ApprovalPolicy, Project, user
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.project import ApprovalPolicy, Project, user
-from mlops_workbench.registry import approvals, gate, ledger, pyfuncs, versions
+from mlops_workbench.registry import approvals, gate, ledger, versions
+from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.pyfuncs import Runtime
+from mlops_workbench.registry.mlflow_models import Runtime
 from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.store.tables import images
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.errors import Conflict
+from mlops_workbench.base.errors import Conflict
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.registry.promotion import reconcile
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
+from mlops_workbench.base.values import Value, plain
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
-from mlops_workbench.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
 from mlops_workbench.track.tracking import Stored, Tracking
-from mlops_workbench.values import Value, plain
 
 if TYPE_CHECKING:
     import pandas as pd

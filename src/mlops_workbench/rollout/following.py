@@ -18,20 +18,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench import alerts
-from mlops_workbench.errors import MlopsError, NotFound, ServingFailed
-from mlops_workbench.files import write_text
+from mlops_workbench.alerts import records as alerts
+from mlops_workbench.base.errors import MlopsError, NotFound, ServingFailed
+from mlops_workbench.base.files import write_text
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
-from mlops_workbench.progress import Progress
-from mlops_workbench.project import Project
 from mlops_workbench.registry.intents import under_way
-from mlops_workbench.rollout import deployments as running
 from mlops_workbench.rollout import records
-from mlops_workbench.rollout.client import call
-from mlops_workbench.rollout.deployment import Deployment
+from mlops_workbench.rollout.runtime import deployments as running
+from mlops_workbench.rollout.runtime.client import call
+from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
-from mlops_workbench.store.database import Store
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
 
 NOT_LOADED = "serving: version did not load"

@@ -9,19 +9,19 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from mlops_workbench import servingpolicy
-from mlops_workbench.errors import Conflict, EngineUnavailable, NotFound, UsageError
+from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.config import serving as servingpolicy
+from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
-from mlops_workbench.progress import Progress
-from mlops_workbench.project import Project
-from mlops_workbench.rollout import deployments as running
 from mlops_workbench.rollout import following, records
-from mlops_workbench.rollout.containers import start_container
-from mlops_workbench.rollout.deployment import Deployment
 from mlops_workbench.rollout.following import Alias
-from mlops_workbench.rollout.processes import start_local
 from mlops_workbench.rollout.records import Live
-from mlops_workbench.store.database import Store
+from mlops_workbench.rollout.runtime import deployments as running
+from mlops_workbench.rollout.runtime.containers import start_container
+from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.processes import start_local
+from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Insert, select, update
 
-from mlops_workbench.errors import NotFound, closest
-from mlops_workbench.rollout import deployments as running
-from mlops_workbench.rollout.deployment import Deployment
-from mlops_workbench.store.database import Store
+from mlops_workbench.base.errors import NotFound, closest
+from mlops_workbench.base.values import Value
+from mlops_workbench.rollout.runtime import deployments as running
+from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.store.engine import Store
 from mlops_workbench.store.tables import deployments, now
-from mlops_workbench.values import Value
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import InvalidData, closest
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.base.values import Value, plain
 from mlops_workbench.data.rows import to_rows
-from mlops_workbench.errors import InvalidData, closest
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.progress import Progress
-from mlops_workbench.rollout import client
-from mlops_workbench.rollout.deployment import Deployment
-from mlops_workbench.values import Value, plain
+from mlops_workbench.rollout.runtime import client
+from mlops_workbench.rollout.runtime.deployment import Deployment
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_workbench.values import cell, is_number
+from mlops_workbench.base.values import cell, is_number
 
 _BLUE = "#3b82d0"
 _ORANGE = "#d1873d"

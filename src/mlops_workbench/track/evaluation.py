@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.errors import MlopsError
+from mlops_workbench.base.errors import MlopsError
+from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Task
 from mlops_workbench.track.metrics import better, deciding, metric
-from mlops_workbench.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.errors import InvalidModel, NotFound
+from mlops_workbench.base.errors import InvalidModel, NotFound
 from mlops_workbench.manifest import FILE_NAME, Kind
 from mlops_workbench.track.tracking import Tracking
 

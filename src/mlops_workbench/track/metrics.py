@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_workbench.errors import InvalidData, UsageError, closest
+from mlops_workbench.base.errors import InvalidData, UsageError, closest
 from mlops_workbench.manifest import Task
 
 LOWER_IS_BETTER = {"rmse", "mae", "log_loss"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from mlops_workbench.errors import UsageError
+from mlops_workbench.base.errors import UsageError
 from mlops_workbench.track.ranking import Test
 
 Kind = Literal["metric", "param", "tag", "attribute"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from mlops_workbench.errors import InvalidModel, NotFound
+from mlops_workbench.base.errors import InvalidModel, NotFound
 
 FAST_RUNTIME = (
     "fastapi",

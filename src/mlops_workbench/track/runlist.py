@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.values import Html, Value, is_number
 from mlops_workbench.track import drawing
 from mlops_workbench.track.tracking import Run
-from mlops_workbench.values import Html, Value, is_number
 
 _MOST_METRICS = 6
 _MOST_PARAMS = 4

@@ -13,27 +13,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.base.errors import InvalidData, NotFound, closest
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import frames
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.errors import InvalidData, NotFound, closest
-from mlops_workbench.progress import Progress, silent
-from mlops_workbench.project import Project
-from mlops_workbench.store.database import Store
-from mlops_workbench.track import (
-    evaluation,
-    figures_of,
-    flavours,
-    metrics,
-    notebook,
-    requirements,
-    seeds,
-    source,
-)
+from mlops_workbench.store.engine import Store
+from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
+from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.evaluation import Asked, Evaluation
-from mlops_workbench.track.given import Given, Kept
+from mlops_workbench.track.input_data import Given, Kept
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
 from mlops_workbench.track.tracking import Run, Tracking
-from mlops_workbench.values import Value
 
 SOURCE = "source.py"
 ENVIRONMENT = "requirements.txt"
@@ -299,7 +291,7 @@ def _data_tags(kept: Mapping[str, Kept], data: Sequence[str], evaluate: str | No
 
 def _attach(tracking: Tracking, run_id: str, asked: Asked, wanted: str) -> Evaluation | None:
     """The standard evaluation as artifacts; None for a task that has none."""
-    from mlops_workbench.track import pictures
+    from mlops_workbench.track import plots as pictures
 
     if asked.task == "other":
         return None

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
-from mlops_workbench.errors import Conflict, InvalidConfig, NotFound, closest
+from mlops_workbench.base.errors import Conflict, InvalidConfig, NotFound, closest
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import ARTIFACTS, Project
 from mlops_workbench.manifest import FILE_NAME
-from mlops_workbench.project import ARTIFACTS, Project
-from mlops_workbench.track import elsewhere, queries, ranking
-from mlops_workbench.values import Value
+from mlops_workbench.track import queries, ranking
+from mlops_workbench.track import remote_runs as elsewhere
 
 _MOST_VERSIONS = 1000
 _PAGE = 500

@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from mlops_workbench.errors import NotFound, UsageError, closest
+from mlops_workbench.base.errors import NotFound, UsageError, closest
 from mlops_workbench.monitor.drift import DriftReport, Thresholds
 from mlops_workbench.monitor.features import judge
 

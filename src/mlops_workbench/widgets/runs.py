@@ -8,8 +8,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from mlops_workbench.base.values import cell, is_number, plain
 from mlops_workbench.track.runlist import RunList
-from mlops_workbench.values import cell, is_number, plain
 
 _STATIC = Path(__file__).parent / "static"
 

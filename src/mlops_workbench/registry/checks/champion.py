@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_workbench.errors import MlopsError
+from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.registry.checks.check import NOTHING, Case, Check, Contestant, Judged, answer, unknown
 from mlops_workbench.track.metrics import better, metric
 

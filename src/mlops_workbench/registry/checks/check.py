@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.data.rows import to_rows
-from mlops_workbench.gatepolicy import GatePolicy
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Served
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of

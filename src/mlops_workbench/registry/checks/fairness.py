@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.errors import UsageError, closest
+from mlops_workbench.base.errors import UsageError, closest
 from mlops_workbench.registry.checks.check import Case, Check, unknown
 from mlops_workbench.registry.checks.groups import groups
 from mlops_workbench.track.metrics import NAMES, metric

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mlops_workbench.errors import MlopsError
-from mlops_workbench.gatepolicy import LatencyPolicy
+from mlops_workbench.base.errors import MlopsError
+from mlops_workbench.config.gate import LatencyPolicy
 from mlops_workbench.registry.checks.check import Around, Check, unknown
 
 

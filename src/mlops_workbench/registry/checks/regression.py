@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import InvalidData, InvalidModel, MlopsError
+from mlops_workbench.base.values import is_number, plain
 from mlops_workbench.data.rows import to_rows
-from mlops_workbench.errors import InvalidData, InvalidModel, MlopsError
 from mlops_workbench.manifest import Manifest, file_sha256
 from mlops_workbench.registry.checks.check import Check, Contestant, unknown
-from mlops_workbench.values import is_number, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.gatepolicy import RegressionPolicy
+    from mlops_workbench.config.gate import RegressionPolicy
 
 TITLE = "regression cases"
 EXPECTED = "expected"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_workbench.errors import MlopsError
+from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.registry.checks.check import NOTHING, Around, Check, Contestant, unknown
 from mlops_workbench.registry.versions import Served, difference
 

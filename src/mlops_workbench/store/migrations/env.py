@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from mlops_workbench.store.database import VERSION_TABLE
+from mlops_workbench.store.engine import VERSION_TABLE
 from mlops_workbench.store.tables import metadata
 
 context.configure(

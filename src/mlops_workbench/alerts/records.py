@@ -1,0 +1,157 @@
+"""Alerts: what a person should look at. Raised by any room, listed and acknowledged by the verb of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from mlops_workbench.base.errors import Conflict, NotFound, closest
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import user
+from mlops_workbench.store.engine import Row, Store, inserted_id
+from mlops_workbench.store.tables import alerts, now
+
+CRITICAL = "critical"
+WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Alert(Value):
+    """One thing to look at. `count`: how often it occurred; `last_seen`: when it was so last."""
+
+    id: int
+    at: str
+    model: str
+    kind: str
+    subject: str
+    severity: str
+    message: str
+    details: Mapping[str, Any]
+    count: int
+    last_seen: str
+    acknowledged_at: str | None = None
+    acknowledged_by: str | None = None
+
+
+@dataclass(frozen=True)
+class AlertList(Value):
+    """Alerts, newest first."""
+
+    alerts: tuple[Alert, ...]
+
+    @property
+    def title(self) -> str:
+        waiting = sum(a.acknowledged_at is None for a in self.alerts)
+        if not waiting:
+            return "No alert is open."
+        return f"{waiting} open alert{'s' * (waiting != 1)}"
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        if not self.alerts:
+            return ["", ""], []
+        closed = any(a.acknowledged_at for a in self.alerts)
+        heads = ["id", "severity", "model", "since", "last seen", "times"]
+        return [*heads, *["acknowledged by"] * closed, "what"], [
+            [
+                *(a.id, a.severity, a.model, _at(a.at), _at(a.last_seen), a.count),
+                *[a.acknowledged_by] * closed,
+                a.message,
+            ]
+            for a in self.alerts
+        ]
+
+    def text(self) -> str:
+        return super().text() if self.alerts else self.title
+
+
+def raised(
+    store: Store,
+    *,
+    model: str,
+    kind: str,
+    subject: str,
+    message: str,
+    severity: str = CRITICAL,
+    details: Mapping[str, Any] | None = None,
+    occurrence: str = "",
+) -> Alert:
+    """Record an alert. An open one of the same model, kind and subject is counted instead.
+
+    `occurrence` tells one time from the next: seen again it is not counted again, and one that a person
+    has acknowledged is not raised anew while it goes on.
+    """
+    key = {"model": model, "kind": kind, "subject": subject}
+    seen = {"message": message, "details": dict(details or {}), "last_seen": now(), "occurrence": occurrence}
+    with store.write() as connection:
+        known = _known(connection, key, occurrence)
+        if known is None:
+            fields = key | seen | {"at": seen["last_seen"], "severity": severity, "count": 1}
+            number = inserted_id(connection.execute(alerts.insert().values(**fields)))
+        else:
+            number = known["id"]
+            again = not occurrence or known["occurrence"] != occurrence
+            connection.execute(
+                update(alerts).where(alerts.c.id == number).values(**seen, count=known["count"] + again)
+            )
+    return get(store, number)
+
+
+def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> Row | None:
+    """The open one, or the acknowledged one that goes on."""
+    statement = select(alerts).filter_by(**key).order_by(alerts.c.id.desc())
+    rows: list[Row] = list(connection.execute(statement).mappings())  # type: ignore[arg-type]
+    open_ones = [row for row in rows if row["acknowledged_at"] is None]
+    going_on = [row for row in rows if occurrence and row["occurrence"] == occurrence]
+    return next(iter(open_ones + going_on), None)
+
+
+def find(store: Store, *, everything: bool = False, limit: int = 200) -> tuple[Alert, ...]:
+    """Open ones, newest first; with `everything` the acknowledged ones, too."""
+    statement = select(alerts).order_by(alerts.c.id.desc()).limit(limit)
+    if not everything:
+        statement = statement.where(alerts.c.acknowledged_at.is_(None))
+    return tuple(_alert(row) for row in store.rows(statement))
+
+
+def get(store: Store, number: int) -> Alert:
+    """Raises `NotFound`."""
+    row = store.row(select(alerts).where(alerts.c.id == number))
+    if row is None:
+        known = [str(a.id) for a in find(store)]
+        raise NotFound(f"There is no alert {number}.", closest(str(number), known))
+    return _alert(row)
+
+
+def acknowledge(store: Store, number: int) -> Alert:
+    """Someone has looked at it. Raises `NotFound`, `Conflict` for one that is acknowledged already."""
+    found = get(store, number)
+    values = {"acknowledged_at": now(), "acknowledged_by": user()}
+    statement = update(alerts).where(alerts.c.id == number, alerts.c.acknowledged_at.is_(None))
+    with store.write() as connection:
+        changed = connection.execute(statement.values(**values)).rowcount
+    if not changed:
+        raise Conflict(
+            f"Alert {number} is acknowledged already, by {get(store, number).acknowledged_by}.",
+            f"It is about '{found.model}'.",
+        )
+    return get(store, number)
+
+
+def over(store: Store, model: str, subjects: Iterable[str]) -> int:
+    """Acknowledge the open alerts about what is no longer in use; how many they were."""
+    statement = update(alerts).where(
+        alerts.c.model == model, alerts.c.subject.in_(list(subjects)), alerts.c.acknowledged_at.is_(None)
+    )
+    with store.write() as connection:
+        return connection.execute(statement.values(acknowledged_at=now(), acknowledged_by=user())).rowcount
+
+
+def _alert(row: Row) -> Alert:
+    return Alert(**{name: row[name] for name in Alert.__dataclass_fields__})
+
+
+def _at(time: str) -> str:
+    return time[:19].replace("T", " ")

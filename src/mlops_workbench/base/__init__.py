@@ -1,0 +1,1 @@
+"""What everything rests on: errors, values, progress, files, clock. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""`mlops.toml`: one typed section a room, checked when it is read."""

@@ -1,0 +1,1 @@
+"""Everything derived from the verbs: parsers, JSON payloads, descriptions, reference."""

@@ -1,0 +1,311 @@
+"""Jobs: long work in a process of its own that outlives the notebook, with a row that always tells the truth."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import select, update
+
+from mlops_workbench.base.errors import Conflict, NotFound
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import Project, user
+from mlops_workbench.store.engine import Row, Store, inserted_id
+from mlops_workbench.store.tables import jobs, now
+
+ENDED = ("succeeded", "failed", "cancelled")
+HEARTBEAT_SECONDS = 2.0
+GRACE_SECONDS = 5.0
+SILENT_SECONDS = 120.0
+LOST = "The job's process ended without a word (killed, or out of memory)."
+
+
+@dataclass(frozen=True)
+class Job(Value):
+    """One job. `fraction` 0..1 or None; `line` is the verb as it would be typed; `result` what the verb returned."""
+
+    id: int
+    kind: str
+    model: str
+    who: str
+    state: str
+    step: str
+    fraction: float | None
+    created: str
+    started: str | None
+    ended: str | None
+    error: str | None
+    notebook: str | None
+    log: str | None
+    line: str
+    result: Mapping[str, Any] | None
+
+    @property
+    def title(self) -> str:
+        said = self.error or (self.result or {}).get("outcome") or self.step
+        return f"Job {self.id} ({self.kind} {self.model}): {self.state}. {said}".rstrip()
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["", ""], [["line", self.line], ["notebook", self.notebook], ["log", self.log]]
+
+
+@dataclass(frozen=True)
+class JobList(Value):
+    """Jobs, newest first."""
+
+    jobs: tuple[Job, ...]
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["job", "kind", "model", "state", "created", "step", "outcome"], [
+            [
+                j.id,
+                j.kind,
+                j.model,
+                j.state,
+                j.created[:19].replace("T", " "),
+                j.step,
+                j.error or (j.result or {}).get("outcome"),
+            ]
+            for j in self.jobs
+        ]
+
+
+def create(
+    project: Project, store: Store, kind: str, model: str, options: Mapping[str, Any], line: str
+) -> int:
+    """A queued job with a folder of its own."""
+    with store.write() as connection:
+        result = connection.execute(
+            jobs.insert().values(
+                kind=kind,
+                model=model,
+                who=user(),
+                state="queued",
+                options=dict(options) | {"line": line, "host": socket.gethostname()},
+                step="waiting",
+                created=now(),
+            )
+        )
+        number = inserted_id(result)
+        folder = project.folder("jobs", str(number))
+        connection.execute(update(jobs).where(jobs.c.id == number).values(log=str(folder / "job.log")))
+    return number
+
+
+def spawn(project: Project, store: Store, number: int) -> None:
+    """Start the job's process: a session of its own, so that it outlives this one and can be ended as a whole."""
+    log = project.folder("jobs", str(number)) / "job.log"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlops_workbench.jobrunner", str(project.root), str(number)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=project.root,
+        )
+    # Popen complains of a child that still runs when it is collected; this one is meant to.
+    threading.Thread(target=process.wait, name=f"mlops-job-{number}", daemon=True).start()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        _update(store, number, pid=process.pid, pid_started=psutil.Process(process.pid).create_time())
+
+
+def _update(store: Store, number: int, **values: Any) -> bool:
+    """Change a job that has not ended; whether there was one."""
+    with store.write() as connection:
+        statement = update(jobs).where(jobs.c.id == number, jobs.c.state.not_in(ENDED)).values(**values)
+        return bool(connection.execute(statement).rowcount)
+
+
+@contextmanager
+def running(store: Store, number: int) -> Iterator[Progress]:
+    """The job's own process holds this while it works: state, heartbeat, and the way to report progress.
+
+    Raises `Conflict` if the job was cancelled before it began.
+    """
+    me = psutil.Process()
+    begun = _update(
+        store,
+        number,
+        state="running",
+        started=now(),
+        heartbeat=now(),
+        pid=me.pid,
+        pid_started=me.create_time(),
+    )
+    if not begun:
+        raise Conflict(f"Job {number} has ended already.", "Start another one.")
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_SECONDS):
+            _update(store, number, heartbeat=now())
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+
+    def progress(message: str, fraction: float | None = None) -> None:
+        _update(store, number, step=message, fraction=fraction)
+
+    try:
+        yield progress
+    finally:
+        done.set()
+        thread.join()
+
+
+def end_orderly() -> None:
+    """In the job's own process: being cancelled raises here, so that what was begun elsewhere is taken back."""
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def finish(
+    store: Store, number: int, *, error: str | None = None, result: Mapping[str, Any] | None = None
+) -> None:
+    """The verdict, once; a cancelled job stays cancelled."""
+    state = "failed" if error else "succeeded"
+    values: dict[str, Any] = {"state": state, "ended": now(), "error": error, "result": result}
+    if not error:
+        values |= {"fraction": 1.0, "step": "done"}
+    _update(store, number, **values)
+
+
+def set_notebook(store: Store, number: int, path: Path) -> None:
+    _update(store, number, notebook=str(path))
+
+
+def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
+    """Kind and options of a job. Raises `NotFound`."""
+    row = _row(store, number)
+    return row["kind"], {k: v for k, v in row["options"].items() if k not in ("line", "host")}
+
+
+def _row(store: Store, number: int) -> Row:
+    row = store.row(select(jobs).where(jobs.c.id == number))
+    if row is None:
+        raise NotFound(f"There is no job {number}.", "List the jobs.")
+    return row
+
+
+def get(store: Store, number: int) -> Job:
+    """Raises `NotFound`."""
+    _reconcile(store)
+    return _job(_row(store, number))
+
+
+def find(store: Store, limit: int) -> tuple[Job, ...]:
+    _reconcile(store)
+    return tuple(_job(row) for row in store.rows(select(jobs).order_by(jobs.c.id.desc()).limit(limit)))
+
+
+def _job(row: Row) -> Job:
+    fields = (
+        "id",
+        "kind",
+        "model",
+        "who",
+        "state",
+        "step",
+        "fraction",
+        "created",
+        "started",
+        "ended",
+        "error",
+    )
+    return Job(
+        **{f: row[f] for f in fields},
+        notebook=row["notebook"],
+        log=row["log"],
+        line=row["options"].get("line", ""),
+        result=row["result"],
+    )
+
+
+def _reconcile(store: Store) -> None:
+    """A job whose process is gone did not end well: say so."""
+    for row in store.rows(select(jobs).where(jobs.c.state.not_in(ENDED))):
+        if _lost(row):
+            # It may have written its verdict between our two looks; `_update` leaves ended jobs alone.
+            _update(store, row["id"], state="failed", ended=now(), error=LOST)
+
+
+def _lost(row: Row) -> bool:
+    """Whether no process works on it: by its pid, or by its silence where that cannot be asked (not started
+    yet, or on another machine that shares the store)."""
+    here = row["options"].get("host") == socket.gethostname()
+    if here and row["pid"] is not None:
+        return not _alive(row["pid"], row["pid_started"])
+    silent = datetime.now(UTC) - datetime.fromisoformat(row["heartbeat"] or row["created"])
+    return silent.total_seconds() > SILENT_SECONDS
+
+
+def _alive(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def cancel(store: Store, number: int) -> Job:
+    """End a job and all that it started. Raises `NotFound`, or `Conflict` if it has ended or runs elsewhere."""
+    row = _row(store, number)
+    host = row["options"].get("host")
+    if row["state"] not in ENDED and host != socket.gethostname():
+        raise Conflict(f"Job {number} runs on the machine '{host}'.", "Cancel it there.")
+    if not _update(store, number, state="cancelled", ended=now(), error=f"Cancelled by {user()}."):
+        raise Conflict(
+            f"Job {number} has ended already ({_row(store, number)['state']}).", "There is nothing to cancel."
+        )
+    row = _row(store, number)  # its process may have begun between the two
+    if row["pid"] is not None and _alive(row["pid"], row["pid_started"]):
+        _end_group(row["pid"], row["pid_started"])
+    return _job(_row(store, number))
+
+
+def _end_group(pid: int, started: float) -> None:
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        children = psutil.Process(pid).children(recursive=True)  # a kernel has a session of its own
+        os.killpg(pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while _alive(pid, started) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for process in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if _alive(pid, started):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def wait(store: Store, number: int, progress: Progress) -> Job:
+    """Follow a job to its end. An interrupt cancels it."""
+    try:
+        shown: tuple[str, float | None] | None = None
+        while (job := get(store, number)).state not in ENDED:
+            if (job.step, job.fraction) != shown:
+                shown = (job.step, job.fraction)
+                progress(*shown)
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        with contextlib.suppress(Conflict):  # it ended just now: then that is what there is to say
+            return cancel(store, number)
+        return get(store, number)
+    return job

@@ -1,0 +1,407 @@
+"""`reproduce`: make a version again from its records alone, and compare what comes out with what is in use.
+
+A fresh environment from the locked requirements, the recorded cells (those that the run's cell depends on), the
+snapshots of its rows, the recorded commit with its uncommitted changes; papermill runs it in a folder outside of
+the project, so that nothing in it can touch production.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.base.errors import InvalidModel, JobFailed, NotFound
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.base.values import Html, Value, html_table
+from mlops_workbench.config.project import Project
+from mlops_workbench.data import snapshots
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.notebooks import engine, environments
+from mlops_workbench.track import metrics as measures
+from mlops_workbench.track import notebook, slicing
+from mlops_workbench.track.runs import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE
+from mlops_workbench.track.tracking import Run, Stored, Tracking
+
+ANSWERS = "answers.json"
+VERDICTS = ("equal", "equal within tolerance", "different")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a version was made of. `cells`: in the order they ran, the run's own cell last."""
+
+    stored: Stored
+    manifest: Manifest
+    run: Run
+    cells: tuple[str, ...]
+    requirements: Mapping[str, str]
+    variable: str
+    rows: Mapping[str, str]
+    """variable → SHA-256 of the snapshot that it held"""
+    asked: str
+    """SHA-256 of the snapshot that both models are asked"""
+    changes: str
+
+
+@dataclass(frozen=True)
+class Reproduction(Value):
+    """Whether a version came out again.
+
+    `labels`: rows answered otherwise; `largest`: greatest difference of a number or probability.
+    """
+
+    model: str
+    version: int
+    verdict: str
+    tolerance: float
+    rows: int
+    labels: int
+    largest: float
+    metrics: Mapping[str, tuple[float | None, float | None]]
+    differences: tuple[str, ...]
+    packages: int
+    python: str
+    seconds: float
+    notebook: str
+
+    @property
+    def title(self) -> str:
+        return f"Version {self.version} of '{self.model}' made again: {self.verdict}."
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        said = [
+            ["answers", f"{self.labels:,} of {self.rows:,} rows answered otherwise"],
+            ["largest difference", f"{self.largest:.3g} (tolerance {self.tolerance:g})"],
+        ]
+        said += [[name, f"{_figure(a)} → {_figure(b)}"] for name, (a, b) in self.metrics.items()]
+        said += [["differs", d] for d in self.differences]
+        said += [
+            ["environment", f"Python {self.python}, {self.packages} packages, in {self.seconds:.0f} s"],
+            ["notebook", self.notebook],
+        ]
+        return ["", ""], said
+
+    def _repr_html_(self) -> str:
+        colour = dict(zip(VERDICTS, ("#2e8540", "#2e8540", "#d1383d"), strict=True))[self.verdict]
+        heads, rows = self.table()
+        verdict = Html(f'<b style="color:{colour}">{self.verdict}</b>')
+        return html_table(heads, [["verdict", verdict], *rows], title=self.title)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Reproduction:
+        values = dict(raw) | {"differences": tuple(raw["differences"])}
+        values["metrics"] = {name: tuple(pair) for name, pair in raw["metrics"].items()}
+        values.pop("outcome", None)
+        return cls(**values)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}"
+
+
+def recipe(project: Project, tracking: Tracking, stored: Stored, folder: Path) -> Recipe:
+    """Read what was recorded. Raises `NotFound` naming what was not, `InvalidModel` for a changed model file."""
+    if not stored.run_id:
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' was not made in a tracked run, so its code is not known.",
+            "Fit models in tracked runs.",
+        )
+    run = tracking.run(stored.run_id)
+    manifest = Manifest.load(folder)
+    if manifest.serialization == "pyfunc":
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' is served through MLflow's pyfunc; only scikit-learn models "
+            "are made again and compared.",
+            f"Its code, data and environment are with the run '{run.name}'.",
+        )
+    if manifest.digest_of(folder) != stored.tags.get("digest"):
+        raise InvalidModel(f"The files of version {stored.version} of '{stored.name}' were changed.")
+    marks = {k: stored.tags.get(f"{k}.sha256") for k in ("data", "evaluate")}
+    asked = marks["evaluate"] or marks["data"]
+    if asked is None:
+        raise NotFound(f"Version {stored.version} of '{stored.name}' has no recorded rows.")
+    rows = _rows(run)
+    for sha256 in {*rows.values(), asked}:
+        snapshots.find(project, sha256)
+    return Recipe(
+        stored,
+        manifest,
+        run,
+        _cells(tracking, run),
+        environments.pins(tracking.text(run.id, ENVIRONMENT)),
+        _variable(stored, run),
+        rows,
+        asked,
+        tracking.text(run.id, CHANGES),
+    )
+
+
+def _cells(tracking: Tracking, run: Run) -> tuple[str, ...]:
+    if cells := notebook.read(tracking.text(run.id, NOTEBOOK)):
+        return tuple(cells)
+    source = tracking.text(run.id, SOURCE)
+    if not source:
+        raise NotFound(f"The run '{run.name}' kept no code.", "Runs of this version of the workbench do.")
+    return (source,)
+
+
+def _variable(stored: Stored, run: Run) -> str:
+    """The name that the model had in the notebook."""
+    made = [name for name in run.tags.get("models", "").split(",") if name]
+    said = stored.tags.get("variable", "")
+    if said in made or (said.isidentifier() and not made):
+        return said
+    if len(made) == 1:
+        return made[0]
+    raise NotFound(
+        f"Which variable of the run '{run.name}' was registered as '{stored.name}' is not recorded.",
+        "Register a variable that the run made.",
+    )
+
+
+def _rows(run: Run) -> dict[str, str]:
+    """Variables that the run was given and the snapshots of what they held."""
+    tags = run.tags
+    marks = [key.removesuffix(".sha256") for key in tags if re.fullmatch(r"(data|evaluate)\b.*\.sha256", key)]
+    found = {tags[f"{mark}.name"]: tags[f"{mark}.sha256"] for mark in marks}
+    return {name: sha256 for name, sha256 in found.items() if name.isidentifier()}
+
+
+def reproduce(
+    project: Project, made_of: Recipe, model_folder: Path, keep: Path, tolerance: float, progress: Progress
+) -> Reproduction:
+    """Make it again and compare. The executed notebook is kept in `keep`. Raises `JobFailed` when it does not run."""
+    started = time.monotonic()
+    manifest = made_of.manifest
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
+        place = Path(scratch)
+        pins = made_of.requirements
+        python = environments.make(
+            place / "venv", [f"{n}=={v}" for n, v in pins.items()], manifest.python, progress
+        )
+        work = _workplace(project, made_of, place / "work")
+        model = place / f"original-{manifest.model_file}"
+        shutil.copyfile(model_folder / manifest.model_file, model)
+        for sha256 in {*made_of.rows.values(), made_of.asked}:
+            shutil.copyfile(project.state / "snapshots" / f"{sha256}.parquet", place / f"{sha256}.parquet")
+        recipe_book = work / "reproduce.ipynb"
+        _write(recipe_book, made_of, place, model, environments.kernel(python, place))
+        output = keep / "reproduce.ipynb"
+        keep.mkdir(parents=True, exist_ok=True)
+        search = [str(environments.own_packages(place / "packages"))]
+        search += [] if (work / ".git-archive").exists() else [str(project.root)]
+        variables = {
+            "JUPYTER_PATH": str(place),
+            "PYTHONPATH": os.pathsep.join(search),
+            "MLOPS_PROJECT": str(work),
+        }
+        if fixed := made_of.run.tags.get("seed.PYTHONHASHSEED"):  # it counts only when a process begins
+            variables["PYTHONHASHSEED"] = fixed
+        with _variables(variables):
+            engine.execute(recipe_book, output, {}, progress)
+        answers = json.loads((place / ANSWERS).read_text())
+    return _compared(project, made_of, answers, tolerance, time.monotonic() - started, str(output))
+
+
+def _workplace(project: Project, made_of: Recipe, work: Path) -> Path:
+    """A folder with the files of the recorded commit and its uncommitted changes; empty without git.
+
+    It is a project of its own with its own stores, so that a verb in a cell finds nothing of production.
+    """
+    work.mkdir()
+    commit = made_of.run.tags.get("git.commit")
+    if commit and _git(project.root, work, commit):
+        (work / ".git-archive").touch()
+        if made_of.changes.strip():
+            (work.parent / CHANGES).write_text(made_of.changes)
+            done = subprocess.run(
+                ["git", "apply", "--whitespace=nowarn", str(work.parent / CHANGES)],
+                cwd=work, capture_output=True, text=True, check=False,
+                env=dict(os.environ) | {"GIT_CEILING_DIRECTORIES": str(work.parent)},
+            )  # fmt: skip
+            if done.returncode:
+                raise JobFailed(
+                    f"The uncommitted changes do not fit commit {commit[:10]}: {done.stderr.strip()[-300:]}."
+                )
+    (work / "mlops.toml").write_text(f'[project]\nname = "{project.name}"\n')
+    return work
+
+
+def _git(root: Path, work: Path, commit: str) -> bool:
+    """The commit's files below the project's folder into `work`; False when it is not to be had."""
+    archive = work.parent / "commit.tar"
+    done = subprocess.run(
+        ["git", "-C", str(root), "archive", "--output", str(archive), f"{commit}"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        return False
+    shutil.unpack_archive(archive, work, filter="data")
+    return True
+
+
+_HEAD = """\
+import json as _json
+import pandas as _pd
+
+def _rows(sha256):
+    frame = _pd.read_parquet({place!r} + "/" + sha256 + ".parquet")
+    for name in frame.attrs.pop({nan_texts!r}, ()):
+        frame[name] = frame[name].where(frame[name].notna(), float("nan"))
+    return frame
+"""
+
+_TAIL = """\
+import sys as _sys
+if {format!r} == "skops":
+    import skops.io as _loader
+    _original = _loader.load({model!r}, trusted={trusted!r})
+else:
+    import cloudpickle as _loader
+    with open({model!r}, "rb") as _file:
+        _original = _loader.load(_file)
+
+def _answers(model):
+    asked = _rows({asked!r})[{columns!r}]
+    if hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_"):
+        asked = asked.to_numpy()
+    told = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None
+    return {{"values": model.predict(asked).tolist(), "probabilities": told}}
+
+_found = {{"again": _answers({variable}), "original": _answers(_original), "python": _sys.version.split()[0]}}
+with open({out!r}, "w") as _file:
+    _json.dump(_found, _file, default=str)
+"""
+
+
+def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -> None:
+    """The notebook: the rows, the earlier cells that are needed, the rows again, the run's cell, the question."""
+    import nbformat
+
+    *earlier, last = made_of.cells
+    given = {*made_of.rows}
+    rows = "\n".join(f"{name} = _rows({sha256!r})" for name, sha256 in made_of.rows.items())
+    manifest = made_of.manifest
+    head = _HEAD.format(place=str(place), nan_texts=snapshots.NAN_TEXTS)
+    tail = _TAIL.format(
+        format=manifest.serialization,
+        model=str(model),
+        trusted=list(manifest.trusted),
+        asked=made_of.asked,
+        columns=manifest.columns,
+        variable=made_of.variable,
+        out=str(place / ANSWERS),
+    )
+    kept = [slicing.runnable(earlier[n]) for n in slicing.needed(earlier, last, given)]
+    sources = [head, *([rows] if kept and rows else []), *kept, rows, slicing.runnable(last), tail]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources if source.strip()]
+    title = f"# {made_of.stored.name}, version {made_of.stored.version}, made again from its records"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(title), *cells])
+    book.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
+    nbformat.write(book, str(path))
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """The environment of the kernel: nothing in it points at the project's records."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environments.clean_variables_of(before) | dict(values))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _compared(
+    project: Project,
+    made_of: Recipe,
+    answers: Mapping[str, Any],
+    tolerance: float,
+    seconds: float,
+    notebook: str,
+) -> Reproduction:
+    import numpy as np
+
+    manifest = made_of.manifest
+    again, original = answers["again"], answers["original"]
+    numbers = manifest.task != "classification"
+    largest, labels = 0.0, 0
+    if numbers:
+        gaps = np.abs(np.asarray(again["values"], dtype=float) - np.asarray(original["values"], dtype=float))
+        largest = float(gaps.max(initial=0.0))
+        labels = int((gaps > tolerance).sum())
+    else:
+        labels = sum(a != b for a, b in zip(again["values"], original["values"], strict=True))
+        if again["probabilities"] is not None and original["probabilities"] is not None:
+            a, b = np.asarray(again["probabilities"]), np.asarray(original["probabilities"])
+            largest = float(np.abs(a - b).max(initial=0.0)) if a.shape == b.shape else float("inf")
+    figures = _metrics(project, made_of, again)
+    same_figures = all(
+        recorded is None or (now is not None and abs(now - recorded) <= tolerance)
+        for recorded, now in figures.values()
+    )
+    if labels == 0 and largest == 0.0 and same_figures:
+        verdict = VERDICTS[0]
+    else:
+        verdict = VERDICTS[1] if labels == 0 and largest <= tolerance and same_figures else VERDICTS[2]
+    return Reproduction(
+        model=made_of.stored.name,
+        version=made_of.stored.version,
+        verdict=verdict,
+        tolerance=tolerance,
+        rows=len(original["values"]),
+        labels=labels,
+        largest=largest,
+        metrics=figures,
+        differences=_differences(made_of, answers["python"], figures, tolerance, labels),
+        packages=len(made_of.requirements),
+        python=answers["python"],
+        seconds=round(seconds, 1),
+        notebook=notebook,
+    )
+
+
+def _metrics(
+    project: Project, made_of: Recipe, again: Mapping[str, Any]
+) -> dict[str, tuple[float | None, float | None]]:
+    """Each metric as it was recorded with the run, and as it is now."""
+    manifest = made_of.manifest
+    if manifest.target is None or "evaluate.sha256" not in made_of.stored.tags:
+        return {}
+    frame = snapshots.find(project, made_of.asked)
+    truth = measures.labels_of(frame, manifest.target, manifest.classes, manifest.task)
+    now = measures.evaluate(truth, again["values"], again["probabilities"], manifest.classes, manifest.task)
+    return {name: (made_of.run.metrics.get(name), value) for name, value in now.items()}
+
+
+def _differences(
+    made_of: Recipe,
+    python: str,
+    figures: Mapping[str, tuple[float | None, float | None]],
+    tolerance: float,
+    labels: int,
+) -> tuple[str, ...]:
+    """In what it differs, and what was not as it was then."""
+    found = [f"{labels:,} rows are answered otherwise"] if labels else []
+    for name, (recorded, now) in figures.items():
+        if recorded is not None and (now is None or abs(now - recorded) > tolerance):
+            found.append(f"{name} was {_figure(recorded)}, is {_figure(now)}")
+    if not python.startswith(made_of.manifest.python + "."):
+        found.append(f"Python was {made_of.manifest.python}, is {python}")
+    if not made_of.requirements:
+        found.append("the run recorded no environment")
+    if not made_of.run.tags.get("git.commit"):
+        found += ["modules beside the notebook are as they are now: the run recorded no git commit"]
+    return tuple(found)

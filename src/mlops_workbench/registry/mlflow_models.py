@@ -1,0 +1,294 @@
+"""Versions of models that are not scikit-learn's: an MLflow model of any flavour, kept whole and served by `pyfunc`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
+from mlops_workbench.base.values import plain
+from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.rows import require_finite, to_rows
+from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
+from mlops_workbench.registry import versions
+from mlops_workbench.registry.fastpath.proving import Proof
+from mlops_workbench.registry.versions import Kept, Load
+from mlops_workbench.track import flavours, requirements
+from mlops_workbench.track.flavours import Column, Logged
+from mlops_workbench.track.tracking import Tracking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How the runtime treats MLflow models; handed in by the workbench."""
+
+    open: Callable[[Path], Any]
+    """a folder → MLflow's `PyFuncModel`"""
+    read: Callable[[Any, int], list[Any]]
+    """what it answers for so many rows → one plain value a row"""
+
+
+_ASKED = 1_000
+"""rows whose answers tell the task"""
+_MOST_LABELS = 100
+_GAPLESS = ("int", "uint", "bool")
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A model looked at before it is kept; what `versions.Inspected` is for scikit-learn's."""
+
+    task: Task
+    classes: tuple[Any, ...]
+    features: tuple[str, ...]
+    inputs: tuple[Field, ...]
+    dtypes: dict[str, str]
+    target: str | None
+    sample: tuple[dict[str, Any], ...]
+    expected: tuple[Any, ...]
+    null_is_none: tuple[str, ...]
+
+
+def prepare(model: Any, tracking: Tracking, scratch: Path) -> Path:
+    """The MLflow model's folder below `scratch`, fetched or saved by its flavour. Raises `InvalidModel`, `NotFound`."""
+    known = model if isinstance(model, Logged) else flavours.address_of(model, tracking)
+    if known is not None:
+        return flavours.copy(known, tracking, scratch)
+    ours = flavours.flavour_of(model) == "python_function"
+    modules = flavours.modules_of(model) | {"cloudpickle"} if ours else {type(model).__module__}
+    folder = scratch / "model"
+    flavours.save(model, folder, requirements.distributions_of(modules))
+    return folder
+
+
+def keep(
+    tracking: Tracking,
+    folder: Path,
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    label: str,
+    data_name: str,
+    target: str | None,
+    run_id: str | None,
+    load: Load,
+    runtime: Runtime,
+) -> tuple[Looked, Kept]:
+    """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
+    looked = look(_opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read)
+    needed = requirements.for_mlflow_model(flavours.requirements_of(folder), label)
+    flavour = flavours.name_of(folder)
+    fast = Proof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
+    digest = ""
+
+    def finish(place: Path, model_id: str) -> None:
+        nonlocal digest
+        shutil.copytree(folder, place)
+        flavours.stamp(place, model_id, run_id)
+        digest = tree_sha256(place)
+        manifest = Manifest(
+            name=name,
+            task=looked.task,
+            inputs=looked.inputs,
+            model_file=flavours.MLMODEL,
+            serialization="pyfunc",
+            trusted=(),
+            sha256=digest,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            requirements=needed,
+            target=looked.target,
+            classes=looked.classes,
+            sample=looked.sample,
+            expected=looked.expected,
+            extra={
+                "null_is_none": list(looked.null_is_none),
+                "dtypes": looked.dtypes,
+                "flavour": flavour,
+                "fast": fast,
+            },
+        )
+        manifest.dump(place)
+        served = load(place)
+        versions.prove(manifest, served, label)
+        _prove_alone(manifest, served, label)
+        if tree_sha256(place) != digest:
+            raise InvalidModel(
+                f"'{label}' changes its own files when it is asked.", "Let it write somewhere else."
+            )
+
+    source = tracking.keep_model(name, run_id, finish)
+    return looked, Kept(source, digest, fast)
+
+
+def look(
+    model: Any,
+    folder: Path,
+    label: str,
+    frame: pd.DataFrame,
+    data_name: str,
+    target: str | None,
+    read: Callable[[Any, int], list[Any]],
+) -> Looked:
+    """What the model reads and answers, by its signature and by asking it. Raises `InvalidModel`, `InvalidData`."""
+    columns = flavours.signature_of(folder)
+    features = _features(model, columns, label, frame, data_name, target)
+    target = versions.target_of(frame, features, data_name, target)
+    inputs = _inputs(columns, frame, features)
+    rows = frame[list(features)]
+    require_finite(rows)
+    sample = versions.sample_of(rows)
+    gapless = [f.name for f in inputs if not f.nullable]
+    if gaps := [n for n in gapless if rows[n].isna().any()]:
+        raise InvalidData(
+            f"The column '{gaps[0]}' of '{data_name}' has gaps; the model's signature says that it has none.",
+            "Log the model with a signature inferred from such rows.",
+        )
+    dtypes = _types(columns, frame, features)
+    expected = _asked(model, _typed(sample, dtypes), label, read)
+    some = _typed(versions.some(rows, _ASKED), dtypes)
+    task, classes = _task(_asked(model, some, label, read), frame[target] if target else None)
+    return Looked(
+        task=task,
+        classes=classes,
+        features=features,
+        inputs=inputs,
+        dtypes=dtypes,
+        target=target if task != "other" else None,
+        sample=tuple(to_rows(sample)),
+        expected=tuple(plain(expected)),
+        null_is_none=tuple(
+            f.name for f in inputs if f.kind == "string" and versions.holds_none(frame[f.name])
+        ),
+    )
+
+
+def _opened(folder: Path, label: str, runtime: Runtime) -> Any:
+    try:
+        with flavours.calm():
+            return runtime.open(folder)
+    except Exception as problem:  # a flavour raises whatever its library does
+        raise InvalidModel(
+            f"MLflow cannot load '{label}': {type(problem).__name__}: {' '.join(str(problem).split())[:300]}.",
+            "Only models with the flavour python_function are served.",
+        ) from None
+
+
+def _features(
+    model: Any,
+    columns: Sequence[Column] | None,
+    label: str,
+    frame: pd.DataFrame,
+    data_name: str,
+    target: str | None,
+) -> tuple[str, ...]:
+    """The columns that the model reads: of its signature, of the model itself, else all but the label."""
+    rest = tuple(map(str, (c for c in frame.columns if c != target)))
+    if columns is not None and all(c.name for c in columns):
+        named = tuple(c.name for c in columns)
+        if missing := [n for n in named if n not in frame.columns]:
+            raise InvalidData(
+                f"'{data_name}' has no column '{missing[0]}', which the model's signature names.",
+                closest(missing[0], frame.columns),
+            )
+        return named
+    if columns is not None:
+        if len(columns) != len(rest):
+            raise InvalidData(
+                f"The model's signature has {len(columns)} columns without names, '{data_name}' has {len(rest)}"
+                f"{' beside the label' if target else ''}.",
+                "Say which column is the label (target), or log the model with names.",
+            )
+        return rest
+    own = _own_names(model)
+    if own and set(own) <= set(rest):
+        return own
+    if target is None:
+        raise InvalidData(
+            f"'{label}' has no signature, so which of the columns of '{data_name}' it reads is not known.",
+            "Say which is the label: the option target. Or log it with a signature.",
+        )
+    return rest
+
+
+def _own_names(model: Any) -> tuple[str, ...]:
+    """The names that a native model keeps, as boosters do; empty if it keeps none."""
+    try:
+        native = model.get_raw_model()
+    except Exception:  # not every flavour has it
+        return ()
+    for attribute in ("feature_names_in_", "feature_names", "feature_name"):
+        found = getattr(native, attribute, None)
+        found = found() if callable(found) else found
+        if found is not None and len(found):
+            return tuple(map(str, found))
+    return ()
+
+
+def _inputs(
+    columns: Sequence[Column] | None, frame: pd.DataFrame, features: Sequence[str]
+) -> tuple[Field, ...]:
+    if columns is None:
+        return tuple(Field(name, kind_of(frame[name])) for name in features)
+    return tuple(Field(n, c.kind, c.nullable) for n, c in zip(features, columns, strict=True))
+
+
+def _types(columns: Sequence[Column] | None, frame: pd.DataFrame, features: Sequence[str]) -> dict[str, str]:
+    """Types that the runtime gives columns: the signature's, else those that they have here, if it matters."""
+    if columns is not None:
+        return {n: c.dtype for n, c in zip(features, columns, strict=True) if c.dtype}
+    found = {name: str(frame[name].dtype) for name in features}
+    kept = (*_GAPLESS, "float32", "category", "string", "Int", "UInt", "Float", "boolean")
+    return {name: dtype for name, dtype in found.items() if dtype.startswith(kept)}
+
+
+def _typed(rows: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """As the signature wants them: MLflow refuses a number of 64 bits where it names one of 32."""
+    whole = {n: d for n, d in dtypes.items() if not (d.startswith(_GAPLESS) and rows[n].isna().any())}
+    return rows.astype(whole)
+
+
+def _asked(model: Any, rows: pd.DataFrame, label: str, read: Callable[[Any, int], list[Any]]) -> list[Any]:
+    """Raises `InvalidModel` when the model cannot answer."""
+    try:
+        return read(model.predict(rows.copy()), len(rows))
+    except Exception as problem:  # whatever a model raises means the same here
+        sentence = " ".join(str(problem).split())[:300]
+        raise InvalidModel(
+            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.",
+            "Mend the model, or say which column is the label (target).",
+        ) from None
+
+
+def _task(answers: Sequence[Any], truth: Any) -> tuple[Task, tuple[Any, ...]]:
+    """Labels if the answers are texts, truth values or whole numbers as the label column holds them; numbers if both
+    are numbers; else neither, which no gate can measure."""
+    if truth is None or any(isinstance(a, dict | list) or a is None for a in answers):
+        return "other", ()
+    known = plain(list(truth.dropna().unique()))
+    types, kinds = {type(a) for a in answers}, {type(k) for k in known}
+    labels = types == kinds and len(types) == 1 and types <= {str, bool, int}
+    both = {*answers, *known}
+    if labels and len(both) <= _MOST_LABELS and (int not in types or set(answers) <= set(known)):
+        return "classification", tuple(sorted(both))
+    numbers = {int, float}
+    return ("regression", ()) if types <= numbers and kinds <= {*numbers, bool} else ("other", ())
+
+
+def _prove_alone(manifest: Manifest, served: versions.Served, label: str) -> None:
+    """Requests that come together are asked together: an answer must not depend on its neighbours."""
+    alone = [value for row in manifest.sample for value in served([row]).values]
+    if any(not versions.alike(a, b) for a, b in zip(alone, manifest.expected, strict=True)):
+        raise InvalidModel(
+            f"'{label}' answers a row otherwise when it is asked alone; requests that come together are one call.",
+            "Let each answer depend on its own row only.",
+        )
+
+
+__all__ = ["Looked", "Runtime", "keep", "look", "prepare"]

@@ -1,1 +1,0 @@
-"""Retraining: notebooks as jobs."""

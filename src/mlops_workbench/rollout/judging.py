@@ -1,0 +1,185 @@
+"""The gate put together: versions behind the real serving runtime, the rows, the image, and where reports go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.base.errors import InvalidModel
+from mlops_workbench.base.progress import Progress
+from mlops_workbench.config.project import Project, user
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.store.engine import Store
+from mlops_workbench.track.tracking import Stored, Tracking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_workbench.registry.checks.check import Measured
+    from mlops_workbench.registry.gate import Contestant, GateReport
+    from mlops_workbench.registry.mlflow_models import Runtime
+    from mlops_workbench.registry.versions import Served
+    from mlops_workbench.serving.dataplane import Prediction
+
+
+def load(folder: Path) -> Served:
+    """A model folder behind the real serving runtime. Raises `InvalidModel`."""
+    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.errors import ModelRefused
+
+    try:
+        plane = DataPlane.load(folder, name=folder.name, version="0")
+    except ModelRefused as problem:
+        raise InvalidModel(str(problem)) from None
+
+    def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
+        try:
+            return plane.predict([plane.from_json(row) for row in rows])
+        except Exception as problem:  # whatever a model raises means the same here
+            sentence = " ".join(str(problem).split())[:300]
+            raise InvalidModel(
+                f"Loaded from its file, the model cannot answer: {type(problem).__name__}: {sentence}.",
+                "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
+            ) from None
+
+    return served
+
+
+def mlflow_runtime() -> Runtime:
+    from mlops_workbench.registry.mlflow_models import Runtime
+    from mlops_workbench.serving import pyfunc
+
+    return Runtime(pyfunc.opened, pyfunc.values_of)
+
+
+def quicken(
+    folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Compile the model to a plan in its folder and prove it against the real runtime. Returns the record.
+
+    `ordinary`: rows as JSON carries them, by what they are. Whatever goes wrong means: the original path.
+    """
+    from mlops_workbench.registry.fastpath import NotCovered, compiling, proving
+    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.fast.evaluator import Evaluator
+    from mlops_workbench.serving.fast.plan import ARRAYS, HEADER, Plan
+
+    plane = DataPlane.load(folder, name=folder.name, version="0", fast=False)
+    try:
+        plan = compiling.compiled(
+            model, manifest, lambda rows: plane.frame([plane.from_json(r) for r in rows]), folder
+        )
+        fast = Evaluator(Plan.read(folder, plan.sha256))
+        rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
+        found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
+    except NotCovered as reason:
+        found = proving.Proof(False, str(reason))
+    except (
+        Exception
+    ) as problem:  # scikit-learn's insides change: a version must not fail to register for that
+        sentence = " ".join(str(problem).split())[:200]
+        found = proving.Proof(False, f"it could not be compiled ({type(problem).__name__}: {sentence})")
+    if not found.proven:
+        for name in (HEADER, ARRAYS):
+            (folder / name).unlink(missing_ok=True)
+    return found.to_dict()
+
+
+def contestant(tracking: Tracking, stored: Stored) -> Contestant:
+    from mlops_workbench.registry.gate import Contestant
+    from mlops_workbench.registry.versions import recorded
+
+    folder, manifest = recorded(tracking, stored)
+    return Contestant(stored.version, manifest, load(folder))
+
+
+def judge(
+    project: Project,
+    store: Store,
+    tracking: Tracking,
+    stored: Stored,
+    champion: Stored | None,
+    image: Mapping[str, Any] | None,
+    *,
+    data: Any,
+    namespace: Mapping[str, Any],
+    first: bool,
+    progress: Progress,
+) -> GateReport:
+    """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
+    from mlops_workbench.data import snapshots
+    from mlops_workbench.registry import gate, registering
+    from mlops_workbench.rollout.runtime import trials
+
+    progress("loading the version")
+    candidate = contestant(tracking, stored)
+    beside = contestant(tracking, champion) if champion else None
+    facts = {"name": stored.name, "version": str(stored.version), "digest": stored.tags["digest"]}
+    rows, label = (
+        snapshots.resolve(project, store, data, namespace)
+        if data is not None
+        else (registering.held_out(project, stored), stored.tags.get("evaluate.name", ""))
+    )
+
+    def measure(size: int) -> Measured:
+        progress("measuring the serving runtime")
+        fast = project.policy.serving.fast
+        return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
+
+    tag = str(image["tag"]) if image else ""
+    around = gate.Around(
+        root=project.root,
+        rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
+        first_by=user() if first else "",
+        measure=measure,
+        image=tag,
+        ask_image=trials.image(tag, **facts) if tag else None,
+    )
+    progress("asking it for the held-out rows")
+    report = gate.judge(stored.name, candidate, beside, rows, project.policy.gate, around)
+    if data is not None and rows is not None:
+        snapshots.keep(project, store, rows, label)  # evidence that nobody can look at again is none
+    report = gate.keep(store, report)
+    _attach(tracking, stored, report)
+    return report
+
+
+def _whereabouts(
+    project: Project, stored: Stored, rows: pd.DataFrame | None, label: str, *, given: bool
+) -> str:
+    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept."""
+    from mlops_workbench.data.frames import fingerprint
+
+    if rows is None:
+        return ""
+    sha256 = fingerprint(rows, label).sha256 if given else stored.tags["evaluate.sha256"]
+    folder = (project.state / "snapshots").relative_to(project.root)
+    return f"'{label}', {len(rows):,} rows in {folder}/{sha256}.parquet"
+
+
+def _attach(tracking: Tracking, stored: Stored, report: GateReport) -> None:
+    """The report as part of the version, and as an artifact of the run that made it."""
+    if stored.run_id:
+        texts = {
+            f"gate/report-{report.id}.json": json.dumps(report.to_dict(), indent=1, ensure_ascii=False),
+            f"gate/report-{report.id}.html": f"<!doctype html><meta charset=utf-8>{report._repr_html_()}",
+        }
+        tracking.log(stored.run_id, files=texts)
+    tags = {"gate": "passed" if report.passed else "failed", "gate.report": str(report.id)}
+    if report.metrics:
+        tags["metrics"] = json.dumps(dict(report.metrics))
+    for key, value in tags.items():
+        tracking.tag_version(stored.name, stored.version, key, value)
+
+
+def outcome(report: GateReport) -> str:
+    """What a job says of a version that did not pass."""
+    first = report.failures[0]
+    found = first.figure if first.passed is False else first.detail
+    said = f"version {report.version} did not pass the gate ({first.name}: {found})"
+    if report.champion is None:
+        # a job is nobody's choice
+        return f"{said}; there is still no champion: a person may choose the first version with the gate"
+    return f"{said}; the champion stays"

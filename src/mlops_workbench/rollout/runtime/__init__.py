@@ -1,0 +1,1 @@
+"""Starting, asking and stopping a serving runtime: processes and containers."""

@@ -1,0 +1,185 @@
+"""Serving as a container: the same runtime, in the image that goes to production."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops_workbench.base.errors import EngineUnavailable, NotFound, ServingFailed
+from mlops_workbench.config.serving import CPUS, FOLLOW, KEYS_FILE, MEMORY
+from mlops_workbench.package.docker_client import Engine, connect
+from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
+from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
+
+_HOST = "127.0.0.1"
+_KEYS_DIR = "/run/mlops-keys"
+_FOLLOW_DIR = "/run/mlops-follow"
+LOG_FILE = "inference.db"
+"""name of the inference log in its folder"""
+
+
+def start_container(
+    image: str,
+    *,
+    name: str,
+    version: str,
+    digest: str,
+    role: str = "champion",
+    port: int | None = None,
+    inference_dir: Path | None = None,
+    log_url: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    memory: str = MEMORY,
+    cpus: float = CPUS,
+    seconds: float = 120,
+) -> Deployment:
+    """Run an image, published on 127.0.0.1 only, and wait until it is ready.
+
+    The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), or the
+    database server of `log_url`; neither serves without a log. `environment` holds what the policy says; the folder
+    of a file of API keys is mounted, too, so that the file may be replaced. The container has a read-only file system
+    except /tmp, no capabilities, and cannot gain privileges. Raises EngineUnavailable, NotFound for an
+    image that is not here, Conflict if the port is in use, ServingFailed with the end of its log.
+    """
+    with connect() as engine:
+        found = engine.image(image)
+        if found is None:
+            raise NotFound(f"There is no image '{image}' here.", "Build it first.")
+        if found.labels.get("mlops.model.digest") != digest:
+            raise ServingFailed(f"The image '{image}' holds another model than digest {digest[:16]}….")
+        options = _confined(memory, cpus)
+        env, mounts = _told(environment or {})
+        env["MLOPS_ROLE"] = role
+        if inference_dir is not None:
+            options |= _mounted(inference_dir)
+            env["MLOPS_LOG_URL"] = f"sqlite:///{INFERENCE_DIR}/{LOG_FILE}"
+        elif log_url:
+            env["MLOPS_LOG_URL"] = log_url
+        options["volumes"] = options.get("volumes", {}) | mounts
+        deployment_id = uuid.uuid4().hex[:12]
+        container_id = engine.start(
+            image, port=PORT, host_port=port, name=f"mlops-{deployment_id}", environment=env, **options
+        )
+        try:
+            url, published = _address(engine, container_id)
+            until_ready(url, digest=digest, seconds=seconds, running=lambda: _runs(engine, container_id))
+        except BaseException as error:
+            # Also when the wait was interrupted: nothing may be left that no record knows.
+            log = engine.logs(container_id)
+            engine.remove_container(container_id, grace=1)
+            if not isinstance(error, ServingFailed):
+                raise
+            raise ServingFailed(
+                f"'{image}' did not start: {error.message} Its log ends:\n{log.strip()}\n",
+                error.next_step or "Correct what the log says, then start it again.",
+            ) from None
+    return Deployment(
+        id=deployment_id,
+        model=name,
+        version=version,
+        kind="container",
+        url=url,
+        port=published,
+        role=role,
+        digest=digest,
+        container_id=container_id,
+        image=image,
+        memory=memory,
+        cpus=cpus,
+    )
+
+
+def ended(deployment: Deployment) -> Literal["stopped", "failed"] | None:
+    """None while it runs; a container that was removed was stopped, one whose engine is gone has failed."""
+    try:
+        with connect() as engine:
+            facts = engine.container(_id(deployment))
+    except EngineUnavailable:
+        return "failed"
+    if facts is None:
+        return "stopped"
+    if facts.status in ("exited", "dead"):
+        return "stopped" if facts.exit_code == 0 else "failed"
+    return None
+
+
+def stop(deployment: Deployment) -> None:
+    with connect() as engine:
+        engine.remove_container(_id(deployment), grace=GRACE_SECONDS)
+
+
+def remove(deployment: Deployment) -> None:
+    """At once: nothing is in flight there that anybody waits for."""
+    with connect() as engine:
+        engine.remove_container(_id(deployment), grace=0)
+
+
+def tail(deployment: Deployment, lines: int) -> str:
+    with connect() as engine:
+        if engine.container(_id(deployment)) is None:
+            return ""
+        return engine.logs(_id(deployment), lines)
+
+
+def _confined(memory: str, cpus: float) -> dict[str, Any]:
+    return {
+        "mem_limit": memory,
+        "nano_cpus": int(cpus * 1e9),
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,size=64m"},  # noqa: S108 (the container's own)
+        "security_opt": ["no-new-privileges"],
+        "cap_drop": ["ALL"],
+    }
+
+
+def _told(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The variables as they are inside, and the mounts that the files they name need: keys, and what to follow.
+
+    Their folders are mounted, for a file is replaced by another one of its name.
+    """
+    env, mounts = dict(environment), {}
+    for name, folder in ((KEYS_FILE, _KEYS_DIR), (FOLLOW, _FOLLOW_DIR)):
+        if file := env.get(name):
+            env[name] = f"{folder}/{Path(file).name}"
+            mounts[str(Path(file).parent)] = {"bind": folder, "mode": "ro"}
+    return env, mounts
+
+
+def _mounted(inference_dir: Path) -> dict[str, Any]:
+    """The mount of the log's folder, and the user that may write there.
+
+    An ordinary user's container runs as that user. Root's runs as the image's own user, to whom the folder is
+    given: root can still write there, and SQLite gives what root creates beside a database to its owner.
+    """
+    folder = Path(inference_dir).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    uid, gid = os.getuid(), os.getgid()
+    if uid == 0:
+        uid = gid = UID
+        for path in (folder, *folder.glob(f"{LOG_FILE}*")):
+            os.chown(path, uid, gid)
+    return {
+        "user": f"{uid}:{gid}",
+        "volumes": {str(folder): {"bind": INFERENCE_DIR, "mode": "rw"}},
+    }
+
+
+def _address(engine: Engine, container_id: str) -> tuple[str, int]:
+    facts = engine.container(container_id)
+    if facts is None or facts.port is None:
+        raise ServingFailed("It ended while it was starting.")
+    return f"http://{_HOST}:{facts.port}", facts.port
+
+
+def _runs(engine: Engine, container_id: str) -> bool:
+    facts = engine.container(container_id)
+    return facts is not None and facts.status in ("created", "running", "restarting")
+
+
+def _id(deployment: Deployment) -> str:
+    assert deployment.container_id is not None
+    return deployment.container_id

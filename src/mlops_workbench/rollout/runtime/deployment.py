@@ -1,0 +1,47 @@
+"""What serves a model, as a value that a record can keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from mlops_workbench.base.values import Value
+
+State = Literal["ready", "starting", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Deployment(Value):
+    """A process or a container that answers (or answered) at `url`."""
+
+    id: str
+    model: str
+    version: str
+    kind: Literal["process", "container"]
+    url: str
+    port: int
+    role: str
+    digest: str
+    pid: int | None = None
+    pid_started: float | None = None
+    """Unix seconds: with it a pid that the system gave to another process later is told apart"""
+    container_id: str | None = None
+    image: str | None = None
+    log_file: str | None = None
+    """where a process writes its log lines; a container's are kept by the engine"""
+    follows: str | None = None
+    """the alias whose version it serves, whichever that is"""
+    memory: str | None = None
+    """that a container may use, such as `2g`"""
+    cpus: float | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def title(self) -> str:
+        return f"{self.model} {self.version} at {self.url}"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Deployment:
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "started_at": datetime.fromisoformat(values["started_at"])})

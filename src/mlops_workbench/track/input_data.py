@@ -1,0 +1,104 @@
+"""Rows that a run was given by name: as they were before the cell, or as the cell made them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.config.project import Project
+from mlops_workbench.data import dvc, frames, snapshots
+from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.store.engine import Store
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows and their fingerprint. `snapshot`: the reference that named them; `revision`: what tracks their file."""
+
+    frame: Any
+    mark: Fingerprint
+    snapshot: str = ""
+    revision: str = ""
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        mark = self.mark
+        found = {
+            "name": mark.name,
+            "sha256": mark.sha256,
+            "rows": str(mark.rows),
+            "columns": str(mark.columns),
+            "bytes": str(mark.bytes),
+            "snapshot": self.snapshot,
+            "revision": self.revision,
+        }
+        return {f"{prefix}.{key}": value for key, value in found.items() if value}
+
+
+class Given:
+    """What `names` stand for, looked up before the cell runs and again after it."""
+
+    def __init__(self, project: Project, store: Store, names: Sequence[str]) -> None:
+        self.project, self.store = project, store
+        self.names = tuple(dict.fromkeys(names))
+        self._found: dict[str, Kept] = {}
+        self._variables: dict[str, str] = {}
+
+    def before(self, namespace: MutableMapping[str, Any], named: set[str], assigned: set[str]) -> None:
+        """Keep what is there already; a snapshot's rows get a variable. What the cell assigns is looked at later.
+
+        Raises what `snapshots.resolve` raises.
+        """
+        for name in self.names:
+            if name in assigned or (name not in namespace and name in named):
+                continue
+            found = None
+            if name not in namespace and Path(name).suffix not in frames.READERS:
+                found = snapshots.refer(self.project, self.store, name)
+            if found is not None:
+                variable = identifier(found.name or f"snapshot_{found.sha256[:8]}")
+                if variable in self._variables.values():  # two versions of one name
+                    variable = f"{variable}_{found.version}"
+                namespace[variable] = found.frame
+                self._variables[name] = variable
+                self._found[name] = replace(self._keep(variable, namespace), snapshot=found.reference)
+            elif name in namespace or Path(name).suffix in frames.READERS:
+                self._found[name] = self._keep(name, namespace)
+
+    def known(self, name: str) -> bool:
+        return name in self._found
+
+    def after(self, namespace: Mapping[str, Any]) -> dict[str, Kept]:
+        """All of them. What the cell bound anew, or gave new columns, counts as the cell left it; any other change
+        in place does not: the rows are those that it was given. Raises what `frames.resolve` raises."""
+        for name in self.names:
+            variable = self._variables.get(name, name)
+            known = self._found.get(name)
+            if known is None:
+                self._found[name] = self._keep(variable, namespace)
+            elif variable in namespace:
+                self._found[name] = self._changed(known, variable, namespace)
+        return {name: self._found[name] for name in self.names}
+
+    def _changed(self, known: Kept, variable: str, namespace: Mapping[str, Any]) -> Kept:
+        now = namespace[variable]
+        if now is not known.frame:
+            return self._keep(variable, namespace)
+        if frames.fingerprint(now, variable).sha256 == known.mark.sha256:
+            return known
+        if set(now.columns) > set(known.mark.schema):
+            return self._keep(variable, namespace)
+        return replace(known, frame=snapshots.find(self.project, known.mark.sha256))
+
+    def _keep(self, name: str, namespace: Mapping[str, Any]) -> Kept:
+        frame, label = frames.resolve(name, namespace)
+        revision = "" if name in namespace else dvc.revision(Path(name).expanduser()) or ""
+        return Kept(frame, snapshots.keep(self.project, self.store, frame, label), revision=revision)
+
+
+def identifier(name: str) -> str:
+    """A variable's name for a snapshot's: what Python does not take becomes `_`."""
+    made = re.sub(r"\W", "_", name)
+    return made if made.isidentifier() else f"_{made}"
