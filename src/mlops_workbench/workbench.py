@@ -139,6 +139,7 @@ class Workbench(Opening):
             name,
             contract,
             infer=infer,
+            now=self._store.clock.now(),
             run=of_run,
             profile=profiled,
             progress=self.progress,
@@ -173,7 +174,15 @@ class Workbench(Opening):
         if suite is not None:
             return making.from_suite(self.project, name, Path(suite).expanduser(), replace=replace)
         frame, label = self._frame(data)
-        return making.from_data(self.project, name, frame, label, replace=replace, progress=self.progress)
+        return making.from_data(
+            self.project,
+            name,
+            frame,
+            label,
+            replace=replace,
+            now=self._store.clock.now(),
+            progress=self.progress,
+        )
 
     def snapshot(self, data: Any = None, *, name: str | None = None) -> Snapshot | SnapshotList:
         """Keep rows under a name; without one, give back the snapshot that is named; without data, list them."""
@@ -551,7 +560,9 @@ class Workbench(Opening):
             files=self._tracking.files(stored.run_id) if stored.run_id else (),
             data=lineage.rows_of(self._store, stored),
             gate=seen,
-            approvals=approvals.standing(entries, stored, seen, policy.approval, policy.governance),
+            approvals=approvals.standing(
+                entries, stored, seen, policy.approval, policy.governance, self._store.clock.now()
+            ),
             entries=tuple(e for e in entries if version in (e.old_version, e.new_version)),
             image=images.get(self._store, name, version),
             deployments=tuple(records.of_version(self._store, name, version)),
@@ -688,7 +699,13 @@ class Workbench(Opening):
         if chosen and chosen not in frame.columns:
             raise InvalidData(f"'{label}' has no label column '{chosen}'.", closest(chosen, frame.columns))
         wanted = [c for c in ("request_id", "row_index", chosen) if c in frame.columns]
-        return inference.write_labels(self.project.inference_url, name, frame[wanted], column=chosen or None)
+        return inference.write_labels(
+            self.project.inference_url,
+            name,
+            frame[wanted],
+            column=chosen or None,
+            now=self._store.clock.now(),
+        )
 
     def alerts(
         self, action: str | None = None, id: int | None = None, *, everything: bool = False

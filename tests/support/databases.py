@@ -62,3 +62,17 @@ def let_go(url: str) -> None:
         for attribute in ("_engine_map", "_db_uri_sql_alchemy_engine_map"):
             if engine := getattr(owner, attribute, {}).get(url):
                 engine.dispose()
+
+
+def all_tables() -> sa.MetaData:
+    """What the rooms of the workbench declare."""
+    import importlib
+    from pathlib import Path
+
+    import mlops_workbench
+    from mlops_workbench.store.schema import metadata
+
+    for file in Path(mlops_workbench.__file__).parent.glob("*/tables.py"):
+        if file.parent.name != "serving":  # the log's, one a model
+            importlib.import_module(f"mlops_workbench.{file.parent.name}.tables")
+    return metadata

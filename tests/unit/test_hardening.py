@@ -25,9 +25,9 @@ from mlops_workbench.base.errors import (
 )
 from mlops_workbench.config import project as projects
 from mlops_workbench.jobs import queue as jobs
-from mlops_workbench.registry import intents, ledger, promotion
+from mlops_workbench.jobs.tables import jobs as job_table
+from mlops_workbench.registry import intents, ledger, promotion, tables
 from mlops_workbench.rollout.runtime import deployments as running
-from mlops_workbench.store import tables
 from mlops_workbench.store.engine import VERSION_TABLE, Store
 from mlops_workbench.track.runs import Cell, script
 from mlops_workbench.workbench import Workbench
@@ -152,16 +152,14 @@ def test_an_intent_of_another_machine_is_given_up_in_the_end(workbench: Workbenc
 def put(workbench: Workbench, **values: Any) -> int:
     number = jobs.create(workbench.project, workbench._store, "retrain", "trips", {}, "retrain")
     with workbench._store.write() as connection:
-        connection.execute(
-            sa.update(tables.jobs).where(tables.jobs.c.id == number).values(id=number, **values)
-        )
+        connection.execute(sa.update(job_table).where(job_table.c.id == number).values(id=number, **values))
     return number
 
 
 def test_jobs_of_another_machine_and_those_never_started(workbench: Workbench) -> None:
     ago = (datetime.now(UTC) - timedelta(seconds=jobs.SILENT_SECONDS + 10)).isoformat()
     away = {"options": {"host": "elsewhere"}, "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
-    alive = put(workbench, heartbeat=tables.now(), **away)
+    alive = put(workbench, heartbeat=workbench._store.now(), **away)
     silent = put(workbench, heartbeat=ago, **away)
     fresh, forgotten = put(workbench), put(workbench, created=ago)
     states = {j.id: j.state for j in workbench.jobs().jobs}

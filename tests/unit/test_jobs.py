@@ -17,8 +17,8 @@ from sqlalchemy import select
 
 from mlops_workbench.base.errors import Conflict, JobFailed, NotFound, UsageError
 from mlops_workbench.jobs import queue as jobs
+from mlops_workbench.jobs import tables
 from mlops_workbench.notebooks import engine
-from mlops_workbench.store import tables
 from mlops_workbench.workbench import Workbench
 
 SUPPORT = Path(__file__).parents[1] / "support"

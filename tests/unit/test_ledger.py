@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
 from mlops_workbench.registry import ledger
+from mlops_workbench.registry.tables import ledger as table
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import ledger as table
 
 moves = st.lists(
     st.tuples(st.sampled_from(["promote", "rollback", "register"]), st.integers(1, 5)), max_size=12
@@ -29,6 +29,7 @@ def write(store: Store, count: int) -> None:
         with store.write() as connection:
             ledger.append(
                 connection,
+                at=store.now(),
                 action="promote",
                 model="m",
                 alias="champion",

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from databases import all_tables
 from projects import fit, trips
 
 from mlops_workbench.registry import ledger
 from mlops_workbench.store.engine import VERSION_TABLE, Store
-from mlops_workbench.store.tables import metadata
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.postgres
@@ -24,7 +24,7 @@ def test_migrations_make_exactly_the_tables(database: str) -> None:
     with store.engine.connect() as connection:
         assert (
             compare_metadata(
-                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata
+                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), all_tables()
             )
             == []
         )

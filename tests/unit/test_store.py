@@ -7,12 +7,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from databases import all_tables
 from sqlalchemy import select
 
+from mlops_workbench.base.clock import SYSTEM, stamp
 from mlops_workbench.base.errors import InvalidConfig
+from mlops_workbench.data.tables import validations
 from mlops_workbench.store import engine as database
 from mlops_workbench.store.engine import VERSION_TABLE, Store
-from mlops_workbench.store.tables import metadata, now, validations
 
 
 def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
@@ -20,7 +22,7 @@ def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
     with store.engine.connect() as connection:
         assert (
             compare_metadata(
-                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata
+                MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), all_tables()
             )
             == []
         )
@@ -47,7 +49,14 @@ def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def row(name: str) -> dict[str, object]:
-    return {"at": now(), "contract": name, "contract_digest": "", "data": "", "passed": 1, "report": {}}
+    return {
+        "at": stamp(SYSTEM.now()),
+        "contract": name,
+        "contract_digest": "",
+        "data": "",
+        "passed": 1,
+        "report": {},
+    }
 
 
 def open_and_write(url: str, number: int) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from mlops_workbench.base.errors import Conflict, ContractViolation, InvalidData, NotFound
 from mlops_workbench.data import frames, profiles, validations
-from mlops_workbench.store.tables import validations as table
+from mlops_workbench.data.tables import validations as table
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from mlops_workbench.alerts.tables import alerts
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import user
 from mlops_workbench.store.engine import Row, Store, inserted_id
-from mlops_workbench.store.tables import alerts, now
 
 CRITICAL = "critical"
 WARNING = "warning"
@@ -84,7 +84,12 @@ def raised(
     has acknowledged is not raised anew while it goes on.
     """
     key = {"model": model, "kind": kind, "subject": subject}
-    seen = {"message": message, "details": dict(details or {}), "last_seen": now(), "occurrence": occurrence}
+    seen = {
+        "message": message,
+        "details": dict(details or {}),
+        "last_seen": store.now(),
+        "occurrence": occurrence,
+    }
     with store.write() as connection:
         known = _known(connection, key, occurrence)
         if known is None:
@@ -128,7 +133,7 @@ def get(store: Store, number: int) -> Alert:
 def acknowledge(store: Store, number: int) -> Alert:
     """Someone has looked at it. Raises `NotFound`, `Conflict` for one that is acknowledged already."""
     found = get(store, number)
-    values = {"acknowledged_at": now(), "acknowledged_by": user()}
+    values = {"acknowledged_at": store.now(), "acknowledged_by": user()}
     statement = update(alerts).where(alerts.c.id == number, alerts.c.acknowledged_at.is_(None))
     with store.write() as connection:
         changed = connection.execute(statement.values(**values)).rowcount
@@ -146,7 +151,9 @@ def over(store: Store, model: str, subjects: Iterable[str]) -> int:
         alerts.c.model == model, alerts.c.subject.in_(list(subjects)), alerts.c.acknowledged_at.is_(None)
     )
     with store.write() as connection:
-        return connection.execute(statement.values(acknowledged_at=now(), acknowledged_by=user())).rowcount
+        return connection.execute(
+            statement.values(acknowledged_at=store.now(), acknowledged_by=user())
+        ).rowcount
 
 
 def _alert(row: Row) -> Alert:

@@ -10,10 +10,11 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract
 from mlops_workbench.data.frames import kind_of, missing
@@ -60,7 +61,7 @@ def check(
         progress(f"column {place + 1} of {len(present)}: {name}", place / len(present))
         found += runner.column(name, rule)
     progress("the table as a whole", 0.99)
-    found += runner.table(contract, now or datetime.now(UTC))
+    found += runner.table(contract, now or SYSTEM.now())
     return tuple(found)
 
 

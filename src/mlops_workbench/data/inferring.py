@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, Rows
@@ -33,11 +34,11 @@ def infer_contract(
         progress(f"column {place + 1} of {len(frame.columns)}: {column}", place / len(frame.columns))
         columns[column] = _infer_rule(frame[column])
     rows = Rows(max(1, len(frame) // ROWS), len(frame) * ROWS)
-    return Contract(name, columns, rows=rows, freshness=_freshness(frame, now or datetime.now(UTC)))
+    return Contract(name, columns, rows=rows, freshness=_freshness(frame, now or SYSTEM.now()))
 
 
 def infer_usable(
-    frame: pd.DataFrame, data: str, name: str, *, now: datetime | None = None, progress: Progress = silent
+    frame: pd.DataFrame, data: str, name: str, *, now: datetime, progress: Progress = silent
 ) -> Contract:
     """A contract that demands an empty column or infinities would be of no use: raises `InvalidData`."""
     import numpy as np

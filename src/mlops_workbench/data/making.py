@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +65,13 @@ def from_data(
     data: str,
     *,
     replace: bool,
+    now: datetime,
     progress: Progress = silent,
 ) -> ContractSheet:
     """Infers the contract and profiles the data. Raises `InvalidData`, `Conflict`."""
     from mlops_workbench.data import inferring, profiles
 
-    contract = inferring.infer_usable(frame, data, name, progress=progress)
+    contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
     blob = profiles.profile(frame, progress)
     path = contracts.path_of(project.root, name)
     contracts.write(contract, path, replace=replace)

@@ -19,8 +19,8 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project, check_name, user
 from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
+from mlops_workbench.data.tables import snapshot_versions, snapshots
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import now, snapshot_versions, snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
             connection.execute(
                 snapshots.insert().values(
                     sha256=mark.sha256,
-                    at=now(),
+                    at=store.now(),
                     name=name[:200],
                     rows=mark.rows,
                     columns=mark.columns,
@@ -139,7 +139,7 @@ def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, A
                     name=name,
                     version=known,
                     sha256=mark.sha256,
-                    at=now(),
+                    at=store.now(),
                     who=user(),
                     source=str(source) if source else label if isinstance(data, str) else None,
                     revision=revision,

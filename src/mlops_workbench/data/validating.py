@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_workbench.base.clock import stamp
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
-from mlops_workbench.store.tables import now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ def validate(
     name: str,
     *,
     infer: bool,
+    now: datetime,
     run: str | None = None,
     profile: Path | None = None,
     progress: Progress = silent,
@@ -37,14 +39,14 @@ def validate(
     if made:
         from mlops_workbench.data import inferring, profiles
 
-        contract = inferring.infer_usable(frame, data, name, progress=progress)
+        contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
         contracts.write(contract, path)
         profiles.forget(project, name)
     else:
         from mlops_workbench.data import checking
 
         contract = contracts.read(path)
-        checks = checking.check(frame, contract, progress=progress)
+        checks = checking.check(frame, contract, now=now, progress=progress)
     if profile is not None:
         checks += _profiled(project, frame, contract, name, profile, progress)
     progress("fingerprint of the data", 1.0)
@@ -58,7 +60,7 @@ def validate(
         path=str(path),
         digest=contract.digest,
         data_sha256=fingerprint(frame, data).sha256,
-        at=now(),
+        at=stamp(now),
         run=run,
     )
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from mlops_workbench.data.tables import validations
 from mlops_workbench.data.verdict import ContractReport
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import validations
 
 
 @dataclass(frozen=True)

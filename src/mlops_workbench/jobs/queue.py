@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from mlops_workbench.base.errors import Conflict, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project, user
+from mlops_workbench.jobs.tables import jobs
 from mlops_workbench.store.engine import Row, Store, inserted_id
-from mlops_workbench.store.tables import jobs, now
 
 ENDED = ("succeeded", "failed", "cancelled")
 HEARTBEAT_SECONDS = 2.0
@@ -97,7 +97,7 @@ def create(
                 state="queued",
                 options=dict(options) | {"line": line, "host": socket.gethostname()},
                 step="waiting",
-                created=now(),
+                created=store.now(),
             )
         )
         number = inserted_id(result)
@@ -142,8 +142,8 @@ def running(store: Store, number: int) -> Iterator[Progress]:
         store,
         number,
         state="running",
-        started=now(),
-        heartbeat=now(),
+        started=store.now(),
+        heartbeat=store.now(),
         pid=me.pid,
         pid_started=me.create_time(),
     )
@@ -153,7 +153,7 @@ def running(store: Store, number: int) -> Iterator[Progress]:
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            _update(store, number, heartbeat=now())
+            _update(store, number, heartbeat=store.now())
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -182,7 +182,7 @@ def finish(
 ) -> None:
     """The verdict, once; a cancelled job stays cancelled."""
     state = "failed" if error else "succeeded"
-    values: dict[str, Any] = {"state": state, "ended": now(), "error": error, "result": result}
+    values: dict[str, Any] = {"state": state, "ended": store.now(), "error": error, "result": result}
     if not error:
         values |= {"fraction": 1.0, "step": "done"}
     _update(store, number, **values)
@@ -242,18 +242,18 @@ def _job(row: Row) -> Job:
 def _reconcile(store: Store) -> None:
     """A job whose process is gone did not end well: say so."""
     for row in store.rows(select(jobs).where(jobs.c.state.not_in(ENDED))):
-        if _lost(row):
+        if _lost(store, row):
             # It may have written its verdict between our two looks; `_update` leaves ended jobs alone.
-            _update(store, row["id"], state="failed", ended=now(), error=LOST)
+            _update(store, row["id"], state="failed", ended=store.now(), error=LOST)
 
 
-def _lost(row: Row) -> bool:
+def _lost(store: Store, row: Row) -> bool:
     """Whether no process works on it: by its pid, or by its silence where that cannot be asked (not started
     yet, or on another machine that shares the store)."""
     here = row["options"].get("host") == socket.gethostname()
     if here and row["pid"] is not None:
         return not _alive(row["pid"], row["pid_started"])
-    silent = datetime.now(UTC) - datetime.fromisoformat(row["heartbeat"] or row["created"])
+    silent = store.clock.now() - datetime.fromisoformat(row["heartbeat"] or row["created"])
     return silent.total_seconds() > SILENT_SECONDS
 
 
@@ -271,7 +271,7 @@ def cancel(store: Store, number: int) -> Job:
     host = row["options"].get("host")
     if row["state"] not in ENDED and host != socket.gethostname():
         raise Conflict(f"Job {number} runs on the machine '{host}'.", "Cancel it there.")
-    if not _update(store, number, state="cancelled", ended=now(), error=f"Cancelled by {user()}."):
+    if not _update(store, number, state="cancelled", ended=store.now(), error=f"Cancelled by {user()}."):
         raise Conflict(
             f"Job {number} has ended already ({_row(store, number)['state']}).", "There is nothing to cancel."
         )

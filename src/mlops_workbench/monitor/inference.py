@@ -6,7 +6,6 @@ by name, so that whatever columns the runtime added are there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import (
     InvalidConfig,
     InvalidData,
@@ -121,7 +121,9 @@ def count(
             return int(connection.execute(query).scalar_one())
 
 
-def write_labels(url: str, model: str, frame: pd.DataFrame, *, column: str | None = None) -> LabelReceipt:
+def write_labels(
+    url: str, model: str, frame: pd.DataFrame, *, column: str | None = None, now: datetime | None = None
+) -> LabelReceipt:
     """Keeps what really happened, by `request_id` and `row_index` (0 if the frame has no such column).
 
     The label is `column`, or the frame's only other column. A later label for the same row replaces the
@@ -131,7 +133,7 @@ def write_labels(url: str, model: str, frame: pd.DataFrame, *, column: str | Non
     with _open(url) as engine:
         predictions = _predictions(engine, model)
         is_text = isinstance(predictions.c.prediction.type, sa.String)
-        rows, skipped = _label_rows(frame, column, is_text=is_text)
+        rows, skipped = _label_rows(frame, column, (now or SYSTEM.now()).timestamp(), is_text=is_text)
         labels = _labels(model, sa.Text() if is_text else sa.Double())
         labels.create(engine, checkfirst=True)
         receipt = _merge(engine, predictions, labels, rows)
@@ -279,7 +281,7 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
 
 
 def _label_rows(
-    frame: pd.DataFrame, column: str | None, *, is_text: bool
+    frame: pd.DataFrame, column: str | None, at: float, *, is_text: bool
 ) -> tuple[list[dict[str, Any]], int]:
     """Rows to write and how many had no label. The last label of a doubled row wins."""
     if "request_id" not in frame:
@@ -301,10 +303,9 @@ def _label_rows(
             "label": _label_values(frame.loc[known, column], is_text=is_text),
         }
     ).drop_duplicates(["request_id", "row_index"], keep="last")
-    now = time.time()
     ids, places, labels = (found[name].tolist() for name in ("request_id", "row_index", "label"))
     rows = [
-        {"request_id": i, "row_index": p, "label": v, "at": now}
+        {"request_id": i, "row_index": p, "label": v, "at": at}
         for i, p, v in zip(ids, places, labels, strict=True)
     ]
     return rows, int((~known).sum())

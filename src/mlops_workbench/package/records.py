@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
+from mlops_workbench.package.tables import images
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import images, now
 
 if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
@@ -20,7 +20,7 @@ def keep(store: Store, model: str, version: int, image: Image) -> None:
         connection.execute(delete(images).where(images.c.model == model, images.c.version == version))
         connection.execute(
             images.insert().values(
-                tag=image.tag, model=model, version=version, at=now(), image=image.to_dict()
+                tag=image.tag, model=model, version=version, at=store.now(), image=image.to_dict()
             )
         )
 

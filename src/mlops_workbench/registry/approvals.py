@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mlops_workbench.base.errors import Conflict, GateFailed
@@ -81,7 +81,7 @@ def approve(
             f"'{me}' registered version {version} of '{name}', so that the policy asks for another's approval.",
             "Let a second person approve it.",
         )
-    until = datetime.now(UTC) + timedelta(days=policy.expires_days)
+    until = store.clock.now() + timedelta(days=policy.expires_days)
     entry = record(
         store,
         tracking,
@@ -126,14 +126,13 @@ def standing(
     seen: Mapping[str, Any] | None,
     policy: ApprovalPolicy,
     digest: str,
-    when: datetime | None = None,
+    when: datetime,
 ) -> tuple[Approval, ...]:
     """Each person's newest approval of a version, with why it does not count if it does not."""
     newest: dict[str, Entry] = {}
     for entry in entries:
         if entry.action == "approve" and entry.new_version == stored.version:
             newest[entry.who] = entry
-    when = when or datetime.now(UTC)
     return tuple(_approval(e, _lacks(e, stored, seen, policy, digest, when)) for e in newest.values())
 
 

@@ -10,7 +10,7 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import Conflict, GateFailed
@@ -21,7 +21,6 @@ from mlops_workbench.registry.checks import latency, metrics, regression, skew
 from mlops_workbench.registry.checks.check import Around, Case, Check, Contestant, Judged, answer, unknown
 from mlops_workbench.registry.gates import keep, latest, require_green
 from mlops_workbench.registry.importance import importance
-from mlops_workbench.store.tables import now
 from mlops_workbench.track.metrics import deciding
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class GateReport(Value):
     """where the judged rows are"""
     first_by: str = ""
     """who chose that this is a first version"""
-    at: str = field(default_factory=now)
+    at: str = ""
     id: int = 0
 
     @property

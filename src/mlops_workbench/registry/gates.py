@@ -10,15 +10,16 @@ from sqlalchemy import select
 
 from mlops_workbench.base.errors import GateFailed
 from mlops_workbench.config.project import user
+from mlops_workbench.registry.tables import gates
 from mlops_workbench.store.engine import Store, inserted_id
-from mlops_workbench.store.tables import gates
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.gate import GateReport
 
 
 def keep(store: Store, report: GateReport) -> GateReport:
-    """Store the report; returns it with its number."""
+    """Store the report; returns it with its moment and its number."""
+    report = replace(report, at=store.now())
     with store.write() as connection:
         result = connection.execute(
             gates.insert().values(

@@ -12,7 +12,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psutil
@@ -23,8 +23,8 @@ from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.project import user
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.tables import intents
 from mlops_workbench.store.engine import Row, Store
-from mlops_workbench.store.tables import intents, now
 from mlops_workbench.track.tracking import Tracking
 
 ABANDONED_SECONDS = 600
@@ -85,7 +85,7 @@ def _claim(store: Store, model: str, key: str) -> Row:
         "host": socket.gethostname(),
         "pid": me.pid,
         "pid_started": me.create_time(),
-        "at": now(),
+        "at": store.now(),
     }
     try:
         with store.write() as connection:
@@ -109,6 +109,7 @@ def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, 
             return None  # someone else repaired it meanwhile
         entry = ledger.append(
             connection,
+            at=store.now(),
             model=meant["model"],
             who=meant["who"],
             alias=meant.get("alias"),
@@ -125,7 +126,7 @@ def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, 
 def record(store: Store, tracking: Tracking, **fields: Any) -> Entry:
     """An entry about something that changes nothing in MLflow, such as an approval."""
     with store.write() as connection:
-        entry = ledger.append(connection, **fields)
+        entry = ledger.append(connection, at=store.now(), **fields)
     anchor(store, tracking, entry)
     return entry
 
@@ -144,7 +145,7 @@ def repair(store: Store, tracking: Tracking, model: str) -> None:
     """Finish or forget what processes meant that ended in between."""
     mine = (intents.c.model == model) | intents.c.model.like(f"{_escaped(model)}{_ADDING}%", escape="\\")
     for row in store.rows(select(intents).where(mine)):
-        if not _alive(row):
+        if not _alive(store, row):
             _finish_or_forget(store, tracking, row)
 
 
@@ -186,10 +187,10 @@ def under_way(store: Store, model: str) -> bool:
     return store.row(select(intents.c.model).where(intents.c.model == model)) is not None
 
 
-def _alive(row: Row) -> bool:
+def _alive(store: Store, row: Row) -> bool:
     """Whether the process of an intent may still be at work; on another machine its age has to tell."""
     if row["host"] != socket.gethostname():
-        age = datetime.now(UTC) - datetime.fromisoformat(row["at"])
+        age = store.clock.now() - datetime.fromisoformat(row["at"])
         return age.total_seconds() < ABANDONED_SECONDS
     try:
         return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, select
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import user
+from mlops_workbench.registry.tables import ledger
 from mlops_workbench.store.engine import Row, Store
-from mlops_workbench.store.tables import ledger, now
 
 GENESIS = "0" * 64
 CHAMPION = "champion"
@@ -194,6 +194,7 @@ def digest(fields: Mapping[str, Any], previous_hash: str) -> str:
 def append(
     connection: Connection,
     *,
+    at: str,
     action: str,
     model: str,
     new_version: int | None,
@@ -203,11 +204,11 @@ def append(
     old_version: int | None = None,
     who: str | None = None,
 ) -> Entry:
-    """Add an entry inside a write transaction of the store (the chain needs its lock)."""
+    """Add an entry inside a write transaction of the store (the chain needs its lock). `at`: by the store's clock."""
     last = connection.execute(select(ledger).order_by(ledger.c.id.desc()).limit(1)).mappings().first()
     fields: dict[str, Any] = {
         "id": (last["id"] if last else 0) + 1,
-        "at": now(),
+        "at": at,
         "who": who or user(),
         "action": action,
         "model": model,

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import select
 
 from mlops_workbench.base.values import Value, cell, plain
+from mlops_workbench.data.tables import snapshot_versions, validations
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import snapshot_versions, validations
 from mlops_workbench.track.tracking import Run, Stored
 
 Tree = Mapping[str, Any]

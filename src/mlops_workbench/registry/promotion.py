@@ -91,7 +91,7 @@ def to_champion(
         raise Conflict(f"Version {version} of '{name}' is the champion already.")
     seen = gate.latest(store, name, version)
     entries = ledger.entries(store, name)
-    given = approvals.standing(entries, stored, seen, policy.approval, policy.governance)
+    given = approvals.standing(entries, stored, seen, policy.approval, policy.governance, store.clock.now())
 
     def not_retired() -> None:
         if version in ledger.retired(entries):
@@ -192,6 +192,7 @@ def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
         for version in [] if under_way(store, model) else _lost(store, tracking, model):
             entry = ledger.append(
                 connection,
+                at=store.now(),
                 action="deleted outside",
                 model=model,
                 new_version=version,
@@ -202,6 +203,7 @@ def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
         for alias, recorded, actual in _compared(store, tracking, model):
             entry = ledger.append(
                 connection,
+                at=store.now(),
                 action="moved outside",
                 model=model,
                 alias=alias,

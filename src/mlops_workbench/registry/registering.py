@@ -15,6 +15,7 @@ from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, clos
 from mlops_workbench.config.project import ApprovalPolicy, Project, user
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.package.tables import images
 from mlops_workbench.registry import approvals, gate, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.approvals import Approval
@@ -24,7 +25,6 @@ from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.registry.mlflow_models import Runtime
 from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import images
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.evaluation import Asked
@@ -234,7 +234,12 @@ def _describe(
         name=stored.name,
         version=stored.version,
         aliases=stored.aliases,
-        state=_state(stored, entries, approvals.standing(entries, stored, seen, policy, digest), policy),
+        state=_state(
+            stored,
+            entries,
+            approvals.standing(entries, stored, seen, policy, digest, store.clock.now()),
+            policy,
+        ),
         created=stored.created,
         run_id=stored.run_id,
         task=stored.tags.get("task", "other"),

@@ -72,7 +72,7 @@ def serve(
     for live in old:
         progress(f"stopping version {live.version}")
         _end(store, live)
-    return Live(new, running.alive(new))
+    return Live(new, running.alive(new, store.clock.now()))
 
 
 def _end(store: Store, live: Live) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Insert, select, update
@@ -14,8 +13,8 @@ from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.tables import deployments
 from mlops_workbench.store.engine import Store
-from mlops_workbench.store.tables import deployments, now
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,15 @@ class DeploymentList(Value):
 
 def keep(store: Store, deployment: Deployment) -> None:
     with store.write() as connection:
-        connection.execute(_inserted(deployment))
+        connection.execute(_inserted(store, deployment))
 
 
-def _inserted(deployment: Deployment) -> Insert:
+def _inserted(store: Store, deployment: Deployment) -> Insert:
     return deployments.insert().values(
         id=deployment.id,
         model=deployment.model,
         version=int(deployment.version),
-        at=now(),
+        at=store.now(),
         deployment=deployment.to_dict(),
     )
 
@@ -105,12 +104,12 @@ def _inserted(deployment: Deployment) -> Insert:
 def moved(store: Store, deployment: Deployment, version: str, digest: str) -> Deployment:
     """It serves another version from now on: a record of its own, so that each version has its deployments."""
     after = replace(
-        deployment, id=uuid.uuid4().hex[:12], version=version, digest=digest, started_at=datetime.now(UTC)
+        deployment, id=uuid.uuid4().hex[:12], version=version, digest=digest, started_at=store.clock.now()
     )
     ended = update(deployments).where(deployments.c.id == deployment.id, deployments.c.ended.is_(None))
     with store.write() as connection:
-        if connection.execute(ended.values(ended=now())).rowcount:  # else somebody else has recorded it
-            connection.execute(_inserted(after))
+        if connection.execute(ended.values(ended=store.now())).rowcount:  # else somebody else has recorded it
+            connection.execute(_inserted(store, after))
     return after
 
 
@@ -121,12 +120,14 @@ def following(store: Store, model: str | None = None, alias: str | None = None) 
 
 def end(store: Store, deployment: Deployment) -> None:
     with store.write() as connection:
-        connection.execute(update(deployments).where(deployments.c.id == deployment.id).values(ended=now()))
+        connection.execute(
+            update(deployments).where(deployments.c.id == deployment.id).values(ended=store.now())
+        )
 
 
 def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
     """Deployments that were not stopped, newest first, with the state they are in now."""
-    return tuple(Live(d, running.alive(d)) for d in _unended(store, model))
+    return tuple(Live(d, running.alive(d, store.clock.now())) for d in _unended(store, model))
 
 
 def _unended(store: Store, model: str | None) -> list[Deployment]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, String, column, create_engine, event,
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
+from mlops_workbench.base.clock import SYSTEM, Clock, stamp
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MissingDependency
 
 HEAD = "0003"
@@ -30,8 +31,10 @@ Row = Mapping[str, Any]
 class Store:
     """A database of the workbench. Values in, mappings out; a write is one transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock = SYSTEM) -> None:
+        """`clock`: what records are stamped by."""
         self.url = url
+        self.clock = clock
         self.engine = open_engine(url)
         try:
             if self.revision() != HEAD:
@@ -46,6 +49,10 @@ class Store:
     def name(self) -> str:
         """Its URL without the password."""
         return make_url(self.url).render_as_string(hide_password=True)
+
+    def now(self) -> str:
+        """The moment on this store's clock, as records hold it."""
+        return stamp(self.clock.now())
 
     def revision(self) -> str | None:
         with self.engine.connect() as connection:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
+from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.values import Value
 
 State = Literal["ready", "starting", "stopped", "failed"]
@@ -35,7 +36,7 @@ class Deployment(Value):
     memory: str | None = None
     """that a container may use, such as `2g`"""
     cpus: float | None = None
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=SYSTEM.now)
 
     @property
     def title(self) -> str:

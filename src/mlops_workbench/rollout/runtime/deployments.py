@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, Protocol
 
+from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.rollout.runtime import containers, processes
 from mlops_workbench.rollout.runtime.client import call, predict
@@ -18,7 +19,7 @@ _START_SECONDS = 120
 """how long a deployment that runs but is not ready counts as starting"""
 
 
-def alive(deployment: Deployment) -> State:
+def alive(deployment: Deployment, now: datetime | None = None) -> State:
     """`ready` if it answers and can log; `stopped` after a clean end; `failed` if it died, or runs but has
     not been ready in two minutes."""
     ended = _backend(deployment).ended(deployment)
@@ -30,7 +31,7 @@ def alive(deployment: Deployment) -> State:
         status = 0
     if status == 200:
         return "ready"
-    age = (datetime.now(UTC) - deployment.started_at).total_seconds()
+    age = ((now or SYSTEM.now()) - deployment.started_at).total_seconds()
     return "starting" if age < _START_SECONDS else "failed"
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from alembic import context
 
 from mlops_workbench.store.engine import VERSION_TABLE
-from mlops_workbench.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
     version_table=VERSION_TABLE,
     render_as_batch=True,
 )
