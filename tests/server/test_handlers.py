@@ -13,7 +13,7 @@ import pytest
 import mlops_workbench
 from mlops_workbench.base import errors
 from mlops_workbench.base.values import Value
-from mlops_workbench.interface.parser import VERBS
+from mlops_workbench.workbench import verbs
 
 Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -80,7 +80,7 @@ async def test_version_is_the_packages(ask: Ask) -> None:
 
 async def test_the_table_holds_every_verb(ask: Ask) -> None:
     _, answer = await ask("verbs")
-    assert [verb["name"] for verb in answer["verbs"]] == list(VERBS)
+    assert [verb["name"] for verb in answer["verbs"]] == list(verbs())
     promote = next(verb for verb in answer["verbs"] if verb["name"] == "promote")
     assert {arg["name"]: (arg["type"], arg["required"], arg["switch"]) for arg in promote["args"]} == {
         "name": ("text", True, False),

@@ -147,7 +147,7 @@ def test_a_job_whose_process_is_killed_is_failed_not_running(
 
 
 def running_pid(workbench: Workbench, number: int) -> int | None:
-    row = workbench._store.row(select(tables.jobs).where(tables.jobs.c.id == number))
+    row = workbench.store.row(select(tables.jobs).where(tables.jobs.c.id == number))
     return row["pid"] if row and row["state"] == "running" and "sleep" in row["step"] else None
 
 
