@@ -53,8 +53,8 @@ class Recorder:
     def close(self) -> None:
         CLOSED.append(self.folder)
 
-    def submit(self, verb: str, options: dict[str, Any]) -> Value:
-        return Seen(verb, str(self.folder), options)
+    def build(self, **options: Any) -> Value:
+        return Seen("build", str(self.folder), options)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_the_table_holds_every_verb(ask: Ask) -> None:
         "name": ("text", True, False),
         "version": ("version", False, False),
         "why": ("text", True, False),
-        "force": ("text", False, True),
+        "force": ("switch", False, True),
     }
 
 
@@ -135,6 +135,7 @@ async def test_long_verbs_become_jobs(ask: Ask) -> None:
         "base": None,
         "fast_only": False,
         "platform": None,
+        "detach": True,
     }
 
 

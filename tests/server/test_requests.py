@@ -69,7 +69,7 @@ def test_verbs_that_change_something_are_refused_as_get(root: Path, verb: str) -
 def test_every_reading_verb_is_answered_by_get(root: Path, verb: str) -> None:
     needed = {"card": {"name": "flights"}, "compare": {"first": "a", "second": "b"}}.get(verb, {})
     assert call(verb, needed, root, root, reading=True).verb.name == verb
-    with pytest.raises(MethodNotAllowed, match="'ack'|'action'"):
+    with pytest.raises(MethodNotAllowed, match="'action'"):
         call("alerts", {"action": "ack", "id": "3"}, root, root, reading=True)
 
 

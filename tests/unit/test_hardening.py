@@ -232,9 +232,9 @@ def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench
 
 
 def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
-    from mlops_workbench import overview
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.rollout.runtime.deployment import Deployment
+    from mlops_workbench.verbs import status
 
     champion(workbench)
     made = {f.name: "" for f in dataclasses.fields(Deployment)}
@@ -242,8 +242,8 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
         Live(Deployment(**(made | {"model": "trips", "version": v, "url": f"http://x/{v}"})), "ready")  # type: ignore[arg-type]
         for v in ("2", "1")  # newest first, as the records give them
     ]
-    seen = overview.status(workbench.project, workbench.tracking.versions(), live, (), (), None, ())
-    assert seen.models[0].serving_version == "2"
+    (seen,) = status.models_served(workbench.tracking.versions(), live, ())
+    assert seen.serving_version == "2"
 
 
 def test_a_new_deployment_answers_before_the_old_one_goes(workbench: Workbench) -> None:

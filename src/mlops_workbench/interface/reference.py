@@ -12,8 +12,8 @@ def reference(verbs: Mapping[str, Verb]) -> str:
     parts = [
         "# Verbs",
         "",
-        "Made from the verbs' signatures by `make docs`; a test compares. The same words follow `%mlops` in a",
-        "notebook and `mlops` on a command line; the same names are the keywords of `Workbench` methods and the JSON of",
+        "Made from the verbs' signatures by `make docs`; a test compares. The same words follow `%mlops` in a notebook",
+        "and `mlops` on a command line; the same names are the keywords of `Workbench` methods and the JSON of",
         "`POST /mlops/api/verbs/VERB`.",
     ]
     stage = ""

@@ -70,12 +70,12 @@ def status(session: Session) -> Status:
         promotion.reconcile(store, tracking, name)
     following.sync_followers(session)
     entries = ledger.entries(store)
-    served = {d.model: d for d in reversed(records.current(store))}  # newest first; the newest counts
-    models = _models(tracking.versions(), served, entries)
+    live = records.current(store)
+    models = models_served(tracking.versions(), live, entries)
     broken = ledger.broken(store, tracking.noted_ledger())
     warnings = [
         *([broken] if broken else []),
-        *(warning for model in models for warning in _of_serving(model, served.get(model.name))),
+        *(warning for model in models for warning in _of_serving(model, _newest(live).get(model.name))),
         *_of_ledger(entries),
         *(f"Alert {a.id}: {a.message}" for a in alerts.find(store)),
     ]
@@ -84,9 +84,14 @@ def status(session: Session) -> Status:
     return Status(project.name, str(project.root), models, running, tuple(warnings))
 
 
-def _models(
-    versions: Sequence[Stored], served: dict[str, Live], entries: Sequence[Entry]
+def _newest(live: Sequence[Live]) -> dict[str, Live]:
+    return {one.model: one for one in reversed(live)}  # they come newest first
+
+
+def models_served(
+    versions: Sequence[Stored], live: Sequence[Live], entries: Sequence[Entry]
 ) -> tuple[ModelStatus, ...]:
+    """Each model's champion, and the newest of what serves it."""
     from mlops_workbench.registry import ledger
 
     count: dict[str, int] = {}
@@ -95,18 +100,18 @@ def _models(
     moves: dict[str, list[Entry]] = {}
     for entry in entries:
         moves.setdefault(entry.model, []).append(entry)
-    found = []
+    found, served = [], _newest(live)
     for name, number in count.items():
         past = ledger.champions(moves.get(name, []))
-        live = served.get(name)
+        one = served.get(name)
         found.append(
             ModelStatus(
                 name,
                 past[-1] if past else None,
                 number,
-                live.url if live else None,
-                live.version if live else None,
-                live.deployment.follows if live else None,
+                one.url if one else None,
+                one.version if one else None,
+                one.deployment.follows if one else None,
             )
         )
     return tuple(found)
