@@ -242,12 +242,12 @@ def test_others_are_answered_while_the_original_is_loaded(
     monkeypatch.setattr(Original, "load", slow)
     plane = DataPlane.load(folder, name="m", version="1")
     metrics = Metrics(model="m", version="1")
-    batcher = Batcher(plane, None, role="champion", limits=Limits(), metrics=metrics)
+    batcher = Batcher(plane, None, limits=Limits(), metrics=metrics)
     row = {"wind": 1.0, "delay": 1.0, "hour": 7.0, "night": True}
     odd = row | {"wind": 1e200}
 
     def send(*rows: dict[str, Any]) -> Any:
-        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter()))
+        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter(), "champion"))
 
     sent = [send(*rows) for rows in ([row], [odd, row], [row], [odd])]  # one batch
     batcher.start()

@@ -295,7 +295,7 @@ def test_killed_at_any_point_the_next_look_mends_it(workbench: Workbench) -> Non
             eventually(lambda now=now: served(live) == now)
             place = workbench.project.state / "follow" / "trips@champion" / "current.json"
             there = Pointer.read(place)
-            assert (there.current.version, there.next, there.hold) == (now, None, False), point
+            assert (there.current.version, there.next, there.pause) == (now, None, False), point
             callers.wait_for(20)
             if now == "2":
                 workbench.promote("trips/1", why="to begin anew", force=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mlops_workbench.interface.spec import Arg, Verb
@@ -58,5 +57,3 @@ def _type(arg: Arg) -> str:
     else:
         one = "number" if arg.kind in _NUMBERS else "string"
     return f"{one if ' ' not in one else f'({one})'}[]" if arg.repeat else one
-
-

@@ -40,7 +40,7 @@ from mlops_workbench.track.tracking import Stored, Tracking
 NOT_LOADED = "serving: version did not load"
 NOT_FOLLOWED = "serving: deployment does not follow"
 PREPARE_SECONDS = 120.0
-HOLD_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
 FOLLOW_SECONDS = 15.0
 _ASK_SECONDS = 0.02
 _KEPT_FOLDERS = 4
@@ -114,14 +114,14 @@ def _prepare(alias: Alias, target: Target) -> Pointer:
     with alias.store.write():
         now = _read(alias)
         assert now is not None, "written when the first of them was started"
-        return _write(alias, replace(now, next=target, hold=False))
+        return _write(alias, replace(now, next=target, pause=False))
 
 
-def _hold(alias: Alias) -> Pointer:
+def _pause(alias: Alias) -> Pointer:
     with alias.store.write():
         now = _read(alias)
         assert now is not None
-        return _write(alias, replace(now, hold=True))
+        return _write(alias, replace(now, pause=True))
 
 
 def _read(alias: Alias) -> Pointer | None:
@@ -132,7 +132,7 @@ def _read(alias: Alias) -> Pointer | None:
 
 
 def _write(alias: Alias, pointer: Pointer) -> Pointer:
-    pointer = replace(pointer, turn=uuid.uuid4().hex)
+    pointer = replace(pointer, generation=uuid.uuid4().hex)
     write_text(alias.pointer, pointer.dumps()).chmod(0o644)  # a container reads it as another user
     return pointer
 
@@ -219,7 +219,7 @@ def prepare_followers(
                 f"Version {new} of '{alias.model}' was not made {alias.name}: {lacking[0]}",
                 "Nothing was changed. Mend it, or stop what serves.",
             )
-        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_hold(alias))
+        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.
@@ -230,12 +230,12 @@ def prepare_followers(
 
 def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
     """Wait until all have the version loaded; a sentence for each that will not."""
-    turn = _prepare(alias, target).turn
+    generation = _prepare(alias, target).generation
     waiting, lacking, ready = list(alias.deployments), [], 0
     what = f"version {target.version}"
     for deployment in waiting:
         progress(f"{ready} of {len(waiting)} deployments have {what} ready", ready / len(waiting))
-        said = _wait(alias, deployment, lambda said: _has(said, target, turn), PREPARE_SECONDS)
+        said = _wait(alias, deployment, lambda said: _has(said, target, generation), PREPARE_SECONDS)
         if said is None:
             if running.alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
                 continue  # nobody is answered by it
@@ -248,10 +248,10 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
     return lacking
 
 
-def _all_hold(alias: Alias) -> None:
-    turn = _hold(alias).turn
+def _all_pause(alias: Alias) -> None:
+    generation = _pause(alias).generation
     for deployment in alias.deployments:
-        _wait(alias, deployment, lambda said: _follow(said).get("turn") == turn, HOLD_SECONDS)
+        _wait(alias, deployment, lambda said: _generation(said) == generation, PAUSE_SECONDS)
 
 
 def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
@@ -303,13 +303,20 @@ def _follow(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def _generation(said: Mapping[str, Any]) -> str | None:
+    """Of the pointer that it obeyed last; runtimes of earlier images call it `turn`."""
+    follow = _follow(said)
+    found: str | None = follow.get("generation", follow.get("turn"))
+    return found
+
+
 def _serves(said: Mapping[str, Any], target: Target) -> bool:
     return _same(said, target)
 
 
-def _has(said: Mapping[str, Any], target: Target, turn: str) -> bool:
+def _has(said: Mapping[str, Any], target: Target, generation: str) -> bool:
     """Whether it has decided about the version: ready, served already, or failed."""
-    return _serves(said, target) or _follow(said).get("turn") == turn
+    return _serves(said, target) or _generation(said) == generation
 
 
 def _failed(said: Mapping[str, Any], target: Target) -> Mapping[str, Any] | None:
