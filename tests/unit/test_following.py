@@ -182,12 +182,13 @@ def test_a_version_that_does_not_load_is_not_promoted(workbench: Workbench) -> N
             workbench.promote("trips/2", why="damaged")
         (alert,) = workbench.alerts().alerts
         assert (alert.kind, alert.subject, alert.count) == (following.NOT_LOADED, "version 2", times)
+        # it is not wanted any more, so that the next attempt is another occurrence
+        eventually(lambda: ask(f"{live.url}/").json["follow"]["failed"] is None)
     assert workbench.tracking.alias("trips", "champion") == 1
     assert len(ledger.entries(workbench.store)) == entries
     assert not intents.under_way(workbench.store, "trips")
     assert served(live) == "1"
     assert ask(f"{live.url}/predict", {"rows": [ROW]}).json["version"] == "1"
-    eventually(lambda: ask(f"{live.url}/").json["follow"]["failed"] is None)  # it is not wanted any more
     # forced, it is champion all the same; what serves goes on with the old one
     forced = workbench.promote("trips/2", why="never mind", force=True)
     assert "cannot load it" in forced.evidence["not followed"][0]

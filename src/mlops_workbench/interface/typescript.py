@@ -21,7 +21,7 @@ def module(verbs: Mapping[str, Verb]) -> str:
         "",
         "export type VerbName = keyof IVerbOptions;",
         "",
-        "/** `reads` may be asked with GET; `writes` changes records; `kernel` acts on a notebook's variable or a file. */",
+        "/** `reads`: GET may ask; `writes`: changes records; `kernel`: acts on a notebook's variable, or a file. */",
         "export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> = {",
         ",\n".join(f"  {name}: '{verb.effect}'" for name, verb in verbs.items()),
         "};",
