@@ -22,6 +22,7 @@ from mlops_workbench.base.errors import (
 )
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import check_name, reference
 from mlops_workbench.config.project import Project
 from mlops_workbench.interface.parser import VERBS, line
 from mlops_workbench.manifest import Manifest
@@ -129,7 +130,7 @@ class Workbench(Opening):
         """Check data against its contract; infer the contract when there is none. Raises `ContractViolation`."""
         from mlops_workbench.data import contracts, validating, validations
 
-        projects.check_name(contract, "contract")
+        check_name(contract, "contract")
         written, profiled = (validating.writable(file) for file in (report, profile))
         of_run = self._tracking.run(run).id if run else self._tracking.active()
         frame, name = self._frame(data)
@@ -163,7 +164,7 @@ class Workbench(Opening):
         """Show a contract; make it from data, or from a Great Expectations suite. Raises `Conflict`, `NotFound`."""
         from mlops_workbench.data import making
 
-        projects.check_name(name, "contract")
+        check_name(name, "contract")
         if data is None and suite is None:
             if replace:
                 raise UsageError("There is nothing to replace the contract with.", "Give data or a suite.")
@@ -278,7 +279,7 @@ class Workbench(Opening):
         """Keep a fitted model as a new version, after the serving runtime answered as the notebook does."""
         from mlops_workbench.registry import registering
 
-        projects.check_name(name, "model")
+        check_name(name, "model")
         self.progress("looking at the model")
         fitted, label = registering.resolve_model(model, self.namespace, self._tracking)
         made_by = self._tracking.run(run).id if run else self._run_of(fitted)
@@ -436,10 +437,10 @@ class Workbench(Opening):
         )
 
     def _alias(self, model: str, alias: str) -> Alias:
-        from mlops_workbench.config import serving as servingpolicy
         from mlops_workbench.rollout.following import Alias
+        from mlops_workbench.rollout.runtime import environment
 
-        key = servingpolicy.key(self.project.policy.serving, self.project.root)
+        key = environment.api_key(self.project.policy.serving, self.project.root)
         return Alias(self.project, self._store, self._tracking, model, alias, key)
 
     def _look(self, model: str | None = None) -> None:
@@ -630,7 +631,7 @@ class Workbench(Opening):
         from mlops_workbench.registry import versions
         from mlops_workbench.rollout import launching
 
-        asked = projects.reference(name, version)
+        asked = reference(name, version)
         if follow and asked.version is not None:
             raise UsageError(
                 f"What follows serves the version of an alias, not version {asked.version}.",
@@ -672,15 +673,15 @@ class Workbench(Opening):
 
     def predict(self, name: str, data: Any, *, batch: int = 500) -> Predictions:
         """Send rows to the served model over HTTP; each answer is logged before it comes back."""
-        from mlops_workbench.config import serving as servingpolicy
         from mlops_workbench.rollout import records, requests
+        from mlops_workbench.rollout.runtime import environment
 
         frame, label = self._frame(data)
         self._look(name)
         deployment = records.require(self._store, name)
         stored = self._tracking.version(name, int(deployment.version))
         manifest = Manifest.load(self._tracking.folder(stored))
-        key = servingpolicy.key(self.project.policy.serving, self.project.root)
+        key = environment.api_key(self.project.policy.serving, self.project.root)
         return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=self.progress)
 
     # monitor
@@ -733,7 +734,6 @@ class Workbench(Opening):
         report: str | None = None,
     ) -> DriftReport:
         """Compare what the model is asked now with what it was fitted on."""
-        from mlops_workbench.config.serving import readable
         from mlops_workbench.data import snapshots
         from mlops_workbench.monitor import watching
         from mlops_workbench.registry import gate
@@ -742,7 +742,7 @@ class Workbench(Opening):
         seen = gate.latest(self._store, stored.name, stored.version)
         manifest = Manifest.load(self._tracking.folder(stored))
         if data is None:
-            manifest = readable(manifest, self.project.policy.serving)
+            manifest = watching.readable(manifest, self.project.policy.serving)
         self.progress("reading the reference")
         return watching.drift(
             self.project.inference_url,
@@ -778,7 +778,7 @@ class Workbench(Opening):
         from mlops_workbench.jobs import queue as jobs
         from mlops_workbench.notebooks import engine
 
-        projects.check_name(name, "model")
+        check_name(name, "model")
         path = engine.find_notebook(self._path(notebook))
         values = engine.typed(path, dict(parameters))
         words = line(
@@ -917,7 +917,7 @@ class Workbench(Opening):
         return self._named(name, version, None)
 
     def _named(self, name: str, version: int | None, default: str | None) -> Stored:
-        asked = projects.reference(name, version)
+        asked = reference(name, version)
         if asked.version is not None:
             return self._tracking.version(asked.model, asked.version)
         self._tracking.require_model(asked.model)

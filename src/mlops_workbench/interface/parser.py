@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from mlops_workbench.base.errors import UsageError, closest
-from mlops_workbench.config import serving as servingpolicy
+from mlops_workbench.config import resources
 
 Offer = Literal["model", "version", "variable", "run", "job", "file", "contract", "verb", ""]
 
@@ -90,14 +90,14 @@ def share(text: str) -> float:
 
 def memory(text: str) -> str:
     try:
-        return servingpolicy.as_memory(text)
+        return resources.as_memory(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{problem}.") from None
 
 
 def cpus(text: str) -> float:
     try:
-        return servingpolicy.as_cpus(text)
+        return resources.as_cpus(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{problem}.") from None
 

@@ -23,7 +23,8 @@ from sqlalchemy import select, update
 from mlops_workbench.base.errors import Conflict, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.jobs.tables import jobs
 from mlops_workbench.store.engine import Row, Store, inserted_id
 

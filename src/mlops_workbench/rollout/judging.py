@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Stored, Tracking
