@@ -43,7 +43,7 @@ class FairnessPolicy:
     metric: Annotated[
         str,
         key(
-            "Fairlearn's name, or a metric's with _difference or _ratio: rmse_difference",
+            "Fairlearn's name, or any metric's and an ending: rmse_difference",
             example="demographic_parity_difference",
             pattern="_(difference|ratio)$",
             must="end in '_difference' or '_ratio'",
