@@ -186,6 +186,29 @@ def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
     return _by_hash(project, store, reference) if _HASH.fullmatch(reference) else None
 
 
+@dataclass(frozen=True)
+class SnapshotName:
+    """A name that a person gave to rows; `source`, `revision`: the file that they came from, and what tracks it."""
+
+    name: str
+    version: int
+    source: str | None
+    revision: str | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def names_of(store: Store, sha256: str) -> tuple[SnapshotName, ...]:
+    """Every name of the rows with this fingerprint, oldest first."""
+    named = snapshot_versions.c
+    statement = select(named.name, named.version, named.source, named.revision)
+    return tuple(
+        SnapshotName(**row) for row in store.rows(statement.where(named.sha256 == sha256).order_by(named.id))
+    )
+
+
 def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
     found = store.rows(select(snapshots).where(snapshots.c.sha256.startswith(start)).limit(2))
     if len(found) > 1:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from mlops_workbench.data.tables import validations
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.engine import Store
+from mlops_workbench.store.engine import Row, Store
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Validation:
     digest: str
     data: str
     verdict: str
+    passed: bool
     run: str | None
     data_sha256: str | None
 
@@ -42,21 +43,24 @@ def keep(store: Store, report: ContractReport) -> None:
 
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
-    rows = store.rows(
-        select(validations)
-        .where(validations.c.contract == contract)
-        .order_by(validations.c.id.desc())
-        .limit(limit)
-    )
-    return tuple(
-        Validation(
-            row["at"],
-            row["contract"],
-            row["contract_digest"],
-            row["data"],
-            row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
-            row["run"],
-            row["data_sha256"],
-        )
-        for row in rows
+    statement = select(validations).where(validations.c.contract == contract)
+    return tuple(map(_validation, store.rows(statement.order_by(validations.c.id.desc()).limit(limit))))
+
+
+def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
+    """Of the rows with this fingerprint, oldest first."""
+    statement = select(validations).where(validations.c.data_sha256 == sha256)
+    return tuple(map(_validation, store.rows(statement.order_by(validations.c.id))))
+
+
+def _validation(row: Row) -> Validation:
+    return Validation(
+        row["at"],
+        row["contract"],
+        row["contract_digest"],
+        row["data"],
+        row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
+        bool(row["passed"]),
+        row["run"],
+        row["data_sha256"],
     )

@@ -6,10 +6,9 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
 from mlops_workbench.config.approval import ApprovalPolicy
@@ -17,18 +16,18 @@ from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.package.tables import images
-from mlops_workbench.registry import approvals, gate, ledger, versions
+from mlops_workbench.registry import approvals, gates, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.mlflow_models import Runtime
-from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
+from mlops_workbench.registry.versions import Inspected, ServingRuntime, Version
+from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
 from mlops_workbench.track.tracking import Run, Stored, Tracking
@@ -66,43 +65,52 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
     ]
     if foreign:
         raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
+            f"'{path}' holds {foreign[0]}, which is not trusted.", "LoadPredictor it in a notebook yourself."
         )
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
 
 
+def logged_by(model: Any, tracking: Tracking) -> str | None:
+    """The run that logged a model which MLflow keeps."""
+    logged = flavours.address_of(model, tracking) or model
+    return logged.run_id if isinstance(logged, Logged) else None
+
+
+@dataclass(frozen=True)
+class RegisterRequest:
+    """How a model is to be registered. `data`, `evaluate`: rows it was fitted on and is judged by; None: its run's."""
+
+    name: str
+    data: Any = None
+    evaluate: Any = None
+    target: str | None = None
+    serialization: str = "skops"
+
+
 def register(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
+    context: TrackedContext,
     model: Any,
     label: str,
+    request: RegisterRequest,
     *,
-    name: str,
     run: Run | None,
-    data: Any,
-    evaluate: Any,
-    target: str | None,
-    serialization: str,
-    namespace: Mapping[str, Any],
-    load: Load,
-    quicken: Quicken,
-    runtime: Runtime,
+    runtime: ServingRuntime,
 ) -> Stored:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
+    store, tracking, name = context.store, context.tracking, request.name
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
     scikit = flavour != "python_function" and source.is_fitted_model(model)
     if not (scikit or flavour or isinstance(model, Logged)):
         raise _not_a_model(model, label)
-    fitted_on, marks = _rows(project, store, run, "data", data, namespace)
+    fitted_on, marks = _rows(context, run, "data", request.data)
     if fitted_on is None:
         raise UsageError(
             f"'{label}' was not made in a tracked run with data, so what it was fitted on is not known.",
             "Fit it in a tracked run, or say data.",
         )
-    held_out_rows, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
+    held_out_rows, held_out_marks = _rows(context, run, "evaluate", request.evaluate)
     run_id = run.id if run else None
-    label_column = target or (run.tags.get("target") if run else None)
+    label_column = request.target or (run.tags.get("target") if run else None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = None
         if not scikit:
@@ -120,23 +128,21 @@ def register(
                 data_name=marks["data.name"],
                 target=label_column,
                 run_id=run_id,
-                load=load,
                 runtime=runtime,
             )
         else:
             looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)
-            trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
+            trusted = versions.trusted_types(model, label) if request.serialization == "skops" else ()
             kept = versions.keep(
                 tracking,
                 looked,
                 name=name,
                 label=label,
-                serialization=serialization,
+                serialization=request.serialization,
                 requirements=requirements.for_model(versions.modules_in(trusted, model)),
                 trusted=trusted,
                 run_id=run_id,
-                load=load,
-                quicken=quicken,
+                runtime=runtime,
                 ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
             )
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
@@ -166,9 +172,10 @@ def _not_a_model(model: Any, label: str) -> InvalidModel:
 
 
 def _rows(
-    project: Project, store: Store, run: Run | None, what: str, given: Any, namespace: Mapping[str, Any]
+    context: TrackedContext, run: Run | None, what: str, given: Any
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
     """Rows that were given now, else those that the run recorded; with the tags that name them."""
+    project, store, namespace = context.project, context.store, context.namespace
     if given is not None:
         frame, name = snapshots.resolve(project, store, given, namespace)
         mark = snapshots.keep(project, store, frame, name)
@@ -217,21 +224,36 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
     )
 
 
-def describe(store: Store, found: Sequence[Stored], policy: ApprovalPolicy, digest: str) -> list[Version]:
-    """Versions as people see them: with their state, last gate and image. `digest`: of the policy (see `approvals`)."""
+def describe(
+    context: Context, found: Sequence[Stored], *, images: Mapping[tuple[str, int], str]
+) -> list[Version]:
+    """Versions as people see them: with their state, last gate and image. `images`: tags by model and version."""
+    store, policy = context.store, context.project.policy
     entries: dict[str, tuple[Entry, ...]] = {}
     for name in {stored.name for stored in found}:
         entries[name] = ledger.entries(store, name)
-    return [_describe(store, stored, entries[stored.name], policy, digest) for stored in found]
+    return [
+        _describe(
+            store,
+            stored,
+            entries[stored.name],
+            policy.approval,
+            policy.governance,
+            images.get((stored.name, stored.version)),
+        )
+        for stored in found
+    ]
 
 
 def _describe(
-    store: Store, stored: Stored, entries: Sequence[Entry], policy: ApprovalPolicy, digest: str
+    store: Store,
+    stored: Stored,
+    entries: Sequence[Entry],
+    policy: ApprovalPolicy,
+    digest: str,
+    image: str | None,
 ) -> Version:
-    seen = gate.latest(store, stored.name, stored.version)
-    image = store.row(
-        select(images.c.tag).where(images.c.model == stored.name, images.c.version == stored.version)
-    )
+    seen = gates.latest(store, stored.name, stored.version)
     return Version(
         name=stored.name,
         version=stored.version,
@@ -249,7 +271,7 @@ def _describe(
         metrics=versions.metrics_of(stored),
         digest=stored.tags.get("digest", ""),
         gate=None if seen is None else "passed" if seen["passed"] else "failed",
-        image=image["tag"] if image else None,
+        image=image,
         path=stored.tags.get("path", ""),
     )
 

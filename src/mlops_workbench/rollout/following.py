@@ -24,14 +24,17 @@ from mlops_workbench.base.files import write_text
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
+from mlops_workbench.registry import promotion
 from mlops_workbench.registry.intents import under_way
 from mlops_workbench.rollout import records
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import api_key
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.tracking import Stored, Tracking
 
 NOT_LOADED = "serving: version did not load"
@@ -69,11 +72,11 @@ class Alias:
 
 
 @dataclass(frozen=True)
-class Carried:
+class Prepared:
     """The deployments that are taken along while the alias moves."""
 
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    hold: Callable[[], None] = lambda: None
+    pause: Callable[[], None] = lambda: None
 
 
 # the pointer
@@ -188,19 +191,19 @@ def forget(alias: Alias) -> None:
 
 
 @contextmanager
-def carried(
+def prepare_followers(
     alias: Alias, new: int | None, *, force: bool, stop: Callable[[], int], progress: Progress
-) -> Iterator[Carried]:
+) -> Iterator[Prepared]:
     """What follows the alias loads `new` before the block, and swaps to what the alias is on after it.
 
     Raises `ServingFailed` when one of them cannot, unless forced; an alert is recorded. `stop` ends them, when
     the alias is taken away.
     """
     if not alias.deployments:
-        yield Carried()
+        yield Prepared()
         return
     if new is None:
-        yield Carried()
+        yield Prepared()
         progress(f"stopping what follows {alias.name}")
         stop()
         forget(alias)
@@ -216,7 +219,7 @@ def carried(
                 f"Version {new} of '{alias.model}' was not made {alias.name}: {lacking[0]}",
                 "Nothing was changed. Mend it, or stop what serves.",
             )
-        yield Carried({"not followed": lacking} if lacking else {}, lambda: _all_hold(alias))
+        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_hold(alias))
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.
@@ -364,6 +367,20 @@ def _cannot_follow(alias: Alias, why: str) -> None:
         message=f"The alias '{alias.name}' of '{alias.model}' cannot be followed. {why}",
         occurrence=why,
     )
+
+
+def followed(context: TrackedContext, model: str, alias: str) -> Alias:
+    """An alias of the project's."""
+    key = api_key(context.project.policy.serving, context.project.root)
+    return Alias(context.project, context.store, context.tracking, model, alias, key)
+
+
+def sync_followers(context: TrackedContext, model: str | None = None) -> None:
+    """See to it that what follows an alias has the version that the registry says, and record what it serves."""
+    known = {(d.model, str(d.follows)) for d in records.following(context.store, model)}
+    for name in {name for name, _ in known}:
+        promotion.reconcile(context.store, context.tracking, name)
+    look([followed(context, *one) for one in sorted(known)])
 
 
 def require(alias: Alias) -> Pointer:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 from mlops_workbench.base.clock import SYSTEM, Clock, stamp
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MissingDependency
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
 WRITE_LOCK = 7245701

@@ -1,127 +1,19 @@
-"""`status` and `doctor`: what is in production and whether the set-up can do its work."""
-
 from __future__ import annotations
 
-import html
 import importlib.metadata
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config import project as projects
-from mlops_workbench.config.project import Project
+from mlops_workbench.interface.spec import verb
 
 if TYPE_CHECKING:
-    from mlops_workbench.alerts.records import Alert
-    from mlops_workbench.jobs.queue import Job
-    from mlops_workbench.registry.ledger import Entry
-    from mlops_workbench.rollout.records import Live
-    from mlops_workbench.track.tracking import Stored
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """One model: its champion, how many versions there are, where it is served, and what that follows."""
-
-    name: str
-    champion: int | None
-    versions: int
-    serving: str | None
-    serving_version: str | None
-    follows: str | None = None
-
-
-@dataclass(frozen=True)
-class Status(Value):
-    """What is in production, and what needs a look."""
-
-    project: str
-    root: str
-    models: tuple[ModelStatus, ...]
-    running_jobs: int
-    warnings: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        running = (
-            f", {self.running_jobs} running job{'s' * (self.running_jobs != 1)}" if self.running_jobs else ""
-        )
-        return f"Project '{self.project}' in {self.root}{running}"
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        return ["model", "champion", "versions", "served at", "follows"], [
-            [m.name, m.champion, m.versions, m.serving, m.follows] for m in self.models
-        ]
-
-    def text(self) -> str:
-        return "\n".join([super().text(), *(f"! {w}" for w in self.warnings)])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f'<div style="color:#b07d00">! {html.escape(w)}</div>' for w in self.warnings)
-        return super()._repr_html_() + notes
-
-
-def status(
-    project: Project,
-    versions: Sequence[Stored],
-    deployments: Sequence[Live],
-    jobs: Sequence[Job],
-    entries: Sequence[Entry],
-    broken: str | None,
-    alerts: Sequence[Alert],
-) -> Status:
-    """Put the records together."""
-    from mlops_workbench.registry import ledger
-
-    by_model = {d.model: d for d in reversed(deployments)}  # they come newest first; the newest counts
-    models, warnings = [], [broken] if broken else []
-    for name in dict.fromkeys(v.name for v in versions):
-        past = ledger.champions([e for e in entries if e.model == name])
-        served = by_model.get(name)
-        champion = past[-1] if past else None
-        models.append(
-            ModelStatus(
-                name,
-                champion,
-                sum(v.name == name for v in versions),
-                served.url if served else None,
-                served.version if served else None,
-                served.deployment.follows if served else None,
-            )
-        )
-        if served and served.state != "ready":
-            warnings.append(f"The deployment of '{name}' at {served.url} is {served.state}.")
-        elif served and champion and served.version != str(champion) and by_champion(served):
-            warnings.append(f"'{name}' serves version {served.version}, the champion is version {champion}.")
-    latest = {e.model: e for e in entries if e.alias == ledger.CHAMPION}  # a later decision settles it
-    warnings += [
-        f"{e.at[:19].replace('T', ' ')}: the champion of '{e.model}' was moved behind the workbench's back."
-        for e in latest.values()
-        if e.action == "moved outside"
-    ]
-    warnings += [
-        f"{e.at[:19].replace('T', ' ')}: version {e.new_version} of '{e.model}' was deleted behind the workbench's "
-        "back."
-        for e in entries
-        if e.action == "deleted outside"
-    ]
-    warnings += [f"Alert {a.id}: {a.message}" for a in alerts]
-    return Status(
-        project.name,
-        str(project.root),
-        tuple(models),
-        sum(j.state in ("queued", "running") for j in jobs),
-        tuple(warnings),
-    )
-
-
-def by_champion(served: Live) -> bool:
-    """Whether it is meant to serve the champion."""
-    return served.deployment.follows in (None, "champion")
+    from mlops_workbench.config.project import Project
+    from mlops_workbench.session import Session
 
 
 @dataclass(frozen=True)
@@ -164,14 +56,18 @@ class Doctor(Value):
         return html_table(heads, marked, title=self.title)
 
 
-def doctor(folder: Path) -> Doctor:
-    """Look at each part; a broken one never hides the others."""
+@verb(stage="project", effect="reads")
+def doctor(session: Session) -> Doctor:
+    """Check the set-up: stores, Docker, packages, and what to do about each.
+
+    A broken part never hides the others.
+    """
     findings = [
         Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}"),
         *(_package(name) for name in ("mlops-workbench", "mlflow", "scikit-learn", "jupyterlab")),
     ]
     try:
-        project = projects.find(folder)
+        project = projects.find(session.home)
     except MlopsError as problem:
         return Doctor((*findings, Finding("project", "problem", problem.message, problem.next_step)))
     findings.append(Finding("project", "ok", f"'{project.name}' in {project.root}"))
