@@ -13,6 +13,7 @@ from mlops_workbench.base.clock import SYSTEM, Clock
 from mlops_workbench.base.errors import Conflict, NotFound, UsageError, closest
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Session:
         return self._named(name, number, None)
 
     def _named(self, name: str, number: int | None, default: str | None) -> Stored:
-        asked = projects.reference(name, number)
+        asked = reference(name, number)
         if asked.version is not None:
             return self.tracking.version(asked.model, asked.version)
         self.tracking.require_model(asked.model)

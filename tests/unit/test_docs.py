@@ -10,7 +10,8 @@ from pathlib import Path
 
 import mlops_workbench
 from mlops_workbench.base import errors
-from mlops_workbench.config import project
+from mlops_workbench.config import describing, project
+from mlops_workbench.config.policy import Policy
 from mlops_workbench.interface.parsing import parse
 from mlops_workbench.interface.reference import reference
 from mlops_workbench.workbench import verbs
@@ -21,6 +22,10 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_reference_is_the_verbs() -> None:
     assert (ROOT / "docs" / "verbs.md").read_text() == reference(verbs()), "run make docs"
+
+
+def test_the_settings_are_the_sections() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == describing.reference(), "run make docs"
 
 
 def test_each_line_of_the_tour_parses() -> None:
@@ -52,7 +57,7 @@ def test_one_version() -> None:
 
 
 def test_the_policy_template_is_the_policys_defaults(tmp_path: Path) -> None:
-    assert project.init(tmp_path, "x").policy == project.Policy("x")
+    assert project.init(tmp_path, "x").policy == Policy("x")
 
 
 def test_every_error_has_a_sentence_and_a_status() -> None:

@@ -12,7 +12,7 @@ import pytest
 from projects import champion, fit, pipeline, trips
 
 from mlops_workbench.base.errors import Conflict, GateFailed, NotFound
-from mlops_workbench.config.project import GatePolicy
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.explanation import Explanation
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.workbench import Workbench

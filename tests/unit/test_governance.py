@@ -17,7 +17,7 @@ from projects import champion, fit
 
 from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import Conflict, GateFailed, NotFound, UsageError
-from mlops_workbench.config.project import Reference, reference
+from mlops_workbench.config.names import Reference, reference
 from mlops_workbench.registry import ledger, tables
 from mlops_workbench.workbench import Workbench
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 from mlops_workbench.alerts.tables import alerts
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Row, Store, inserted_id
 
 CRITICAL = "critical"

@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, check_name, user
+from mlops_workbench.config.names import check_name, user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
 from mlops_workbench.data.tables import snapshot_versions, snapshots

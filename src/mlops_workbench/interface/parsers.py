@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from mlops_workbench.config import resources
+
 
 def number(text: str) -> int:
     try:
@@ -46,19 +48,15 @@ def share(text: str) -> float:
 
 
 def memory(text: str) -> str:
-    from mlops_workbench.config import serving
-
     try:
-        return serving.as_memory(text)
+        return resources.as_memory(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{problem}.") from None
 
 
 def cpus(text: str) -> float:
-    from mlops_workbench.config import serving
-
     try:
-        return serving.as_cpus(text)
+        return resources.as_cpus(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{problem}.") from None
 

@@ -24,7 +24,8 @@ from sqlalchemy import select, update
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.jobs.tables import job_versions, jobs
 from mlops_workbench.store.engine import Row, Store, inserted_id
 

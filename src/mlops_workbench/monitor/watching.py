@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
+from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
@@ -16,6 +17,12 @@ from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def readable(manifest: Manifest, policy: ServingPolicy) -> Manifest:
+    """Without the columns whose values the log does not hold as they were sent: they must not look drifted."""
+    hidden = {*policy.log_exclude, *policy.log_hash}
+    return replace(manifest, inputs=tuple(f for f in manifest.inputs if f.name not in hidden))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from mlops_workbench.base.errors import GateFailed
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.registry.tables import gates
 from mlops_workbench.store.engine import Store, inserted_id

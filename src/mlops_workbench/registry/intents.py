@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mlops_workbench.base.errors import Conflict
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.registry.tables import intents

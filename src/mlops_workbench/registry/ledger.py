@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.registry.tables import ledger
 from mlops_workbench.store.engine import Row, Store
 

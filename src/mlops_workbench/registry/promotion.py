@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
-from mlops_workbench.config.project import Policy
+from mlops_workbench.config.policy import Policy
 from mlops_workbench.registry import approvals, gates, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.config.project import ApprovalPolicy, Project, user
+from mlops_workbench.config.approval import ApprovalPolicy
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.registry import approvals, gates, ledger, versions

@@ -22,7 +22,6 @@ from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import MlopsError, NotFound, ServingFailed
 from mlops_workbench.base.files import write_text
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.config import serving
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
 from mlops_workbench.registry import promotion
@@ -31,6 +30,7 @@ from mlops_workbench.rollout import records
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import api_key
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
@@ -378,7 +378,7 @@ def _cannot_follow(alias: Alias, why: str) -> None:
 
 def followed(context: TrackedContext, model: str, alias: str) -> Alias:
     """An alias of the project's."""
-    key = serving.key(context.project.policy.serving, context.project.root)
+    key = api_key(context.project.policy.serving, context.project.root)
     return Alias(context.project, context.store, context.tracking, model, alias, key)
 
 

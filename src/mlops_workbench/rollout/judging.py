@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc

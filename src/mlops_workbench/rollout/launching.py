@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
-from mlops_workbench.config import serving as servingpolicy
 from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
 from mlops_workbench.registry import promotion
@@ -18,6 +17,7 @@ from mlops_workbench.rollout import following, records
 from mlops_workbench.rollout.following import Alias
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments as running
+from mlops_workbench.rollout.runtime import environment as environments
 from mlops_workbench.rollout.runtime.containers import start_container
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.rollout.runtime.processes import start_local
@@ -61,10 +61,10 @@ def serve(
     old = records.current(store, stored.name)
     _make_room(store, old, request.port)
     progress(f"starting version {stored.version} as a {kind}")
-    environment = servingpolicy.environment(project.policy.serving, project.root)
+    environment = environments.variables(project.policy.serving, project.root)
     if follow is not None:
         following.require(follow)
-        environment[servingpolicy.FOLLOW] = str(follow.pointer)
+        environment[environments.FOLLOW] = str(follow.pointer)
     role = follow.name if follow else "champion"
     if kind == "container":
         assert image is not None

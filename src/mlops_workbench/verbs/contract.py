@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Contract, Data, File
 
@@ -30,7 +30,7 @@ def contract(
     """
     from mlops_workbench.data import making
 
-    projects.check_name(name, "contract")
+    check_name(name, "contract")
     if data is None and suite is None:
         if replace:
             raise UsageError("There is nothing to replace the contract with.", "Give data or a suite.")

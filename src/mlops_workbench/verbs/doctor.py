@@ -72,6 +72,7 @@ def doctor(session: Session) -> Doctor:
         return Doctor((*findings, Finding("project", "problem", problem.message, problem.next_step)))
     findings.append(Finding("project", "ok", f"'{project.name}' in {project.root}"))
     findings += [
+        _editor_schema(project),
         _try("workbench store", lambda: _store(project)),
         _try("tracking store", lambda: _tracking(project)),
         _try("Docker engine", lambda: _docker(project), level="note"),
@@ -84,6 +85,17 @@ def _package(name: str) -> Finding:
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "problem", "not installed", f"Install {name}.")
+
+
+def _editor_schema(project: Project) -> Finding:
+    if projects.has_schema(project.root):
+        return Finding("schema for editors", "ok", "mlops.schema.json")
+    return Finding(
+        "schema for editors",
+        "note",
+        "mlops.schema.json is not this release's",
+        f"Write it: init {project.name}.",
+    )
 
 
 def _try(what: str, look: Callable[[], Finding], level: str = "problem") -> Finding:

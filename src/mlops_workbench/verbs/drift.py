@@ -26,7 +26,6 @@ def drift(
     report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
 ) -> DriftReport:
     """Compare what the model is asked now with what it was fitted on."""
-    from mlops_workbench.config.serving import readable
     from mlops_workbench.data import snapshots
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
@@ -36,7 +35,7 @@ def drift(
     seen = gates.latest(session.store, stored.name, stored.version)
     manifest = Manifest.load(session.tracking.folder(stored))
     if data is None:
-        manifest = readable(manifest, session.project.policy.serving)
+        manifest = watching.readable(manifest, session.project.policy.serving)
     session.progress("reading the reference")
     return watching.drift(
         session,

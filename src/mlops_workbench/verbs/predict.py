@@ -19,14 +19,14 @@ def predict(
     batch: Annotated[Positive, Opt("rows a request")] = 500,
 ) -> Predictions:
     """Send rows to the served model over HTTP; each answer is logged before it comes back."""
-    from mlops_workbench.config import serving
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.rollout import following, records, requests
+    from mlops_workbench.rollout.runtime.environment import api_key
 
     frame, label = session.frame(data)
     following.sync_followers(session, name)
     deployment = records.require(session.store, name)
     stored = session.tracking.version(name, int(deployment.version))
     manifest = Manifest.load(session.tracking.folder(stored))
-    key = serving.key(session.project.policy.serving, session.project.root)
+    key = api_key(session.project.policy.serving, session.project.root)
     return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, Model, Run
 
@@ -38,7 +38,7 @@ def register(
     from mlops_workbench.rollout import judging
     from mlops_workbench.verbs.models import described
 
-    projects.check_name(name, "model")
+    check_name(name, "model")
     session.progress("looking at the model")
     fitted, label = registering.resolve_model(model, session.namespace, session.tracking)
     made_by = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import check_name
 from mlops_workbench.interface import jobs, parsers
 from mlops_workbench.interface.spec import Opt, spec, verb
 from mlops_workbench.interface.types import Detach, File, Model, Positive
@@ -60,7 +60,7 @@ def retrain(
     """
     from mlops_workbench.notebooks import engine
 
-    projects.check_name(name, "model")
+    check_name(name, "model")
     path = engine.find_notebook(session.path(notebook))
     options = {
         "name": name,

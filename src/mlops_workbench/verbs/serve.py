@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import reference
 from mlops_workbench.interface import parsers
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import ModelVersion, Version
@@ -46,7 +46,7 @@ def serve(
     from mlops_workbench.rollout import following, launching
     from mlops_workbench.session import CHAMPION
 
-    asked = projects.reference(name, version)
+    asked = reference(name, version)
     if follow and asked.version is not None:
         raise UsageError(
             f"What follows serves the version of an alias, not version {asked.version}.",

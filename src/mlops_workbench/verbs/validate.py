@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.base.errors import ContractViolation
-from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Contract, Data, OutputFile, Run
 
@@ -34,7 +34,7 @@ def validate(
     """
     from mlops_workbench.data import contracts, validating, validations
 
-    projects.check_name(contract, "contract")
+    check_name(contract, "contract")
     page, profiled = (validating.writable(file) for file in (report, profile))
     of_run = session.tracking.run(run).id if run else session.tracking.active()
     frame, name = session.frame(data)

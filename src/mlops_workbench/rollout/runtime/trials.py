@@ -21,11 +21,11 @@ from typing import Any
 import psutil
 
 from mlops_workbench.base.errors import ServingFailed
-from mlops_workbench.config.serving import without_platform
 from mlops_workbench.registry.checks.check import Measured
 from mlops_workbench.registry.versions import Answers, Predictor
 from mlops_workbench.rollout.runtime import client
 from mlops_workbench.rollout.runtime.containers import start_container, stop
+from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import until_ready
 
 HOST = "127.0.0.1"
