@@ -95,8 +95,7 @@ class Workbench(Opening):
         from mlops_workbench.registry import ledger, promotion
         from mlops_workbench.rollout import records
 
-        for name in self._tracking.model_names():
-            promotion.reconcile(self._store, self._tracking, name)
+        promotion.reconcile_all(self._store, self._tracking)
         self._look()
         return overview.status(
             self.project,
@@ -539,7 +538,7 @@ class Workbench(Opening):
         from mlops_workbench.registry import ledger
 
         if action in (None, "show"):
-            return ledger.Entries(tuple(reversed(ledger.entries(self._store)))[:50])
+            return ledger.newest(self._store, 50)
         return ledger.verify(self._store, self._tracking.noted_ledger())
 
     def _origin(self, stored: Stored) -> Origin:
@@ -940,10 +939,11 @@ class Workbench(Opening):
         return self._versions((stored,))[0]
 
     def _versions(self, found: Sequence[Stored]) -> list[Version]:
+        from mlops_workbench.package import records as images
         from mlops_workbench.registry.registering import describe
 
         policy = self.project.policy
-        return describe(self._store, found, policy.approval, policy.governance)
+        return describe(self._store, found, policy.approval, policy.governance, images.tags(self._store))
 
 
 def _reason(why: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from mlops_workbench.data.tables import validations
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.engine import Store
+from mlops_workbench.store.engine import Row, Store
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,8 @@ class Validation:
 
 
 def keep(store: Store, report: ContractReport) -> None:
+    from mlops_workbench.data.tables import validations
+
     with store.write() as connection:
         connection.execute(
             validations.insert().values(
@@ -42,12 +42,8 @@ def keep(store: Store, report: ContractReport) -> None:
 
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
-    rows = store.rows(
-        select(validations)
-        .where(validations.c.contract == contract)
-        .order_by(validations.c.id.desc())
-        .limit(limit)
-    )
+    sql = "SELECT * FROM workbench_validations WHERE contract = :contract ORDER BY id DESC LIMIT :limit"
+    rows = store.read(sql, {"contract": contract, "limit": limit}, ["report"])
     return tuple(
         Validation(
             row["at"],
@@ -60,3 +56,12 @@ def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validatio
         )
         for row in rows
     )
+
+
+def of_data(store: Store, sha256: str) -> Sequence[Row]:
+    """What was validated of rows of this content, oldest first: contract, contract_digest, passed, at."""
+    sql = """
+        SELECT contract, contract_digest, passed, at FROM workbench_validations
+        WHERE data_sha256 = :sha256 ORDER BY id
+    """
+    return store.read(sql, {"sha256": sha256})

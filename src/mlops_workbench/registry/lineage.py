@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-
 from mlops_workbench.base.values import Value, cell, plain
-from mlops_workbench.data.tables import snapshot_versions, validations
+from mlops_workbench.data import snapshots, validations
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.approvals import Approval
@@ -139,12 +137,8 @@ _MARKS = ("name", "sha256", "rows", "columns")
 
 def _rows(store: Store, what: str, mark: Mapping[str, str]) -> Rows:
     sha256 = mark["sha256"]
-    names = store.rows(
-        select(snapshot_versions).where(snapshot_versions.c.sha256 == sha256).order_by(snapshot_versions.c.id)
-    )
-    checks = store.rows(
-        select(validations).where(validations.c.data_sha256 == sha256).order_by(validations.c.id)
-    )
+    names = snapshots.named(store, sha256)
+    checks = validations.of_data(store, sha256)
     return Rows(
         what,
         mark["name"],

@@ -6,17 +6,15 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
 from mlops_workbench.config.project import ApprovalPolicy, Project, user
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.package.tables import images
-from mlops_workbench.registry import approvals, gate, ledger, versions
+from mlops_workbench.registry import approvals, gates, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.fastpath import proving
@@ -29,7 +27,7 @@ from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
-from mlops_workbench.track.tracking import Run, Stored, Tracking
+from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +84,7 @@ def register(
     load: Load,
     quicken: Quicken,
     runtime: Runtime,
-) -> Stored:
+) -> RegisteredVersion:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
     scikit = flavour != "python_function" and source.is_fitted_model(model)
@@ -186,7 +184,7 @@ def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
     }
 
 
-def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
+def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None:
     """The version's held-out rows, if it has any."""
     sha256 = stored.tags.get("evaluate.sha256")
     return snapshots.find(project, sha256) if sha256 else None
@@ -215,51 +213,70 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
     )
 
 
-def describe(store: Store, found: Sequence[Stored], policy: ApprovalPolicy, digest: str) -> list[Version]:
-    """Versions as people see them: with their state, last gate and image. `digest`: of the policy (see `approvals`)."""
-    entries: dict[str, tuple[Entry, ...]] = {}
-    for name in {stored.name for stored in found}:
-        entries[name] = ledger.entries(store, name)
-    return [_describe(store, stored, entries[stored.name], policy, digest) for stored in found]
+def describe(
+    store: Store,
+    found: Sequence[RegisteredVersion],
+    policy: ApprovalPolicy,
+    digest: str,
+    images: Mapping[tuple[str, int], str],
+) -> list[Version]:
+    """Versions as people see them: with their state, newest gate verdict and image.
+
+    `digest`: of the policy (see `approvals`); `images`: their tags by model and version.
+    """
+    entries = ledger.by_model(ledger.entries(store))
+    reports = gates.newest(store)
+    past = {name: _Past.of(entries.get(name, ())) for name in {stored.name for stored in found}}
+    described = []
+    for stored in found:
+        key = (stored.name, stored.version)
+        before, seen = past[stored.name], reports.get(key)
+        given = approvals.standing(
+            before.approvals.get(stored.version, ()), stored, seen, policy, digest, store.clock.now()
+        )
+        described.append(
+            Version(
+                name=stored.name,
+                version=stored.version,
+                aliases=stored.aliases,
+                state=_state(stored, before, given, policy),
+                created=stored.created,
+                run_id=stored.run_id,
+                task=stored.tags.get("task", "other"),
+                target=stored.tags.get("target") or None,
+                metrics=versions.metrics_of(stored),
+                digest=stored.tags.get("digest", ""),
+                gate=None if seen is None else "passed" if seen["passed"] else "failed",
+                image=images.get(key),
+                path=stored.tags.get("path", ""),
+            )
+        )
+    return described
 
 
-def _describe(
-    store: Store, stored: Stored, entries: Sequence[Entry], policy: ApprovalPolicy, digest: str
-) -> Version:
-    seen = gate.latest(store, stored.name, stored.version)
-    image = store.row(
-        select(images.c.tag).where(images.c.model == stored.name, images.c.version == stored.version)
-    )
-    return Version(
-        name=stored.name,
-        version=stored.version,
-        aliases=stored.aliases,
-        state=_state(
-            stored,
-            entries,
-            approvals.standing(entries, stored, seen, policy, digest, store.clock.now()),
-            policy,
-        ),
-        created=stored.created,
-        run_id=stored.run_id,
-        task=stored.tags.get("task", "other"),
-        target=stored.tags.get("target") or None,
-        metrics=versions.metrics_of(stored),
-        digest=stored.tags.get("digest", ""),
-        gate=None if seen is None else "passed" if seen["passed"] else "failed",
-        image=image["tag"] if image else None,
-        path=stored.tags.get("path", ""),
-    )
+@dataclass(frozen=True)
+class _Past:
+    """What a model's ledger says, by version."""
+
+    retired: set[int]
+    champions: set[int | None]
+    approvals: Mapping[int | None, Sequence[Entry]]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> _Past:
+        approved: dict[int | None, list[Entry]] = {}
+        for entry in entries:
+            if entry.action == "approve":
+                approved.setdefault(entry.new_version, []).append(entry)
+        champions = {entry.new_version for entry in entries if entry.alias == ledger.CHAMPION}
+        return cls(ledger.retired(entries), champions, approved)
 
 
-def _state(
-    stored: Stored, entries: Sequence[Entry], given: Sequence[Approval], policy: ApprovalPolicy
-) -> str:
+def _state(stored: RegisteredVersion, past: _Past, given: Sequence[Approval], policy: ApprovalPolicy) -> str:
     if ledger.CHAMPION in stored.aliases:
         return "champion"
-    if stored.version in ledger.retired(entries):
+    if stored.version in past.retired:
         return "retired"
     if sum(a.valid for a in given) >= max(policy.required, 1):
         return "approved"
-    moved = any(e.alias == ledger.CHAMPION and e.new_version == stored.version for e in entries)
-    return "former champion" if moved else "candidate"
+    return "former champion" if stored.version in past.champions else "candidate"
