@@ -25,12 +25,7 @@ from mlops_workbench.config import project as projects
 from mlops_workbench.config.project import Project
 from mlops_workbench.interface.parser import VERBS, line
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.rollout import judging
 from mlops_workbench.session import Opening
-from mlops_workbench.track import flavours
-from mlops_workbench.track.runlist import RunList
-from mlops_workbench.track.runs import Cell, Finished
-from mlops_workbench.track.tracking import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +47,15 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.gate import GateReport
     from mlops_workbench.registry.ledger import Entries, Entry, History, Verification
     from mlops_workbench.registry.lineage import Lineage, Origin
+    from mlops_workbench.registry.model_list import ModelList, Version
     from mlops_workbench.registry.promotion import Carry
-    from mlops_workbench.registry.versions import ModelList, Version
     from mlops_workbench.rollout.following import Alias
     from mlops_workbench.rollout.records import DeploymentList, Live
     from mlops_workbench.rollout.requests import Predictions
     from mlops_workbench.track.compare import Comparison
+    from mlops_workbench.track.records import RegisteredVersion as Stored
+    from mlops_workbench.track.runlist import RunList
+    from mlops_workbench.track.runs import Cell, Finished
 
 CHAMPION = "champion"
 
@@ -250,9 +248,11 @@ class Workbench(Opening):
         plot: Sequence[str] = (),
     ) -> RunList:
         """Tracked runs, sorted and filtered. Raises `UsageError`, `NotFound` for a name that no run has."""
+        from mlops_workbench.track.runlist import RunList
+
         found = self._tracking.runs(limit, sort=sort, ascending=ascending, where=where or "", name=name)
         for wanted in plot:
-            self._tracking.require_figure(wanted)
+            self._tracking.require_metric(wanted)
         return RunList(found, sort, tuple(plot))
 
     def compare(self, first: str, second: str) -> Comparison:
@@ -276,6 +276,7 @@ class Workbench(Opening):
     ) -> Version:
         """Keep a fitted model as a new version, after the serving runtime answered as the notebook does."""
         from mlops_workbench.registry import registering
+        from mlops_workbench.rollout import judging
 
         projects.check_name(name, "model")
         self.progress("looking at the model")
@@ -302,6 +303,8 @@ class Workbench(Opening):
 
     def _run_of(self, model: Any) -> str | None:
         """The run whose cell made this very object, if it was made here; who logged it, if MLflow keeps it."""
+        from mlops_workbench.track import flavours
+
         if isinstance(logged := flavours.address_of(model, self._tracking) or model, flavours.Logged):
             return logged.run_id
         known = self._made.get(id(model))
@@ -309,7 +312,7 @@ class Workbench(Opening):
 
     def models(self, *, name: str | None = None) -> ModelList:
         """Registered models and their versions, newest first."""
-        from mlops_workbench.registry.versions import ModelList
+        from mlops_workbench.registry.model_list import ModelList
 
         return ModelList(tuple(self._versions(self._tracking.versions(name))))
 
@@ -338,6 +341,7 @@ class Workbench(Opening):
 
     def _judge(self, name: str, version: int, data: Any = None, *, first: bool = False) -> GateReport:
         from mlops_workbench.package import records as images
+        from mlops_workbench.rollout import judging
 
         number = self._tracking.alias(name, CHAMPION)
         return judging.judge(
@@ -444,9 +448,13 @@ class Workbench(Opening):
     def _look(self, model: str | None = None) -> None:
         """See to it that what follows an alias has the version that the registry says, and note what it serves."""
         from mlops_workbench.registry import promotion
-        from mlops_workbench.rollout import following, records
+        from mlops_workbench.rollout import records
 
         followed = {(d.model, str(d.follows)) for d in records.following(self._store, model)}
+        if not followed:
+            return
+        from mlops_workbench.rollout import following
+
         for name in {name for name, _ in followed}:
             promotion.reconcile(self._store, self._tracking, name)
         following.look([self._alias(*one) for one in sorted(followed)])
@@ -544,13 +552,13 @@ class Workbench(Opening):
     def _origin(self, stored: Stored) -> Origin:
         """Everything that is recorded about a version."""
         from mlops_workbench.package import records as images
-        from mlops_workbench.registry import approvals, gate, ledger, lineage
+        from mlops_workbench.registry import approvals, gates, ledger, lineage
         from mlops_workbench.rollout import records
 
         name, version = stored.name, stored.version
         policy = self.project.policy
         entries = ledger.entries(self._store, name)
-        seen = gate.latest(self._store, name, version)
+        seen = gates.latest(self._store, name, version)
         return lineage.Origin(
             project=policy.name,
             stored=stored,
@@ -876,6 +884,7 @@ class Workbench(Opening):
 
     def _retrain(self, number: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
         from mlops_workbench.notebooks import retraining as running
+        from mlops_workbench.rollout import judging
 
         running.execute(self.project, self._store, number, options, self.progress)
         name = options["name"]
@@ -940,7 +949,7 @@ class Workbench(Opening):
 
     def _versions(self, found: Sequence[Stored]) -> list[Version]:
         from mlops_workbench.package import records as images
-        from mlops_workbench.registry.registering import describe
+        from mlops_workbench.registry.model_list import describe
 
         policy = self.project.policy
         return describe(self._store, found, policy.approval, policy.governance, images.tags(self._store))

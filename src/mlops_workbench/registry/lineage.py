@@ -13,7 +13,7 @@ from mlops_workbench.data import snapshots, validations
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Run, Stored
@@ -204,7 +204,7 @@ def trace(origin: Origin) -> Lineage:
 def _path(manifest: Manifest) -> dict[str, Any]:
     """What answers when it is served, and what it was tried on."""
     record = manifest.extra.get("fast")
-    tree: dict[str, Any] = {"path": proving.sentence(record)}
+    tree: dict[str, Any] = {"path": summary.sentence(record)}
     if record and record["proven"]:
         tree |= {
             "rows tried": dict(record["rows"]),

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.config.project import ApprovalPolicy, Project, user
+from mlops_workbench.config.project import Project, user
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.registry import approvals, gates, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
-from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry import versions
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.registry.mlflow_models import Runtime
-from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
+from mlops_workbench.registry.versions import Inspected, Load, Quicken
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
@@ -140,7 +137,7 @@ def register(
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    path = proving.sentence(kept.fast)
+    path = summary.sentence(kept.fast)
     tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
@@ -211,72 +208,3 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
         probabilities=probabilities,
         ask=lambda rows: versions.ask(model, rows, label),
     )
-
-
-def describe(
-    store: Store,
-    found: Sequence[RegisteredVersion],
-    policy: ApprovalPolicy,
-    digest: str,
-    images: Mapping[tuple[str, int], str],
-) -> list[Version]:
-    """Versions as people see them: with their state, newest gate verdict and image.
-
-    `digest`: of the policy (see `approvals`); `images`: their tags by model and version.
-    """
-    entries = ledger.by_model(ledger.entries(store))
-    reports = gates.newest(store)
-    past = {name: _Past.of(entries.get(name, ())) for name in {stored.name for stored in found}}
-    described = []
-    for stored in found:
-        key = (stored.name, stored.version)
-        before, seen = past[stored.name], reports.get(key)
-        given = approvals.standing(
-            before.approvals.get(stored.version, ()), stored, seen, policy, digest, store.clock.now()
-        )
-        described.append(
-            Version(
-                name=stored.name,
-                version=stored.version,
-                aliases=stored.aliases,
-                state=_state(stored, before, given, policy),
-                created=stored.created,
-                run_id=stored.run_id,
-                task=stored.tags.get("task", "other"),
-                target=stored.tags.get("target") or None,
-                metrics=versions.metrics_of(stored),
-                digest=stored.tags.get("digest", ""),
-                gate=None if seen is None else "passed" if seen["passed"] else "failed",
-                image=images.get(key),
-                path=stored.tags.get("path", ""),
-            )
-        )
-    return described
-
-
-@dataclass(frozen=True)
-class _Past:
-    """What a model's ledger says, by version."""
-
-    retired: set[int]
-    champions: set[int | None]
-    approvals: Mapping[int | None, Sequence[Entry]]
-
-    @classmethod
-    def of(cls, entries: Sequence[Entry]) -> _Past:
-        approved: dict[int | None, list[Entry]] = {}
-        for entry in entries:
-            if entry.action == "approve":
-                approved.setdefault(entry.new_version, []).append(entry)
-        champions = {entry.new_version for entry in entries if entry.alias == ledger.CHAMPION}
-        return cls(ledger.retired(entries), champions, approved)
-
-
-def _state(stored: RegisteredVersion, past: _Past, given: Sequence[Approval], policy: ApprovalPolicy) -> str:
-    if ledger.CHAMPION in stored.aliases:
-        return "champion"
-    if stored.version in past.retired:
-        return "retired"
-    if sum(a.valid for a in given) >= max(policy.required, 1):
-        return "approved"
-    return "former champion" if stored.version in past.champions else "candidate"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def end(store: Store, deployment: Deployment) -> None:
 
 def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
     """Deployments that were not stopped, newest first, with the state they are in now."""
-    return tuple(Live(d, running.alive(d, store.clock.now())) for d in _unended(store, model))
+    return tuple(Live(d, alive(d, store.clock.now())) for d in _unended(store, model))
 
 
 def _unended(store: Store, model: str | None) -> list[Deployment]:

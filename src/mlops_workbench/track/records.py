@@ -13,6 +13,13 @@ from mlops_workbench.base.values import Value
 PREFIX = "mlops."
 """of the workbench's own tags in MLflow"""
 
+SOURCE = "source.py"
+ENVIRONMENT = "requirements.txt"
+NOTEBOOK = "notebook.ipynb"
+CHANGES = "changes.diff"
+"""artifacts of a run: the code that ran, all that was installed, the notebook as executed so far (of a cell), what
+differed from the commit (if anything did)"""
+
 
 @dataclass(frozen=True)
 class Run(Value):
