@@ -109,8 +109,7 @@ class Client:
         return [_run(run) for run in found]
 
     def has(self, experiment: str, kind: Kind, key: str) -> bool:
-        runs = self._all_runs(experiment)
-        return any(remote_runs.value_of(run, kind, key) is not None for run in runs)
+        return any(key in remote_runs.kept(run, kind) for run in self._all_runs(experiment))
 
     def artifact_location(self, run_id: str) -> str | None:
         found = self._found(lambda: self.raw.get_run(run_id))
