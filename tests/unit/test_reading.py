@@ -60,6 +60,7 @@ def fill(workbench: Workbench) -> None:
     model = client.create_logged_model(experiment, name="m", source_run_id=runs[0])
     gone = client.create_logged_model(experiment, name="gone")
     client.delete_logged_model(gone.model_id)
+    client.set_experiment_tag(experiment, PREFIX + "gone", gone.model_id)
     for name in ("trips", "Trips-2", "removed", "empty"):
         client.create_registered_model(name)
     tags = {"metrics": '{"auc": 0.5}', KEY: ODD}
@@ -129,6 +130,7 @@ def asked(reader: Reader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
             yield f"{model}/{number}", reader.version(model, number)
     for logged in workbench._tracking.client.search_logged_models(experiment_ids=[found.id]):
         yield f"model {logged.name}", reader.model_location(logged.model_id)
+    yield "deleted model", reader.model_location(found.tags["gone"])
     yield "no model", reader.model_location("m-" + "0" * 32)
 
 
