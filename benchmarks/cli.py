@@ -90,7 +90,7 @@ def copy_versions(file: Path, workbench: object, count: int) -> None:
     """Copies of the first version's rows over some models, with a ledger entry and a gate report each."""
     from mlops_workbench.registry import ledger
 
-    store = workbench._store  # type: ignore[attr-defined]
+    store = workbench.store  # type: ignore[attr-defined]
     named = [(f"model-{n % MODELS}", n // MODELS + 1) for n in range(MODELS * (count // MODELS + 1) + 1)]
     with closing(sqlite3.connect(file)) as connection, connection:
         for name, version in named[1 : count + 1]:

@@ -44,9 +44,7 @@ class Setup:
         self.commits = 0
         event.listen(self.log.engine, "checkout", self._watched)
         self.metrics = Metrics(model="flights", version="3")
-        self.batcher = Batcher(
-            self.plane, self.log, role="champion", limits=limits or Limits(), metrics=self.metrics
-        )
+        self.batcher = Batcher(self.plane, self.log, limits=limits or Limits(), metrics=self.metrics)
         self.batcher.start()
 
     def _watched(self, connection: Any, *_: Any) -> None:
@@ -56,7 +54,8 @@ class Setup:
         self.commits += statement == "COMMIT"
 
     def send(self, request_id: str, *rows: dict[str, Any]) -> Any:
-        return self.batcher.submit(Pending(request_id, list(rows or (GOOD,)), time.perf_counter()))
+        pending = Pending(request_id, list(rows or (GOOD,)), time.perf_counter(), "champion")
+        return self.batcher.submit(pending)
 
     def hold(self) -> Any:
         """A first request that the model is busy with, so that what follows has to wait."""

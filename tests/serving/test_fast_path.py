@@ -242,12 +242,12 @@ def test_others_are_answered_while_the_original_is_loaded(
     monkeypatch.setattr(Original, "load", slow)
     plane = DataPlane.load(folder, name="m", version="1")
     metrics = Metrics(model="m", version="1")
-    batcher = Batcher(plane, None, role="champion", limits=Limits(), metrics=metrics)
+    batcher = Batcher(plane, None, limits=Limits(), metrics=metrics)
     row = {"wind": 1.0, "delay": 1.0, "hour": 7.0, "night": True}
     odd = row | {"wind": 1e200}
 
     def send(*rows: dict[str, Any]) -> Any:
-        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter()))
+        return batcher.submit(Pending(uuid.uuid4().hex, list(rows), time.perf_counter(), "champion"))
 
     sent = [send(*rows) for rows in ([row], [odd, row], [row], [odd])]  # one batch
     batcher.start()
@@ -346,5 +346,5 @@ def test_what_cannot_be_compiled_never_stops_a_registration(tmp_path: Path) -> N
     )
     manifest = model_folders.save(tmp_path, model, inputs=fast_models.INPUTS, sample=frame.head(4))
     del model[-1].coef_
-    record = judging.quicken(tmp_path, model, manifest, {"fitted on": model_folders.rows_of(frame)})
+    record = judging.compile_fast_path(tmp_path, model, manifest, {"fitted on": model_folders.rows_of(frame)})
     assert record["reason"].startswith("it could not be compiled (AttributeError")

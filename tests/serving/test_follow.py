@@ -45,9 +45,9 @@ class Place:
             replace(manifest, **changes).dump(there)
         return Target(str(number), manifest.sha256, there.name)
 
-    def point(self, current: Target, coming: Target | None = None, *, hold: bool = False) -> str:
+    def point(self, current: Target, coming: Target | None = None, *, pause: bool = False) -> str:
         self.turn += 1
-        pointer = Pointer("flights", "champion", current, coming, hold, str(self.turn))
+        pointer = Pointer("flights", "champion", current, coming, pause, str(self.turn))
         draft = self.folder / "draft"
         draft.write_text(pointer.dumps())
         draft.replace(self.folder / "current.json")
@@ -121,7 +121,7 @@ def test_while_it_holds_nobody_is_answered_and_nobody_fails(place: Place, classi
     one, two = place.version(1, classifier_folder), place.version(2, classifier_folder)
     place.point(one)
     with place.running() as url:
-        assert obeyed(url, place.point(one, two, hold=True))["holding"]
+        assert obeyed(url, place.point(one, two, pause=True))["holding"]
         answers: list[str] = []
         callers = [threading.Thread(target=lambda: answers.append(version(url))) for _ in range(8)]
         for caller in callers:
@@ -138,11 +138,11 @@ def test_while_it_holds_nobody_is_answered_and_nobody_fails(place: Place, classi
 def test_who_holds_and_never_moves_is_not_waited_for(
     place: Place, classifier_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "_HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(follower, "_PAUSE_SECONDS", 0.2)
     one, two = place.version(1, classifier_folder), place.version(2, classifier_folder)
     place.point(one)
     with place.running() as url:
-        obeyed(url, place.point(one, two, hold=True))
+        obeyed(url, place.point(one, two, pause=True))
         assert version(url) == "1"
         assert not follow(url)["holding"]
         obeyed(url, place.point(two))

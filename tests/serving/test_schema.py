@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.schema import Call, PredictSchema, as_text
+from mlops_workbench.serving.schema import ParsedRequest, PredictSchema, as_text
 
 GOOD = {"dep delay": 1.5, "größe": 2, "seats": 100, "carrier": "AA", "night": True, "sched": "2026-01-01"}
 
@@ -37,7 +37,7 @@ def _manifest(inputs: tuple[Field, ...], **values: Any) -> Manifest:
 SCHEMA = PredictSchema(_manifest(model_folders.INPUTS), max_rows=3)
 
 
-def _parse(body: Any, schema: PredictSchema = SCHEMA) -> Call:
+def _parse(body: Any, schema: PredictSchema = SCHEMA) -> ParsedRequest:
     return schema.parse(body if isinstance(body, bytes) else json.dumps(body).encode())
 
 

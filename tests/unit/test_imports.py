@@ -32,8 +32,8 @@ ORDER = [
     "base",
     "config",
     "store",
-    *ROOMS,
     "plugins",
+    *ROOMS,
     "session",
     "interface",
     "verbs",
@@ -161,6 +161,8 @@ def test_loading_the_magics_imports_nothing_heavy() -> None:
         "evidently",
         "whylogs",
         "docker",
+        "msgspec",
+        "pydantic",
     }
     assert not heavy & {name.partition(".")[0] for name in added}
     assert len(added) < 150

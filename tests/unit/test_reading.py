@@ -32,7 +32,7 @@ def fill(workbench: Workbench) -> None:
     """Runs, models and versions in all the states that MLflow knows."""
     from mlflow.entities import Metric, Param, RunTag
 
-    client, experiment = workbench._tracking.client, workbench._tracking.experiment_id
+    client, experiment = workbench.tracking.client, workbench.tracking.experiment_id
     client.set_experiment_tag(experiment, PREFIX + "ledger", "7:abc")
     metrics = {"auc": [0.5, 0.7], "nan": [1.0, math.nan], "inf": [math.inf], "low": [-math.inf], KEY: [-0.0]}
     runs = []
@@ -65,7 +65,7 @@ def fill(workbench: Workbench) -> None:
         client.create_registered_model(name)
     tags = {"metrics": '{"auc": 0.5}', KEY: ODD}
     for _ in range(11):
-        workbench._tracking.create_version("trips", f"models:/{model.model_id}", runs[0], tags)
+        workbench.tracking.create_version("trips", f"models:/{model.model_id}", runs[0], tags)
     for name in ("Trips-2", "removed"):
         client.create_model_version(name, "/somewhere/else", tags={"other": "x"})
     for alias, number in (("champion", "10"), ("challenger", "2"), ("Second", "10"), ("lost", "3")):
@@ -104,7 +104,7 @@ def asked(reader: Reader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
     assert found is not None
     yield "experiment", found
     yield "no experiment", reader.experiment("none")
-    for run in workbench._tracking.client.search_runs([found.id], run_view_type=3):
+    for run in workbench.tracking.client.search_runs([found.id], run_view_type=3):
         yield f"run {run.info.run_name}", reader.run(run.info.run_id)
         yield f"artifacts {run.info.run_name}", reader.artifact_location(run.info.run_id)
     yield "no run", (reader.run("0" * 32), reader.artifact_location("0" * 32))
@@ -128,7 +128,7 @@ def asked(reader: Reader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
         yield f"aliases of {model}", dict(reader.aliases().get(model, {}))
         for number in (1, 2, 3, 10, 11, 99) if model != "prompt" else ():
             yield f"{model}/{number}", reader.version(model, number)
-    for logged in workbench._tracking.client.search_logged_models(experiment_ids=[found.id]):
+    for logged in workbench.tracking.client.search_logged_models(experiment_ids=[found.id]):
         yield f"model {logged.name}", reader.model_location(logged.model_id)
     yield "deleted model", reader.model_location(found.tags["gone"])
     yield "no model", reader.model_location("m-" + "0" * 32)
@@ -172,29 +172,29 @@ def test_sql_says_what_mlflow_says(workbench: Workbench, stores: str | None) -> 
 def test_a_schema_that_is_not_known_is_left_to_mlflow(
     workbench: Workbench, stores: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = (workbench.runs().runs, workbench._tracking.versions())
+    known = (workbench.runs().runs, workbench.tracking.versions())
     monkeypatch.setattr(sql_reader, "REVISIONS", frozenset({"of another MLflow"}))
     assert sql_reader.reader(workbench.project.tracking_url) is None
     other = Workbench(workbench.project.root)
-    assert isinstance(other._tracking._reader, Client)
-    assert plain((other.runs().runs, other._tracking.versions())) == plain(known)
+    assert isinstance(other.tracking._reader, Client)
+    assert plain((other.runs().runs, other.tracking.versions())) == plain(known)
     other.close()
 
 
 def test_the_schema_of_the_installed_mlflow_is_known(workbench: Workbench) -> None:
     """Red after an upgrade of MLflow: compare the tables, then add the revision."""
-    _ = workbench._tracking.client
+    _ = workbench.tracking.client
     found = sql_reader.reader(workbench.project.tracking_url)
     assert found is not None
     assert found.revision in sql_reader.REVISIONS
 
 
 def test_names_that_mlflow_cannot_ask_for_are_found(workbench: Workbench) -> None:
-    client, experiment = workbench._tracking.client, workbench._tracking.experiment_id
+    client, experiment = workbench.tracking.client, workbench.tracking.experiment_id
     client.create_run(experiment, run_name=ODD)
-    assert workbench._tracking.run(ODD).name == ODD
+    assert workbench.tracking.run(ODD).name == ODD
     with pytest.raises(NotFound, match="There is no run"):
-        workbench._tracking.run("o'clock")
+        workbench.tracking.run("o'clock")
 
 
 def test_a_project_without_a_store_reads_as_empty_and_stays_without(tmp_path: Path) -> None:
@@ -203,14 +203,14 @@ def test_a_project_without_a_store_reads_as_empty_and_stays_without(tmp_path: Pa
     assert workbench.runs().runs == ()
     assert workbench.models().models == ()
     assert workbench.status().models == ()
-    assert workbench._tracking.noted_ledger() is None
+    assert workbench.tracking.noted_ledger() is None
     with pytest.raises(NotFound, match="No run has a metric"):
         workbench.runs(sort="auc")
     with pytest.raises(NotFound, match="There is no model 'm'"):
         workbench.models(name="m")
     assert not (tmp_path / ".mlops" / "mlflow.db").exists()
-    assert workbench._tracking.experiment_id == "1"  # a write makes it, and it is read from then on
-    assert workbench._tracking._reader.experiment("new") is not None
+    assert workbench.tracking.experiment_id == "1"  # a write makes it, and it is read from then on
+    assert workbench.tracking._reader.experiment("new") is not None
     workbench.close()
 
 

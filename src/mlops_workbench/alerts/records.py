@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Row, Store, inserted_id
 
 if TYPE_CHECKING:

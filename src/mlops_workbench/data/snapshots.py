@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, check_name, user
+from mlops_workbench.config.names import check_name, user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
-from mlops_workbench.store.engine import Row, Store
+from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,6 +190,28 @@ def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
     return _by_hash(project, store, reference) if _HASH.fullmatch(reference) else None
 
 
+@dataclass(frozen=True)
+class SnapshotName:
+    """A name that a person gave to rows; `source`, `revision`: the file that they came from, and what tracks it."""
+
+    name: str
+    version: int
+    source: str | None
+    revision: str | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def names_of(store: Store, sha256: str) -> tuple[SnapshotName, ...]:
+    """Every name of the rows with this fingerprint, oldest first."""
+    sql = """
+        SELECT name, version, source, revision FROM workbench_snapshot_versions WHERE sha256 = :sha256 ORDER BY id
+    """
+    return tuple(SnapshotName(**row) for row in store.read(sql, {"sha256": sha256}))
+
+
 def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
     sql = "SELECT * FROM workbench_snapshots WHERE sha256 LIKE :start LIMIT 2"
     found = store.read(sql, {"start": f"{start}%"})  # it is hexadecimal
@@ -215,14 +238,6 @@ def resolve(
         if found is not None:
             return found.frame, found.reference
     return frames.resolve(data, namespace)
-
-
-def named(store: Store, sha256: str) -> Sequence[Row]:
-    """The names that a person gave to rows of this content, oldest first: name, version, source, revision."""
-    sql = """
-        SELECT name, version, source, revision FROM workbench_snapshot_versions WHERE sha256 = :sha256 ORDER BY id
-    """
-    return store.read(sql, {"sha256": sha256})
 
 
 def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:

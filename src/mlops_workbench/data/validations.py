@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_workbench.data.verdict import ContractReport
@@ -18,6 +17,7 @@ class Validation:
     digest: str
     data: str
     verdict: str
+    passed: bool
     run: str | None
     data_sha256: str | None
 
@@ -43,25 +43,23 @@ def keep(store: Store, report: ContractReport) -> None:
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
     sql = "SELECT * FROM workbench_validations WHERE contract = :contract ORDER BY id DESC LIMIT :limit"
-    rows = store.read(sql, {"contract": contract, "limit": limit}, ["report"])
-    return tuple(
-        Validation(
-            row["at"],
-            row["contract"],
-            row["contract_digest"],
-            row["data"],
-            row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
-            row["run"],
-            row["data_sha256"],
-        )
-        for row in rows
+    return tuple(map(_validation, store.read(sql, {"contract": contract, "limit": limit}, ["report"])))
+
+
+def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
+    """Of the rows with this fingerprint, oldest first."""
+    sql = "SELECT * FROM workbench_validations WHERE data_sha256 = :sha256 ORDER BY id"
+    return tuple(map(_validation, store.read(sql, {"sha256": sha256}, ["report"])))
+
+
+def _validation(row: Row) -> Validation:
+    return Validation(
+        row["at"],
+        row["contract"],
+        row["contract_digest"],
+        row["data"],
+        row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
+        bool(row["passed"]),
+        row["run"],
+        row["data_sha256"],
     )
-
-
-def of_data(store: Store, sha256: str) -> Sequence[Row]:
-    """What was validated of rows of this content, oldest first: contract, contract_digest, passed, at."""
-    sql = """
-        SELECT contract, contract_digest, passed, at FROM workbench_validations
-        WHERE data_sha256 = :sha256 ORDER BY id
-    """
-    return store.read(sql, {"sha256": sha256})

@@ -10,17 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import Conflict, NotFound
+from mlops_workbench.base.errors import Conflict, MlopsError, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.store.engine import Row, Store, inserted_id
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -195,6 +197,37 @@ def finish(
     if not error:
         values |= {"fraction": 1.0, "step": "done"}
     _update(store, number, **values)
+
+
+def settle(store: Store, number: int, work: Callable[[], Mapping[str, Any]]) -> bool:
+    """Do the work and write the verdict; an error nobody expected is a failed job too, its traceback is in the log."""
+    try:
+        result = work()
+    except MlopsError as problem:
+        print(problem, flush=True)
+        finish(store, number, error=str(problem))
+        return False
+    except Exception as problem:
+        traceback.print_exc()
+        finish(store, number, error=f"{type(problem).__name__}: {problem}")
+        return False
+    finish(store, number, result=result)
+    return True
+
+
+def hand_back(store: Store, number: int, model: str, version: int) -> None:
+    """A version that this job has registered."""
+    from mlops_workbench.jobs.tables import job_versions
+
+    with store.write() as connection:
+        connection.execute(job_versions.insert().values(job=number, model=model, version=version))
+
+
+def handed_back(store: Store, number: int, model: str) -> int | None:
+    """The newest version of a model that a job has registered."""
+    sql = "SELECT max(version) AS version FROM workbench_job_versions WHERE job = :job AND model = :model"
+    row = store.read_one(sql, {"job": number, "model": model})
+    return None if row is None or row["version"] is None else int(row["version"])
 
 
 def set_notebook(store: Store, number: int, path: Path) -> None:

@@ -30,7 +30,7 @@ from mlops_workbench.base.errors import (
 from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Task
 from mlops_workbench.monitor.performance import Performance, classification, regression
-from mlops_workbench.serving.tables import feature_columns, slug, table_name
+from mlops_workbench.serving.tables import SHADOW, feature_columns, slug, table_name
 
 Moment = datetime | float
 """a time (without a zone: UTC) or Unix seconds"""
@@ -47,7 +47,7 @@ class LabelReceipt(Value):
     """What became of a frame of labels."""
 
     matched: int
-    """labels whose prediction is logged"""
+    """labels whose row was answered and is logged"""
     unmatched: int
     """labels of a request that is not logged (yet): kept, and used once it is"""
     replaced: int
@@ -68,6 +68,7 @@ def read(
     *,
     features: Sequence[str] | None = None,
     versions: Sequence[str | int] | None = None,
+    roles: Sequence[str] | None = None,
     since: Moment | None = None,
     until: Moment | None = None,
     limit: int | None = None,
@@ -76,9 +77,10 @@ def read(
     """Logged rows, oldest first: features under their own names, then request_id, row_index, at (UTC),
     model_version, prediction and score.
 
-    `features` defaults to all logged; `limit` takes the newest rows; `since` is included, `until` is not;
-    `datetimes` names features that are stored as ISO 8601 text and shall be times again. Raises NotFound if
-    nothing of this model has been logged, InvalidData for a feature that is not in the log.
+    `features` defaults to all logged; `roles` to what was answered (every role except "shadow"); `limit` takes the
+    newest rows; `since` is included, `until` is not; `datetimes` names features that are stored as ISO 8601 text and
+    shall be times again. Raises NotFound if nothing of this model has been logged, InvalidData for a feature that is
+    not in the log.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The 'limit' must be at least 1. Got {limit} instead.")
@@ -87,7 +89,7 @@ def read(
         wanted = _features(table, features)
         fixed = ["request_id", "row_index", "at", "model_version", "prediction", "score"]
         columns = [table.c[column] for column in wanted.values()] + [table.c[name] for name in fixed]
-        query = _within(sa.select(*columns), table, versions, since, until)
+        query = _within(sa.select(*columns), table, versions, roles, since, until)
         order = (table.c.at, table.c.request_id, table.c.row_index)
         if limit is None:
             found = _fetch(engine, query.order_by(*order), columns)
@@ -107,16 +109,17 @@ def count(
     model: str,
     *,
     versions: Sequence[str | int] | None = None,
+    roles: Sequence[str] | None = None,
     since: Moment | None = None,
     until: Moment | None = None,
 ) -> int:
-    """Logged rows; 0 if nothing of this model has been logged."""
+    """Logged rows, of `roles` as `read` takes them; 0 if nothing of this model has been logged."""
     with _open(url) as engine:
         try:
             table = _predictions(engine, model)
         except NotFound:
             return 0
-        query = _within(sa.select(sa.func.count()).select_from(table), table, versions, since, until)
+        query = _within(sa.select(sa.func.count()).select_from(table), table, versions, roles, since, until)
         with engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -148,11 +151,12 @@ def performance(
     task: Task,
     classes: Sequence[Any] = (),
     versions: Sequence[str | int] | None = None,
+    roles: Sequence[str] | None = None,
     since: Moment | None = None,
     until: Moment | None = None,
     baseline: Mapping[str, float] | None = None,
 ) -> Performance | None:
-    """Metrics of the labelled predictions made in the period; None if there is none.
+    """Metrics of the labelled predictions made in the period, of `roles` as `read` takes them; None if there is none.
 
     `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
     same names are shown beside.
@@ -167,7 +171,9 @@ def performance(
         query = (
             sa.select(*columns).select_from(labels.join(table, same)).where(table.c.prediction.is_not(None))
         )
-        label, prediction, score = _fetch(engine, _within(query, table, versions, since, until), columns)
+        label, prediction, score = _fetch(
+            engine, _within(query, table, versions, roles, since, until), columns
+        )
     if not len(label):
         return None
     if task == "regression":
@@ -238,9 +244,11 @@ def _within(
     query: sa.Select[Any],
     table: sa.Table,
     versions: Sequence[str | int] | None,
+    roles: Sequence[str] | None,
     since: Moment | None,
     until: Moment | None,
 ) -> sa.Select[Any]:
+    query = query.where(_has_role(table, roles))
     if versions is not None:
         query = query.where(table.c.model_version.in_([str(version) for version in versions]))
     if since is not None:
@@ -248,6 +256,11 @@ def _within(
     if until is not None:
         query = query.where(table.c.at < _seconds(until))
     return query
+
+
+def _has_role(table: sa.Table, roles: Sequence[str] | None) -> sa.ColumnElement[bool]:
+    """Rows of these roles; None: those whose prediction was answered, of which a request has one each row."""
+    return table.c.role != SHADOW if roles is None else table.c.role.in_(roles)
 
 
 def _seconds(moment: Moment) -> float:
@@ -338,8 +351,10 @@ def _merge(
         prefixes=["TEMPORARY"],
     )
 
-    def joined(other: sa.Table) -> sa.Select[Any]:
-        same = (incoming.c.request_id == other.c.request_id) & (incoming.c.row_index == other.c.row_index)
+    def joined(other: sa.Table, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        same = sa.and_(
+            incoming.c.request_id == other.c.request_id, incoming.c.row_index == other.c.row_index, *also
+        )
         return sa.select(sa.func.count()).select_from(incoming.join(other, same))
 
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
@@ -348,7 +363,7 @@ def _merge(
         incoming.create(connection)
         if rows:
             connection.execute(sa.insert(incoming), [{"place": i, **row} for i, row in enumerate(rows)])
-        matched = int(connection.execute(joined(predictions)).scalar_one())
+        matched = int(connection.execute(joined(predictions, _has_role(predictions, None))).scalar_one())
         replaced = int(connection.execute(joined(labels)).scalar_one())
         connection.commit()
         for start in range(0, len(rows), LABEL_CHUNK):

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import GateFailed
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Store, inserted_id
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.gate import GateReport
+    from mlops_workbench.registry.gate_report import GateReport
 
 
 def keep(store: Store, report: GateReport) -> GateReport:
@@ -78,3 +78,17 @@ def require_green(
             f"The gate judged version {version} of '{name}' by another policy than mlops.toml has now.",
             "Run the gate again.",
         )
+
+
+def require_passed(report: GateReport) -> None:
+    """Raises `GateFailed` naming the check, its figure and limit, and the data to look at."""
+    if report.passed:
+        return
+    first = report.failures[0]
+    found = f"{first.figure}, limit {first.limit}" if first.passed is False else first.detail or "no evidence"
+    more = f" ({len(report.failures) - 1} more)" if len(report.failures) > 1 else ""
+    raise GateFailed(
+        f"Version {report.version} of '{report.model}' did not pass the gate: {first.name}: {found}{more}.",
+        first.next_step or "Train a better version, or change [gate] in mlops.toml.",
+        report,
+    )

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import Conflict
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Row, Store

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Row, Store
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ _HEADS = ["entry", "when", "who", "action", "about", "why", "evidence"]
 
 
 @dataclass(frozen=True)
-class Reign(Value):
+class ChampionPeriod(Value):
     """Which version was champion from when until when (None: still), and the entry that made it so."""
 
     version: int | None
@@ -105,7 +105,7 @@ class History(Value):
     champion: int | None
     entries: tuple[Entry, ...]
     at: str | None = None
-    then: Reign | None = None
+    then: ChampionPeriod | None = None
 
     @property
     def title(self) -> str:
@@ -152,9 +152,9 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def reigns(entries: Sequence[Entry]) -> list[Reign]:
+def champion_periods(entries: Sequence[Entry]) -> list[ChampionPeriod]:
     """Every champion there was, oldest first; a version of None: there was none for that time."""
-    found: list[Reign] = []
+    found: list[ChampionPeriod] = []
     for entry in entries:
         ended = entry.action == "retire" and found and found[-1].version == entry.new_version
         if entry.alias != CHAMPION and not ended:
@@ -162,7 +162,7 @@ def reigns(entries: Sequence[Entry]) -> list[Reign]:
         version = None if ended else entry.new_version
         if found:
             found[-1] = replace(found[-1], until=entry.at)
-        found.append(Reign(version, entry.at, None, entry))
+        found.append(ChampionPeriod(version, entry.at, None, entry))
     return found
 
 
@@ -173,7 +173,7 @@ def history(
     newest_first = tuple(reversed(entries))
     if at is None:
         return History(model, champion, newest_first)
-    past = [r for r in reigns(entries) if datetime.fromisoformat(r.since) <= at]
+    past = [r for r in champion_periods(entries) if datetime.fromisoformat(r.since) <= at]
     return History(model, champion, newest_first, at.astimezone(UTC).isoformat(), past[-1] if past else None)
 
 
@@ -226,6 +226,12 @@ def append(
     fields["hash"] = digest(fields, previous)
     connection.execute(ledger.insert().values(**fields, previous_hash=previous))
     return Entry(**fields)
+
+
+def require_reason(why: str) -> None:
+    """Raises `UsageError` for blanks."""
+    if not why.strip():
+        raise UsageError("A reason must be given.", "Say why: it is kept in the ledger.")
 
 
 def entries(store: Store, model: str | None = None) -> tuple[Entry, ...]:

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import ApprovalPolicy
+from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.registry import approvals, gates, ledger
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.store.engine import Store
+from mlops_workbench.store.context import Context
 from mlops_workbench.track.records import RegisteredVersion
 
 
@@ -67,32 +67,26 @@ class ModelList(Value):
 
 
 def describe(
-    store: Store,
-    found: Sequence[RegisteredVersion],
-    policy: ApprovalPolicy,
-    digest: str,
-    images: Mapping[tuple[str, int], str],
+    context: Context, found: Sequence[RegisteredVersion], *, images: Mapping[tuple[str, int], str]
 ) -> list[Version]:
-    """Versions as people see them: with their state, newest gate verdict and image.
-
-    `digest`: of the policy (see `approvals`); `images`: their tags by model and version.
-    """
+    """Versions with their state, newest gate verdict and image. `images`: tags by model and version."""
+    store, policy = context.store, context.project.policy
     entries = ledger.by_model(ledger.entries(store))
     reports = gates.newest(store)
     past = {name: _Past.of(entries.get(name, ())) for name in {stored.name for stored in found}}
-    described = []
+    described, now = [], store.clock.now()
     for stored in found:
         key = (stored.name, stored.version)
         before, seen = past[stored.name], reports.get(key)
         given = approvals.standing(
-            before.approvals.get(stored.version, ()), stored, seen, policy, digest, store.clock.now()
+            before.approvals.get(stored.version, ()), stored, seen, policy.approval, policy.governance, now
         )
         described.append(
             Version(
                 name=stored.name,
                 version=stored.version,
                 aliases=stored.aliases,
-                state=_state(stored, before, given, policy),
+                state=_state(stored, before, given, policy.approval),
                 created=stored.created,
                 run_id=stored.run_id,
                 task=stored.tags.get("task", "other"),

@@ -6,22 +6,24 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.mlflow_models import Runtime
-from mlops_workbench.registry.versions import Inspected, Load, Quicken
+from mlops_workbench.registry.versions import Inspected, ServingRuntime
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
 from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
@@ -59,43 +61,52 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
     ]
     if foreign:
         raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
+            f"'{path}' holds {foreign[0]}, which is not trusted.", "LoadPredictor it in a notebook yourself."
         )
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
 
 
+def logged_by(model: Any, tracking: Tracking) -> str | None:
+    """The run that logged a model which MLflow keeps."""
+    logged = flavours.address_of(model, tracking) or model
+    return logged.run_id if isinstance(logged, Logged) else None
+
+
+@dataclass(frozen=True)
+class RegisterRequest:
+    """How a model is to be registered. `data`, `evaluate`: rows it was fitted on and is judged by; None: its run's."""
+
+    name: str
+    data: Any = None
+    evaluate: Any = None
+    target: str | None = None
+    serialization: str = "skops"
+
+
 def register(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
+    context: TrackedContext,
     model: Any,
     label: str,
+    request: RegisterRequest,
     *,
-    name: str,
     run: Run | None,
-    data: Any,
-    evaluate: Any,
-    target: str | None,
-    serialization: str,
-    namespace: Mapping[str, Any],
-    load: Load,
-    quicken: Quicken,
-    runtime: Runtime,
+    runtime: ServingRuntime,
 ) -> RegisteredVersion:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
+    store, tracking, name = context.store, context.tracking, request.name
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
     scikit = flavour != "python_function" and source.is_fitted_model(model)
     if not (scikit or flavour or isinstance(model, Logged)):
         raise _not_a_model(model, label)
-    fitted_on, marks = _rows(project, store, run, "data", data, namespace)
+    fitted_on, marks = _rows(context, run, "data", request.data)
     if fitted_on is None:
         raise UsageError(
             f"'{label}' was not made in a tracked run with data, so what it was fitted on is not known.",
             "Fit it in a tracked run, or say data.",
         )
-    held_out_rows, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
+    held_out_rows, held_out_marks = _rows(context, run, "evaluate", request.evaluate)
     run_id = run.id if run else None
-    label_column = target or (run.tags.get("target") if run else None)
+    label_column = request.target or (run.tags.get("target") if run else None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = None
         if not scikit:
@@ -113,23 +124,21 @@ def register(
                 data_name=marks["data.name"],
                 target=label_column,
                 run_id=run_id,
-                load=load,
                 runtime=runtime,
             )
         else:
             looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)
-            trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
+            trusted = versions.trusted_types(model, label) if request.serialization == "skops" else ()
             kept = versions.keep(
                 tracking,
                 looked,
                 name=name,
                 label=label,
-                serialization=serialization,
+                serialization=request.serialization,
                 requirements=requirements.for_model(versions.modules_in(trusted, model)),
                 trusted=trusted,
                 run_id=run_id,
-                load=load,
-                quicken=quicken,
+                runtime=runtime,
                 ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
             )
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
@@ -159,9 +168,10 @@ def _not_a_model(model: Any, label: str) -> InvalidModel:
 
 
 def _rows(
-    project: Project, store: Store, run: Run | None, what: str, given: Any, namespace: Mapping[str, Any]
+    context: TrackedContext, run: Run | None, what: str, given: Any
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
     """Rows that were given now, else those that the run recorded; with the tags that name them."""
+    project, store, namespace = context.project, context.store, context.namespace
     if given is not None:
         frame, name = snapshots.resolve(project, store, given, namespace)
         mark = snapshots.keep(project, store, frame, name)

@@ -33,16 +33,25 @@ class Answers(Protocol):
     def probabilities(self) -> Sequence[Sequence[float]] | None: ...
 
 
-Served = Callable[[Sequence[Mapping[str, Any]]], Answers]
+Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 """A loaded model: rows as JSON would carry them → answers."""
-Load = Callable[[Path], Served]
-"""Loads a model folder with the real serving runtime; handed in by the workbench."""
-Quicken = Callable[
-    [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]],
-    dict[str, Any],
-]
-"""Makes and proves the fast path of a model in a folder, given rows by what they are; handed in likewise. Returns the
-record that the manifest keeps (`fastpath.proving.Proof`)."""
+
+
+@dataclass(frozen=True)
+class ServingRuntime:
+    """The real serving runtime, in this process; handed in by the verb."""
+
+    load: Callable[[Path], Predictor]
+    """a model folder → what answers"""
+    compile_fast_path: Callable[
+        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]], dict[str, Any]
+    ]
+    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out. Returns the
+    record that the manifest keeps (`fastpath.proving.Proof`)"""
+    open_pyfunc: Callable[[Path], Any]
+    """a folder → MLflow's `PyFuncModel`"""
+    read_pyfunc: Callable[[Any, int], list[Any]]
+    """what that answers for so many rows → one plain value a row"""
 
 
 @dataclass(frozen=True)
@@ -237,8 +246,7 @@ def keep(
     requirements: Sequence[str],
     trusted: Sequence[str],
     run_id: str | None,
-    load: Load,
-    quicken: Quicken,
+    runtime: ServingRuntime,
     ordinary: Mapping[str, pd.DataFrame],
 ) -> Kept:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
@@ -271,9 +279,9 @@ def keep(
         )
         manifest.dump(folder)
         digest = manifest.sha256
-        prove(manifest, load(folder), label)
+        prove(manifest, runtime.load(folder), label)
         rows = {kind: to_rows(some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
-        fast = quicken(folder, looked.model, manifest, rows)
+        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
     source = tracking.log_model(
@@ -335,7 +343,7 @@ def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
     return folder, manifest
 
 
-def prove(manifest: Manifest, served: Served, label: str) -> None:
+def prove(manifest: Manifest, served: Predictor, label: str) -> None:
     """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
     found = difference(manifest, served(manifest.sample))
     if found:

@@ -24,20 +24,23 @@ from mlops_workbench.base.files import write_text
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
+from mlops_workbench.registry import promotion
 from mlops_workbench.registry.intents import under_way
 from mlops_workbench.rollout import records
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import api_key
 from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.tracking import Stored, Tracking
 
 NOT_LOADED = "serving: version did not load"
 NOT_FOLLOWED = "serving: deployment does not follow"
 PREPARE_SECONDS = 120.0
-HOLD_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
 FOLLOW_SECONDS = 15.0
 _ASK_SECONDS = 0.02
 _KEPT_FOLDERS = 4
@@ -69,11 +72,11 @@ class Alias:
 
 
 @dataclass(frozen=True)
-class Carried:
+class Prepared:
     """The deployments that are taken along while the alias moves."""
 
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    hold: Callable[[], None] = lambda: None
+    pause: Callable[[], None] = lambda: None
 
 
 # the pointer
@@ -111,14 +114,14 @@ def _prepare(alias: Alias, target: Target) -> Pointer:
     with alias.store.write():
         now = _read(alias)
         assert now is not None, "written when the first of them was started"
-        return _write(alias, replace(now, next=target, hold=False))
+        return _write(alias, replace(now, next=target, pause=False))
 
 
-def _hold(alias: Alias) -> Pointer:
+def _pause(alias: Alias) -> Pointer:
     with alias.store.write():
         now = _read(alias)
         assert now is not None
-        return _write(alias, replace(now, hold=True))
+        return _write(alias, replace(now, pause=True))
 
 
 def _read(alias: Alias) -> Pointer | None:
@@ -129,7 +132,7 @@ def _read(alias: Alias) -> Pointer | None:
 
 
 def _write(alias: Alias, pointer: Pointer) -> Pointer:
-    pointer = replace(pointer, turn=uuid.uuid4().hex)
+    pointer = replace(pointer, generation=uuid.uuid4().hex)
     write_text(alias.pointer, pointer.dumps()).chmod(0o644)  # a container reads it as another user
     return pointer
 
@@ -188,19 +191,19 @@ def forget(alias: Alias) -> None:
 
 
 @contextmanager
-def carried(
+def prepare_followers(
     alias: Alias, new: int | None, *, force: bool, stop: Callable[[], int], progress: Progress
-) -> Iterator[Carried]:
+) -> Iterator[Prepared]:
     """What follows the alias loads `new` before the block, and swaps to what the alias is on after it.
 
     Raises `ServingFailed` when one of them cannot, unless forced; an alert is recorded. `stop` ends them, when
     the alias is taken away.
     """
     if not alias.deployments:
-        yield Carried()
+        yield Prepared()
         return
     if new is None:
-        yield Carried()
+        yield Prepared()
         progress(f"stopping what follows {alias.name}")
         stop()
         forget(alias)
@@ -216,7 +219,7 @@ def carried(
                 f"Version {new} of '{alias.model}' was not made {alias.name}: {lacking[0]}",
                 "Nothing was changed. Mend it, or stop what serves.",
             )
-        yield Carried({"not followed": lacking} if lacking else {}, lambda: _all_hold(alias))
+        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.
@@ -227,12 +230,12 @@ def carried(
 
 def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
     """Wait until all have the version loaded; a sentence for each that will not."""
-    turn = _prepare(alias, target).turn
+    generation = _prepare(alias, target).generation
     waiting, lacking, ready = list(alias.deployments), [], 0
     what = f"version {target.version}"
     for deployment in waiting:
         progress(f"{ready} of {len(waiting)} deployments have {what} ready", ready / len(waiting))
-        said = _wait(alias, deployment, lambda said: _has(said, target, turn), PREPARE_SECONDS)
+        said = _wait(alias, deployment, lambda said: _has(said, target, generation), PREPARE_SECONDS)
         if said is None:
             if alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
                 continue  # nobody is answered by it
@@ -245,10 +248,10 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
     return lacking
 
 
-def _all_hold(alias: Alias) -> None:
-    turn = _hold(alias).turn
+def _all_pause(alias: Alias) -> None:
+    generation = _pause(alias).generation
     for deployment in alias.deployments:
-        _wait(alias, deployment, lambda said: _follow(said).get("turn") == turn, HOLD_SECONDS)
+        _wait(alias, deployment, lambda said: _generation(said) == generation, PAUSE_SECONDS)
 
 
 def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
@@ -300,13 +303,20 @@ def _follow(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def _generation(said: Mapping[str, Any]) -> str | None:
+    """Of the pointer that it obeyed last; runtimes of earlier images call it `turn`."""
+    follow = _follow(said)
+    found: str | None = follow.get("generation", follow.get("turn"))
+    return found
+
+
 def _serves(said: Mapping[str, Any], target: Target) -> bool:
     return _same(said, target)
 
 
-def _has(said: Mapping[str, Any], target: Target, turn: str) -> bool:
+def _has(said: Mapping[str, Any], target: Target, generation: str) -> bool:
     """Whether it has decided about the version: ready, served already, or failed."""
-    return _serves(said, target) or _follow(said).get("turn") == turn
+    return _serves(said, target) or _generation(said) == generation
 
 
 def _failed(said: Mapping[str, Any], target: Target) -> Mapping[str, Any] | None:
@@ -364,6 +374,20 @@ def _cannot_follow(alias: Alias, why: str) -> None:
         message=f"The alias '{alias.name}' of '{alias.model}' cannot be followed. {why}",
         occurrence=why,
     )
+
+
+def followed(context: TrackedContext, model: str, alias: str) -> Alias:
+    """An alias of the project's."""
+    key = api_key(context.project.policy.serving, context.project.root)
+    return Alias(context.project, context.store, context.tracking, model, alias, key)
+
+
+def sync_followers(context: TrackedContext, model: str | None = None) -> None:
+    """See to it that what follows an alias has the version that the registry says, and record what it serves."""
+    known = {(d.model, str(d.follows)) for d in records.following(context.store, model)}
+    for name in {name for name, _ in known}:
+        promotion.reconcile(context.store, context.tracking, name)
+    look([followed(context, *one) for one in sorted(known)])
 
 
 def require(alias: Alias) -> Pointer:

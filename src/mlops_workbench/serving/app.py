@@ -16,18 +16,18 @@ from starlette.routing import Route
 
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.desk import JSON, Body, Desk, answered, json_response
 from mlops_workbench.serving.direct import Direct
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.follower import Follow, Follower
+from mlops_workbench.serving.intake import JSON, Answer, Body, RequestIntake, entry_response, json_response
 from mlops_workbench.serving.keys import Guard, Keys
 from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
-from mlops_workbench.serving.predlog import Entry, PredictionLog
+from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.protocols import invocations, oip, vertex
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
-from mlops_workbench.serving.schema import ERROR_SCHEMA
-from mlops_workbench.serving.served import Served
+from mlops_workbench.serving.schema import ERROR_SCHEMA, ParsedRequest
+from mlops_workbench.serving.version import ServingVersion
 
 _DOCS = Path(__file__).with_name("docs.html")
 _PROBE_SECONDS = 1.0
@@ -88,41 +88,40 @@ class _Service:
         self.answer_unlogged = answer_unlogged
         self._classes: dict[str, tuple[Any, ...]] = {}
         self.metrics = Metrics(model=dataplane.name, version=dataplane.version)
-        self.desk = Desk(self._made(dataplane, log), limits)
+        self.intake = RequestIntake(self._made(dataplane, log), limits, role=role)
         self.follower: Follower | None = None
         if follow is not None:
             self.follower = Follower(
                 follow,
                 made=self._made,
                 swap=self._swap,
-                hold=self.desk.hold,
-                drained=lambda: self.desk.model.drained(),
-                failing=lambda failing: self.desk.model.metrics.failing(failing),
+                pause=self.intake.pause,
+                drained=lambda: self.intake.current.drained(),
+                failing=lambda failing: self.intake.current.metrics.failing(failing),
             )
         self._leaving: set[asyncio.Task[None]] = set()
         self._paths: set[str] = set()
         self._probed = (0.0, False)
         self.app = self._application()
 
-    def _made(self, dataplane: DataPlane, log: PredictionLog | None) -> Served:
+    def _made(self, dataplane: DataPlane, log: PredictionLog | None) -> ServingVersion:
         """A version that is ready to be started."""
         self._classes[dataplane.version] = dataplane.manifest.classes
-        return Served(
+        return ServingVersion(
             dataplane,
             log,
-            role=self.role,
             limits=self.limits,
             metrics=self.metrics.successor(dataplane.version),
             answer_unlogged=self.answer_unlogged,
         )
 
-    def _swap(self, model: Served) -> None:
-        """What comes from now on is given to `model`; what was given to the version before is answered by that."""
-        before = self.desk.model
+    def _swap(self, version: ServingVersion) -> None:
+        """What comes from now on is given to `version`; what was given to the version before is answered by that."""
+        before = self.intake.current
         before.metrics.leave()
-        model.start()
-        self.desk.model = model
-        self._paths |= oip.paths_of(model.dataplane)
+        version.start()
+        self.intake.switch(version)
+        self._paths |= oip.paths_of(version.dataplane)
         self._probed = (0.0, False)
         self.app.openapi_schema = None
         leaving = asyncio.create_task(_left(before))
@@ -131,23 +130,23 @@ class _Service:
 
     def _application(self) -> FastAPI:
         app = FastAPI(
-            title=self.desk.model.title,
-            version=self.desk.model.version,
+            title=self.intake.current.title,
+            version=self.intake.current.version,
             docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
             redoc_url=None,
             redirect_slashes=False,  # a redirected POST arrives as a GET; a 404 is plainer
             lifespan=self._lifespan,
         )
-        # First: Vertex may be told to use a path that another contract has, too.
-        app.router.routes.extend(vertex.routes(self.desk, self.ready, self.vertex_routes))
+        # First: Vertex may be configured with a path that another contract has, too.
+        app.router.routes.extend(vertex.routes(self.intake, self.ready, self.vertex_routes))
         app.post("/predict", summary="Predict rows", openapi_extra=_operation())(self.predict)
         app.get("/", summary="The model: name, version, columns, classes")(self.metadata)
         app.get("/health/live", summary="Is the process alive?")(self.live)
         app.get("/health/ready", summary="Can it answer and log?")(self.ready)
-        app.get("/metrics", summary="Figures for Prometheus", response_class=Response)(self.exposition)
+        app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)(self.exposition)
         app.get("/docs", include_in_schema=False)(self.docs)
-        app.router.routes.extend(oip.routes(self.desk, self.ready))
-        app.router.routes.extend(invocations.routes(self.desk, self.ready))
+        app.router.routes.extend(oip.routes(self.intake, self.ready))
+        app.router.routes.extend(invocations.routes(self.intake, self.ready))
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
         if self.vertex_routes.predict != "/predict":
@@ -156,16 +155,16 @@ class _Service:
             health = frozenset({self.vertex_routes.health} - {""})
             app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
         self._paths |= {route.path for route in app.routes if isinstance(route, Route)}
-        self._paths |= oip.paths_of(self.desk.model.dataplane)
-        app.add_middleware(Envelope, metrics=lambda: self.desk.model.metrics, paths=self._paths)
+        self._paths |= oip.paths_of(self.intake.current.dataplane)
+        app.add_middleware(Envelope, metrics=lambda: self.intake.current.metrics, paths=self._paths)
         app.openapi = self._openapi(app)  # type: ignore[method-assign]
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        if self.desk.model.dataplane.warmup is None:
-            await asyncio.to_thread(self.desk.model.dataplane.warm)
-        self.desk.model.start()
+        if self.intake.current.dataplane.warmup is None:
+            await asyncio.to_thread(self.intake.current.dataplane.warm)
+        self.intake.current.start()
         following = asyncio.create_task(self.follower.run()) if self.follower else None
         try:
             yield
@@ -176,16 +175,14 @@ class _Service:
                 self.follower.close()
             for leaving in [*self._leaving]:
                 await asyncio.wait([leaving], timeout=_CLOSING_SECONDS)
-            await asyncio.to_thread(self.desk.model.close, _CLOSING_SECONDS)
+            await asyncio.to_thread(self.intake.current.close, _CLOSING_SECONDS)
 
     async def predict(self, request: Request) -> Response:
-        async with self.desk.reading(request, JSON) as body:
-            call = await self.desk.parsed(body, body.model.schema.parse)
-            entry = await self.desk.answer(body, call.rows, call.request_id, request)
-        return answered(self._answer(body, entry), entry)
+        answer = await self.intake.answer(request, (JSON,), _parse)
+        return entry_response(self._answer(answer), answer.entry)
 
     async def metadata(self) -> Response:
-        plane = self.desk.model.dataplane
+        plane = self.intake.current.dataplane
         manifest, warmup = plane.manifest, plane.warmup
         return json_response(
             {
@@ -202,7 +199,7 @@ class _Service:
                 "sample_rows_that_differ": None if warmup is None else warmup.differing,
                 "path": plane.path,
                 "fast_only": plane.fast_only,
-                "logged": self.desk.model.log is not None,
+                "logged": self.intake.current.log is not None,
                 "follow": self.follower.to_dict() if self.follower else None,
             }
         )
@@ -211,7 +208,7 @@ class _Service:
         return json_response({"status": "live"})
 
     async def ready(self) -> Response:
-        model = self.desk.model
+        model = self.intake.current
         if not model.batcher.running:
             raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
         if not self.answer_unlogged and not await self._log_writable(model.log):
@@ -229,17 +226,18 @@ class _Service:
         page = await asyncio.to_thread(_DOCS.read_bytes)
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
-    def _answer(self, body: Body, entry: Entry) -> dict[str, Any]:
+    def _answer(self, answer: Answer[ParsedRequest]) -> dict[str, Any]:
         """The entry may be of a version before: its request was sent again."""
+        entry = answer.entry
         prediction = entry.prediction
-        chances = prediction.probabilities
+        probabilities = prediction.probabilities
         return {
-            "model": body.model.dataplane.name,
+            "model": answer.version.dataplane.name,
             "version": entry.version,
             "request_id": entry.request_id,
             "predictions": prediction.values,
-            "probabilities": chances,
-            "classes": None if chances is None else self._classes.get(entry.version),
+            "probabilities": probabilities,
+            "classes": None if probabilities is None else self._classes.get(entry.version),
         }
 
     async def _log_writable(self, log: PredictionLog | None) -> bool:
@@ -255,7 +253,7 @@ class _Service:
     def _openapi(self, app: FastAPI) -> Any:
         def made() -> dict[str, Any]:
             if app.openapi_schema is None:
-                model = self.desk.model
+                model = self.intake.current
                 schema = get_openapi(title=model.title, version=model.version, routes=app.routes)
                 request = model.schema.request_schema()
                 parts = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -269,10 +267,14 @@ class _Service:
         return made
 
 
-async def _left(model: Served) -> None:
+def _parse(body: Body, version: ServingVersion) -> ParsedRequest:
+    return version.schema.parse(body.data)
+
+
+async def _left(version: ServingVersion) -> None:
     """The end of a version that another one has taken the place of."""
-    await model.drained()
-    await asyncio.to_thread(model.close)
+    await version.drained()
+    await asyncio.to_thread(version.close)
 
 
 def _operation() -> dict[str, Any]:

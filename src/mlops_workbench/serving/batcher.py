@@ -49,7 +49,9 @@ class Pending:
     request_id: str
     rows: list[dict[str, Any]]
     received: float
-    """time.perf_counter() when its body had arrived"""
+    """time.perf_counter() when it was given to this version"""
+    role: str
+    variant: str | None = None
     future: Future[Entry] = field(default_factory=Future)
 
 
@@ -61,7 +63,6 @@ class Batcher:
         dataplane: DataPlane,
         log: PredictionLog | None,
         *,
-        role: str,
         limits: Limits,
         metrics: Metrics,
         answer_unlogged: bool = False,
@@ -69,7 +70,6 @@ class Batcher:
         """`answer_unlogged`: what the log does not take is answered and counted, instead of refused."""
         self._dataplane = dataplane
         self._log = log
-        self._role = role
         self._limits = limits
         self._metrics = metrics
         self._answer_unlogged = answer_unlogged
@@ -227,7 +227,8 @@ class Batcher:
                     pending.rows,
                     answer.part(start, stop),
                     version=self._dataplane.version,
-                    role=self._role,
+                    role=pending.role,
+                    variant=pending.variant,
                     at=now,
                     latency_ms=(clock - pending.received) * 1000,
                 )

@@ -40,7 +40,7 @@ class Warmup:
 
 
 class StillLoading(Exception):
-    """The original is being loaded for these rows; `DataPlane.when_loaded` tells when to ask again."""
+    """The original is being loaded for these rows; `DataPlane.when_loaded` is called when to ask again."""
 
 
 class DataPlane:

@@ -18,7 +18,7 @@ from mlops_workbench.serving.metrics import Metrics
 logger = logging.getLogger("mlops_workbench.serving")
 
 METRICS = "mlops.metrics"
-"""in the scope of a request: the figures of the version that it was given to"""
+"""in the scope of a request: the metrics of the version that it was given to"""
 _CLIENT_WENT_AWAY = 499  # nginx's number for it; there is no official one
 
 
@@ -62,11 +62,11 @@ class Envelope:
 
 def error_response(error: ServingError, path: str = "") -> Response:
     """Below `/v2` in the words of the Open Inference Protocol."""
-    told = error.to_dict()
+    content = error.to_dict()
     if path == "/v2" or path.startswith("/v2/"):
-        told = {"error": f"{error.message} {error.next_step}".rstrip()}
+        content = {"error": f"{error.message} {error.next_step}".rstrip()}
     return Response(
-        orjson.dumps(told),
+        orjson.dumps(content),
         status_code=error.status,
         media_type="application/json",
         headers=error.headers,

@@ -1,4 +1,4 @@
-"""What a caller can be told: one table of situations, each JSON `{"error", "message", "next_step"}`.
+"""The errors that a caller can get: one table of situations, each JSON `{"error", "message", "next_step"}`.
 
 The kinds are the names that the workbench's own errors have, so that its client can raise the same class.
 The runtime runs without the workbench, hence this table of its own.
@@ -51,6 +51,10 @@ class ModelRefused(Exception):
         super().__init__(f"{message} {next_step}".rstrip())
         self.message = message
         self.next_step = next_step
+
+
+class LogRefused(Exception):
+    """The log cannot be opened, or its table does not fit this model."""
 
 
 def shown(value: object, limit: int = 60) -> str:

@@ -1,7 +1,7 @@
 """Follows a pointer: the version that it names is verified, loaded, warmed and swapped in, while the old one answers.
 
 A version that cannot be loaded leaves the old one where it is; that is logged, shown at `GET /`, and counted in
-`mlops_follow_failed`. The file is looked at rather than watched: what is mounted tells nobody of changes.
+`mlops_follow_failed`. The file is looked at rather than watched: a mounted folder reports no changes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.pointer import Pointer, Target
 from mlops_workbench.serving.predlog import LogRefused, PredictionLog
-from mlops_workbench.serving.served import Served
+from mlops_workbench.serving.version import ServingVersion
 
 logger = logging.getLogger("mlops_workbench.serving")
 
 _LOOK_SECONDS = 0.25
 _SOON_SECONDS = 0.02
 """between two looks while a version is ready and the pointer is about to move"""
-_HOLD_SECONDS = 3.0
-"""Requests wait no longer than this for a pointer that does not move: who was to move it is no more."""
+_PAUSE_SECONDS = 3.0
+"""Requests wait no longer than this for a pointer that does not move: the process that was to move it has ended."""
 _DRAIN_SECONDS = 0.5
 _AGAIN_SECONDS = 30.0
 """A version that could not be loaded is tried again: its folder may have been incomplete."""
@@ -71,36 +71,38 @@ class Follower:
         self,
         follow: Follow,
         *,
-        made: Callable[[DataPlane, PredictionLog | None], Served],
-        swap: Callable[[Served], None],
-        hold: Callable[[bool], None],
+        made: Callable[[DataPlane, PredictionLog | None], ServingVersion],
+        swap: Callable[[ServingVersion], None],
+        pause: Callable[[bool], None],
         drained: Callable[[], Awaitable[None]],
         failing: Callable[[bool], None],
     ) -> None:
-        """`swap` puts a version in the place of the present one; `hold` lets requests wait, or go on; `drained` returns
-        when the present one has answered what it was given."""
+        """`swap` puts a version in the place of the present one; `pause` lets requests wait, or go on; `drained`
+        returns when the present one has answered what it was given."""
         self._follow = follow
         self._made = made
         self._swap = swap
-        self._hold = hold
+        self._pause = pause
         self._drained = drained
         self._failing = failing
         self._served = follow.served
         self._wanted = follow.served
-        self._turn = ""
-        self._prepared: tuple[Target, Served] | None = None
+        self._generation = ""
+        self._prepared: tuple[Target, ServingVersion] | None = None
         self._failed: _Failed | None = None
-        self._holding: float | None = None
+        self._paused: float | None = None
         self._stamp: tuple[int, int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         prepared = self._prepared[0] if self._prepared else None
         return {
             "alias": self._follow.alias,
-            "turn": self._turn,
+            "generation": self._generation,
+            "turn": self._generation,  # as workbenches before 'generation' ask for it
             "wanted": _said(self._wanted),
             "prepared": _said(prepared) if prepared else None,
-            "holding": self._holding is not None,
+            "paused": self._paused is not None,
+            "holding": self._paused is not None,
             "failed": self._failed.to_dict() if self._failed else None,
         }
 
@@ -118,8 +120,8 @@ class Follower:
             self._prepared = None
 
     async def _look(self) -> None:
-        if self._holding is not None and time.monotonic() - self._holding > _HOLD_SECONDS:
-            logger.warning("held in vain", extra={"facts": {"version": self._served.version}})
+        if self._paused is not None and time.monotonic() - self._paused > _PAUSE_SECONDS:
+            logger.warning("paused in vain", extra={"facts": {"version": self._served.version}})
             self._release()
         stamp = await asyncio.to_thread(_stamp, self._follow.path)
         again = self._failed is not None and time.monotonic() > self._failed.again
@@ -136,7 +138,7 @@ class Follower:
             logger.error("pointer refused", extra={"facts": {"why": str(error)}})
             return
         await self._obey(pointer)
-        self._turn = pointer.turn
+        self._generation = pointer.generation
 
     async def _obey(self, pointer: Pointer) -> None:
         self._wanted = pointer.current
@@ -150,10 +152,10 @@ class Follower:
         if pointer.next and self._prepared is None and not pointer.next.same(self._served):
             model = await self._loaded(pointer.next)
             self._prepared = (pointer.next, model) if model else None
-        if pointer.hold and self._prepared and self._prepared[0].same(pointer.next):
-            if self._holding is None:
-                self._holding = time.monotonic()
-                self._hold(True)
+        if pointer.pause and self._prepared and self._prepared[0].same(pointer.next):
+            if self._paused is None:
+                self._paused = time.monotonic()
+                self._pause(True)
                 with suppress(TimeoutError):  # a long answer may leave later: it was asked for before
                     await asyncio.wait_for(self._drained(), _DRAIN_SECONDS)
         else:
@@ -162,7 +164,7 @@ class Follower:
     async def _move(self, target: Target) -> None:
         """Serve this version from now on, if it can be loaded."""
         if self._prepared and self._prepared[0].same(target):
-            model: Served | None = self._prepared[1]
+            model: ServingVersion | None = self._prepared[1]
             self._prepared = None
         else:
             self._release()  # nobody waits for what is still to be loaded
@@ -176,7 +178,7 @@ class Follower:
         facts = {"model": model.dataplane.name, "version": target.version, "before": before.version}
         logger.info("swapped", extra={"facts": facts})
 
-    async def _loaded(self, target: Target) -> Served | None:
+    async def _loaded(self, target: Target) -> ServingVersion | None:
         made = await asyncio.to_thread(self._load, target)
         if isinstance(made, str):
             first = self._failed.at if self._failed and self._failed.target.same(target) else _now()
@@ -186,7 +188,7 @@ class Follower:
             self._fail(None)
         return made
 
-    def _load(self, target: Target) -> Served | str:
+    def _load(self, target: Target) -> ServingVersion | str:
         """In a thread. What goes wrong comes back as a sentence."""
         try:
             return self._made(*self._follow.load(target))
@@ -204,9 +206,9 @@ class Follower:
         self._failing(failed is not None)
 
     def _release(self) -> None:
-        if self._holding is not None:
-            self._holding = None
-            self._hold(False)
+        if self._paused is not None:
+            self._paused = None
+            self._pause(False)
 
     def _let_go(self) -> None:
         """Of a version that was prepared and is not wanted any more; its worker was never started."""

@@ -53,7 +53,7 @@ class Keys:
         return cls(_keys_in(said.replace(",", "\n")), Path(file) if file else None)
 
     def admit(self, shown: str) -> bool:
-        """Every key is compared, each in constant time, so that the time tells nothing."""
+        """Every key is compared, each in constant time, so that the time reveals nothing."""
         self._refresh()
         digest = hashlib.sha256(shown.encode()).digest()
         matches = [hmac.compare_digest(digest, key) for key in (*self._fixed, *self._from_file)]

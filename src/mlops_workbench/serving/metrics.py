@@ -22,7 +22,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 10_000)
 
 
 class _Series:
-    """The figures of all versions that one process served."""
+    """The metrics of all versions that one process served."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -74,7 +74,7 @@ class _Series:
 
 
 class Metrics:
-    """The figures of one served version; every sample carries its name and version."""
+    """The metrics of one served version; every sample carries its name and version."""
 
     def __init__(self, *, model: str, version: str, series: _Series | None = None) -> None:
         self._series = series or _Series()
@@ -90,7 +90,7 @@ class Metrics:
         return Metrics(model=self._names["model"], version=version, series=self._series)
 
     def watch(self, *, waiting_rows: Callable[[], float], lag: Callable[[], float]) -> None:
-        """Show what is so now; `leave` ends it."""
+        """Export the gauges, until `leave`."""
         self._series.queue.labels(**self._names).set_function(waiting_rows)
         self._series.lag.labels(**self._names).set_function(lag)
         self.failing(False)
@@ -99,7 +99,7 @@ class Metrics:
         self._series.follow_failed.labels(**self._names).set(failing)
 
     def leave(self) -> None:
-        """What is so now is told of one version only: the figures of the process are joined by that."""
+        """Gauges are exported for the current version only."""
         for gauge in (self._series.queue, self._series.lag, self._series.follow_failed):
             gauge.remove(*self._names.values())
 

@@ -38,25 +38,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """`current` is to be served. `next` is to be loaded and warmed meanwhile; with `hold` it takes over at any moment,
-    and no further request is given to `current`. `turn` is another one each time: the runtime says which it obeyed."""
+    """`current` is to be served. `next` is to be loaded and warmed meanwhile; with `pause` it takes over at any
+    moment, and no further request is given to `current`. `generation` is another text each time: the runtime reports
+    the one that it obeyed last."""
 
     model: str
     alias: str
     current: Target
     next: Target | None = None
-    hold: bool = False
-    turn: str = ""
+    pause: bool = False
+    generation: str = ""
 
     def dumps(self) -> str:
+        """`hold` and `turn` are what a runtime of an earlier image reads as `pause` and `generation`."""
         said = {
             "format": FORMAT,
             "model": self.model,
             "alias": self.alias,
             "current": self.current.to_dict(),
             "next": self.next.to_dict() if self.next else None,
-            "hold": self.hold,
-            "turn": self.turn,
+            "pause": self.pause,
+            "generation": self.generation,
+            "hold": self.pause,
+            "turn": self.generation,
         }
         return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
 
@@ -73,8 +77,8 @@ class Pointer:
                 alias=said["alias"],
                 current=_target(said["current"]),
                 next=_target(after) if after else None,
-                hold=said.get("hold") is True,
-                turn=str(said.get("turn", "")),
+                pause=said.get("pause", said.get("hold")) is True,
+                generation=str(said.get("generation", said.get("turn", ""))),
             )
         except FileNotFoundError:
             raise

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, exc, insert, inspect, select
-from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
+from sqlalchemy import Engine, MetaData, Table, exc, insert, select
 
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
+from mlops_workbench.serving.errors import LogRefused as LogRefused
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.inserting import Insert, Quick
+from mlops_workbench.serving.log_schema import create_or_migrate
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
     FIXED_COLUMNS,
+    SHADOW,
     feature_columns,
     log_engine,
     prediction_is_text,
@@ -44,17 +45,14 @@ class Entry:
     at: float
     """Unix seconds UTC when the answer was made"""
     latency_ms: float
-
-
-class LogRefused(Exception):
-    """The log cannot be opened, or its table does not fit this model."""
+    variant: str | None = None
 
 
 class PredictionLog:
     """The log of one model. Safe to open from several processes at once; `write` is used from one thread."""
 
     def __init__(self, url: str, manifest: Manifest, name: str, privacy: Privacy | None = None) -> None:
-        """Creates the table, or adds the columns it lacks. Raises LogRefused with a sentence."""
+        """Creates the table, or brings it to today's form. Raises LogRefused with a sentence."""
         if len(manifest.inputs) > _MOST_FEATURES:
             raise LogRefused(
                 f"The model '{name}' has {len(manifest.inputs)} columns; "
@@ -106,9 +104,9 @@ class PredictionLog:
             with self.engine.begin() as connection:
                 # As it is, not as this version has it: another one may have answered, with further columns.
                 there = Table(self.table.name, MetaData(), autoload_with=connection)
-                query = (
-                    select(there).where(there.c.request_id == entry.request_id).order_by(there.c.row_index)
-                )
+                same = there.c.role == SHADOW if entry.role == SHADOW else there.c.role != SHADOW
+                query = select(there).where(there.c.request_id == entry.request_id, same)
+                query = query.order_by(there.c.row_index)
                 stored = [self._folded(dict(row)) for row in connection.execute(query).mappings()]
         except exc.SQLAlchemyError as error:
             raise _unavailable(error) from error
@@ -129,10 +127,10 @@ class PredictionLog:
         return {name.lower(): value for name, value in row.items()}
 
     def _entry(self, entry: Entry, stored: list[dict[str, Any]]) -> Entry:
-        chances = [r["probabilities"] for r in stored]
+        probabilities = [r["probabilities"] for r in stored]
         prediction = Prediction(
             [self._label(r["prediction"]) for r in stored],
-            None if None in chances else [json.loads(c) for c in chances],
+            None if None in probabilities else [json.loads(p) for p in probabilities],
         )
         first = stored[0]
         return Entry(
@@ -143,6 +141,7 @@ class PredictionLog:
             role=first["role"],
             at=first["at"],
             latency_ms=first["latency_ms"],
+            variant=first["variant"],
         )
 
     def writable(self) -> bool:
@@ -173,7 +172,7 @@ class PredictionLog:
         prediction = entry.prediction
         records = []
         for index, row in enumerate(entry.rows):
-            chances = None if prediction.probabilities is None else prediction.probabilities[index]
+            probabilities = None if prediction.probabilities is None else prediction.probabilities[index]
             label = prediction.values[index]
             record = {
                 "request_id": entry.request_id,
@@ -181,10 +180,13 @@ class PredictionLog:
                 "at": entry.at,
                 "model_version": entry.version,
                 "role": entry.role,
+                "variant": entry.variant,
                 "latency_ms": entry.latency_ms,
                 "prediction": self._stored_label(label),
-                "score": self._score(label, chances),
-                "probabilities": None if chances is None else json.dumps([_number(c) for c in chances]),
+                "score": self._score(label, probabilities),
+                "probabilities": None
+                if probabilities is None
+                else json.dumps([_number(p) for p in probabilities]),
             }
             for name, column in self._columns.items():
                 value = row.get(name)
@@ -213,14 +215,14 @@ class PredictionLog:
             return json.loads(stored)
         return stored
 
-    def _score(self, label: Any, chances: list[float] | None) -> float | None:
+    def _score(self, label: Any, probabilities: list[float] | None) -> float | None:
         """Probability of the last class for two classes, of the predicted class for more."""
-        if chances is None:
+        if probabilities is None:
             return None
-        if len(chances) == 2:
-            return _number(chances[1])
+        if len(probabilities) == 2:
+            return _number(probabilities[1])
         classes = self.manifest.classes
-        return _number(chances[classes.index(label)]) if label in classes else None
+        return _number(probabilities[classes.index(label)]) if label in classes else None
 
 
 def _number(value: float) -> float | None:
@@ -229,7 +231,7 @@ def _number(value: float) -> float | None:
 
 
 def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
-    # The database's own words may hold the row's values: only their kind is told.
+    # The database's own words may hold the row's values: only their kind is reported.
     return ServingError(
         "LogUnavailable",
         f"The prediction was not given, because it could not be logged ({type(error).__name__}).",
@@ -239,7 +241,7 @@ def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
 
 
 def _opened(url: str, table: Table) -> Engine:
-    """An engine whose database has the table. SQLite may be busy while others create theirs: try again."""
+    """An engine whose database has the table. Others may be using it, or creating theirs: try again."""
     try:
         engine = log_engine(url)
     except (exc.SQLAlchemyError, ImportError) as error:
@@ -249,10 +251,10 @@ def _opened(url: str, table: Table) -> Engine:
         for _ in range(_START_TRIES):
             try:
                 with engine.begin() as connection:
-                    _create_or_extend(connection, table)
+                    create_or_migrate(connection, table)
                 return engine
             except exc.OperationalError as error:
-                if "locked" not in str(error.orig):
+                if "locked" not in str(error.orig) and "lock timeout" not in str(error.orig):
                     raise
                 time.sleep(0.1)
         raise LogRefused(f"The log at {shown} is locked by another program.")
@@ -262,41 +264,3 @@ def _opened(url: str, table: Table) -> Engine:
     except LogRefused:
         engine.dispose()
         raise
-
-
-def _create_or_extend(connection: Connection, table: Table) -> None:
-    if connection.dialect.name == "postgresql":
-        # Two `CREATE TABLE IF NOT EXISTS` at once can fail in PostgreSQL; the lock ends with the transaction.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mlops inference log'))")
-    connection.execute(CreateTable(table, if_not_exists=True))
-    for index in table.indexes:
-        connection.execute(CreateIndex(index, if_not_exists=True))
-    there = {c["name"]: c["type"] for c in inspect(connection).get_columns(table.name)}
-    if connection.dialect.name == "sqlite":
-        there = {name.lower(): kind for name, kind in there.items()}
-    for column in table.columns:
-        name = column.name.lower() if connection.dialect.name == "sqlite" else column.name
-        if name not in there:
-            _add_column(connection, table.name, column.name, column.type)
-        elif _family(there[name]) != _family(column.type):
-            raise LogRefused(
-                f"The log's column '{column.name}' holds {_family(there[name])}s since an earlier version of "
-                f"this model, but this version gives {_family(column.type)}s. Register it under another name."
-            )
-
-
-def _add_column(connection: Connection, table: str, column: str, kind: TypeEngine[Any]) -> None:
-    # Written by hand on the driver's cursor: SQLAlchemy has no construct for it, and drivers that format
-    # statements would stumble over a `%` in a feature's name.
-    quoted = column.replace('"', '""')
-    cursor = connection.connection.cursor()
-    cursor.execute(f'ALTER TABLE "{table}" ADD COLUMN "{quoted}" {kind.compile(connection.dialect)}')
-    cursor.close()
-
-
-def _family(kind: TypeEngine[Any]) -> str:
-    if isinstance(kind, Boolean):
-        return "boolean"
-    if isinstance(kind, Integer):
-        return "whole number"
-    return "number" if isinstance(kind, Float | Numeric) else "text"

@@ -70,11 +70,13 @@ _ID = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One valid request."""
+class ParsedRequest:
+    """One valid request. A contract that lets callers say more derives a class of its own."""
 
     rows: list[dict[str, Any]]
-    request_id: str | None
+    request_id: str | None = None
+    version: str | None = None
+    """the version that the caller names, where the contract lets it"""
 
 
 class PredictSchema:
@@ -82,6 +84,7 @@ class PredictSchema:
 
     def __init__(self, manifest: Manifest, *, max_rows: int) -> None:
         self.manifest = manifest
+        self.fields = manifest.inputs
         self.max_rows = max_rows
         self._kinds = {f.name: f.kind for f in manifest.inputs}
         row = _typed_dict("Row", {f.name: _column(f) for f in manifest.inputs})
@@ -90,7 +93,7 @@ class PredictSchema:
             _typed_dict("PredictRequest", {"rows": rows, "request_id": NotRequired[_ID | None]})
         )
 
-    def parse(self, raw: bytes, header_id: str | None = None) -> Call:
+    def parse(self, raw: bytes, header_id: str | None = None) -> ParsedRequest:
         """A body's rows and its request id (the body's before the header's).
 
         Raises ServingError: InvalidJson, or InvalidData with a sentence that names row and column.
@@ -99,7 +102,7 @@ class PredictSchema:
             body = self._body.validate_json(raw)
         except pydantic.ValidationError as error:
             raise self._refusal(error) from None
-        return Call(body["rows"], checked_id(body.get("request_id") or header_id))
+        return ParsedRequest(body["rows"], checked_id(body.get("request_id") or header_id))
 
     def check(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Rows that came in another form than `parse` reads, as the model takes them. Raises InvalidData."""
@@ -166,14 +169,14 @@ class PredictSchema:
         if self.manifest.classes:
             classes["enum"] = [list(self.manifest.classes)]
         nothing = {"type": "null"}
-        chances = {"type": "array", "items": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}
+        probabilities = {"type": "array", "items": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}
         properties = {
             "model": {"type": "string"},
             "version": {"type": "string"},
             "request_id": {"type": "string"},
             "predictions": {"type": "array", "items": value, "description": "one a row, in the rows' order"},
             "probabilities": {
-                "anyOf": [{"type": "array", "items": chances}, nothing],
+                "anyOf": [{"type": "array", "items": probabilities}, nothing],
                 "description": "one list a row, in the order of `classes`",
             },
             "classes": {"anyOf": [classes, nothing]},

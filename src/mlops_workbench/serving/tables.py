@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    text,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.types import TypeEngine
@@ -33,6 +34,8 @@ _IDENTIFIER = 63
 _SLUG = 44
 _BUSY_SECONDS = 10
 
+_ANSWERED = "role <> 'shadow'"
+
 _TYPES: dict[Kind, type[TypeEngine[Any]]] = {
     "double": Double,
     "long": BigInteger,
@@ -41,12 +44,19 @@ _TYPES: dict[Kind, type[TypeEngine[Any]]] = {
     "datetime": Text,
 }
 
+KEY = ("request_id", "row_index", "role")
+
+SHADOW = "shadow"
+"""The role of rows that were predicted for comparison, and whose prediction no caller got. Every other role (champion,
+canary, the name of a variant, …) was answered, and by one version only."""
+
 FIXED_COLUMNS = (
     "request_id",
     "row_index",
     "at",
     "model_version",
     "role",
+    "variant",
     "latency_ms",
     "prediction",
     "score",
@@ -92,7 +102,11 @@ def prediction_is_text(manifest: Manifest) -> bool:
 
 
 def predictions_table(metadata: MetaData, manifest: Manifest, name: str) -> Table:
-    """The table of the model `name` with the columns of this manifest (see `feature_columns`)."""
+    """The table of the model `name` with the columns of this manifest (see `feature_columns`).
+
+    A row is one version's prediction for one row of a request. The unique index lets one request have one answer: so a
+    request that is sent again gets the answer of then, also when another version would answer it now.
+    """
     title = table_name(name)
     features = feature_columns(manifest.columns)
     return Table(
@@ -102,13 +116,22 @@ def predictions_table(metadata: MetaData, manifest: Manifest, name: str) -> Tabl
         Column("row_index", Integer, primary_key=True, autoincrement=False),
         Column("at", Double, nullable=False),
         Column("model_version", Text, nullable=False),
-        Column("role", Text, nullable=False),
+        Column("role", Text, primary_key=True),
+        Column("variant", Text),
         Column("latency_ms", Double, nullable=False),
         Column("prediction", Text if prediction_is_text(manifest) else Double),
         Column("score", Double),
         Column("probabilities", Text),
         *(Column(features[f.name], _TYPES[f.kind]) for f in manifest.inputs),
         Index(f"ix_{title}_at", "at"),
+        Index(
+            f"uq_{title}",
+            "request_id",
+            "row_index",
+            unique=True,
+            sqlite_where=text(_ANSWERED),
+            postgresql_where=text(_ANSWERED),
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from mlops_workbench.store.reader import Row as Row
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
 WRITE_LOCK = 7245701

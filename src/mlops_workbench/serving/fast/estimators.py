@@ -163,8 +163,8 @@ KINDS: dict[str, Any] = {"linear": Linear, "numbers": Numbers, "trees": Trees, "
 
 def expit(x: Floats) -> Floats:
     with np.errstate(over="ignore"):
-        chances: Floats = 1.0 / (1.0 + np.exp(-x))
-    return chances
+        probabilities: Floats = 1.0 / (1.0 + np.exp(-x))
+    return probabilities
 
 
 def softmax(x: Floats) -> Floats:
@@ -174,21 +174,21 @@ def softmax(x: Floats) -> Floats:
 
 
 def one_against_rest(x: Floats) -> Floats:
-    chances = expit(x)
-    total = chances.sum(axis=1, keepdims=True)
+    probabilities = expit(x)
+    total = probabilities.sum(axis=1, keepdims=True)
     nothing = total[:, 0] == 0
-    chances[nothing] = 1.0
-    total[nothing] = chances.shape[1]
-    chances /= total
-    return chances
+    probabilities[nothing] = 1.0
+    total[nothing] = probabilities.shape[1]
+    probabilities /= total
+    return probabilities
 
 
 def two(x: Floats) -> Floats:
-    """Both chances of a binary classifier, from its single score."""
-    chances = np.empty((len(x), 2))
-    chances[:, 1] = expit(x[:, 0])
-    chances[:, 0] = 1.0 - chances[:, 1]
-    return chances
+    """Both probabilities of a binary classifier, from its single score."""
+    probabilities = np.empty((len(x), 2))
+    probabilities[:, 1] = expit(x[:, 0])
+    probabilities[:, 0] = 1.0 - probabilities[:, 1]
+    return probabilities
 
 
 LINKS: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -11,23 +12,29 @@ from starlette.routing import Route
 
 from mlops_workbench import __version__
 from mlops_workbench.serving.batcher import Limits
-from mlops_workbench.serving.desk import JSON, Body, Desk, answered
-from mlops_workbench.serving.predlog import Entry
+from mlops_workbench.serving.intake import JSON, Answer, Body, RequestIntake, entry_response
 from mlops_workbench.serving.protocols import rows as forms
-from mlops_workbench.serving.served import Served
+from mlops_workbench.serving.schema import ParsedRequest
+from mlops_workbench.serving.version import ServingVersion
 
 CSV = "text/csv"
 PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
 _KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
+@dataclass(frozen=True, slots=True)
+class InvocationRequest(ParsedRequest):
+    probabilities: bool = False
+    """whether they are to be answered instead of labels"""
+
+
+def routes(intake: RequestIntake, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
     async def invocations(request: Request) -> Response:
-        async with desk.reading(request, JSON, CSV, *PARQUET) as body:
-            rows, params = await desk.parsed(body, lambda _: _read(body, desk.limits))
-            wanted = probabilities_wanted(params, body.model)
-            entry = await desk.answer(body, rows, None, request)
-        return answered({"predictions": predictions(entry, wanted)}, entry)
+        answer = await intake.answer(request, (JSON, CSV, *PARQUET), parse)
+        return entry_response({"predictions": predictions(answer)}, answer.entry)
+
+    def parse(body: Body, version: ServingVersion) -> InvocationRequest:
+        return _parse(body, version, intake.limits)
 
     async def ping(_request: Request) -> Response:
         return await ready()
@@ -42,9 +49,8 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
     ]
 
 
-def _read(body: Body, limits: Limits) -> tuple[forms.Rows, dict[str, Any]]:
-    """Valid rows, and `params`."""
-    manifest = body.model.dataplane.manifest
+def _parse(body: Body, version: ServingVersion, limits: Limits) -> InvocationRequest:
+    manifest = version.dataplane.manifest
     params: Any = {}
     if body.kind == CSV:
         header = body.parameters.get("header") != "absent"
@@ -57,7 +63,8 @@ def _read(body: Body, limits: Limits) -> tuple[forms.Rows, dict[str, Any]]:
         said = forms.object_of(body.data)
         params = said.pop("params", None) or {}
         rows = _from_json(said, manifest.columns)
-    return forms.fitting(rows, body.model.schema), params
+    valid = forms.fitting(rows, version.schema)
+    return InvocationRequest(valid, probabilities=probabilities_wanted(params, version))
 
 
 def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
@@ -72,19 +79,19 @@ def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
     return forms.from_items(value, columns, key)
 
 
-def probabilities_wanted(params: Any, model: Served) -> bool:
+def probabilities_wanted(params: Any, version: ServingVersion) -> bool:
     """`{"probabilities": true}` is the one parameter there is."""
     if not isinstance(params, dict) or not set(params) <= {"probabilities"}:
         forms.refuse("The only parameter known is 'probabilities', true or false.", "Leave the others out.")
     wanted = params.get("probabilities", False)
     if not isinstance(wanted, bool):
         forms.refuse("The parameter 'probabilities' must be true or false.", "Leave it out for labels.")
-    if wanted and not model.dataplane.gives_probabilities:
+    if wanted and not version.dataplane.gives_probabilities:
         forms.refuse("This model has no probabilities.", "Leave the parameter out.")
     return wanted
 
 
-def predictions(entry: Entry, wanted: bool) -> list[Any]:
-    """Labels or numbers; the probabilities in the order of the classes if they are wanted."""
-    given = entry.prediction
-    return list(given.probabilities or []) if wanted else given.values
+def predictions(answer: Answer[InvocationRequest]) -> list[Any]:
+    """Labels or numbers; the probabilities in the order of the classes if they were asked for."""
+    given = answer.entry.prediction
+    return list(given.probabilities or []) if answer.request.probabilities else given.values

@@ -7,7 +7,7 @@ binary tensors. An error is `{"error": sentence}`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -18,28 +18,26 @@ from starlette.routing import Route
 from mlops_workbench import __version__
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.desk import JSON, REQUEST_ID, Desk, json_response
-from mlops_workbench.serving.errors import ServingError, shown
-from mlops_workbench.serving.predlog import Entry
+from mlops_workbench.serving.errors import shown
+from mlops_workbench.serving.intake import JSON, REQUEST_ID, Answer, Body, RequestIntake, json_response
 from mlops_workbench.serving.protocols import tensors
-from mlops_workbench.serving.protocols.rows import Rows, fitting, object_of, refuse
-from mlops_workbench.serving.served import Served
+from mlops_workbench.serving.protocols.rows import fitting, object_of, refuse
+from mlops_workbench.serving.schema import ParsedRequest
+from mlops_workbench.serving.version import ServingVersion
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OCTETS = "application/octet-stream"
 _VERSION = "/v2/models/{name}/versions/{version}"
-_LABEL, _CHANCES = "predict", "predict_proba"
+_LABEL, _PROBABILITIES = "predict", "predict_proba"
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    rows: Rows
-    request_id: str | None
-    outputs: dict[str, bool]
+class InferRequest(ParsedRequest):
+    outputs: dict[str, bool] = field(default_factory=dict)
     """name → whether its data is to come as binary"""
 
 
-def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
+def routes(intake: RequestIntake, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
     async def server(_request: Request) -> Response:
         extensions = ["binary_tensor_data"]
         return json_response({"name": "mlops-workbench", "version": __version__, "extensions": extensions})
@@ -52,29 +50,27 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
         return json_response({"ready": True})
 
     async def model_ready(request: Request) -> Response:
-        _require(request, desk.model.dataplane)
+        _require(request, intake.current)
         await ready()
-        return json_response({"name": desk.model.dataplane.name, "ready": True})
+        return json_response({"name": intake.current.dataplane.name, "ready": True})
 
     async def model(request: Request) -> Response:
-        _require(request, desk.model.dataplane)
-        return json_response(_metadata(desk.model.dataplane))
+        _require(request, intake.current)
+        return json_response(_metadata(intake.current.dataplane))
 
     async def infer(request: Request) -> Response:
-        async with desk.reading(request, JSON, OCTETS, "") as body:
-            plane = body.model.dataplane
-            _require(request, plane)
-            header = request.headers.get(HEADER_LENGTH)
-            call = await desk.parsed(body, _read, header, body.model, desk.limits)
-            entry = await desk.answer(body, call.rows, call.request_id, request)
-        return _response(entry, call.outputs, plane)
+        def parse(body: Body, version: ServingVersion) -> InferRequest:
+            _require(request, version)
+            return _parse(body.data, request, version, intake.limits)
+
+        return _response(await intake.answer(request, (JSON, OCTETS, ""), parse))
 
     found = [
         Route("/v2", server, methods=["GET"]),
         Route("/v2/health/live", live, methods=["GET"]),
         Route("/v2/health/ready", server_ready, methods=["GET"]),
     ]
-    for base in (f"/v2/models/{desk.model.dataplane.name}", "/v2/models/{name}", _VERSION):
+    for base in (f"/v2/models/{intake.current.dataplane.name}", "/v2/models/{name}", _VERSION):
         found += [
             Route(base, model, methods=["GET"]),
             Route(f"{base}/ready", model_ready, methods=["GET"]),
@@ -89,23 +85,20 @@ def paths_of(plane: DataPlane) -> set[str]:
     return {base, f"{base}/ready", f"{base}/infer"}
 
 
-def _require(request: Request, plane: DataPlane) -> None:
-    """Other models and versions: a sentence that names the one that is here."""
-    asked = {"name": plane.name, "version": plane.version} | request.path_params
-    if (asked["name"], asked["version"]) != (plane.name, plane.version):
-        said = " version ".join(shown(v) for v in request.path_params.values())
-        raise ServingError(
-            "NotFound",
-            f"There is no model {said} here.",
-            f"This is '{plane.name}' version '{plane.version}'.",
-        )
+def _require(request: Request, version: ServingVersion) -> None:
+    """Raises ServingError NotFound for other models and versions."""
+    here = {"name": version.dataplane.name, "version": version.version}
+    if here | request.path_params != here:
+        raise version.not_here(*request.path_params.values())
 
 
 def _metadata(plane: DataPlane) -> dict[str, Any]:
     labels = plane.manifest.classes or plane.manifest.expected
     outputs = [{"name": _LABEL, "datatype": tensors.label_type(labels), "shape": [-1]}]
     if plane.gives_probabilities:
-        outputs.append({"name": _CHANCES, "datatype": "FP64", "shape": [-1, len(plane.manifest.classes)]})
+        outputs.append(
+            {"name": _PROBABILITIES, "datatype": "FP64", "shape": [-1, len(plane.manifest.classes)]}
+        )
     inputs = [
         {"name": f.name, "datatype": tensors.DATATYPE[f.kind], "shape": [-1]} for f in plane.manifest.inputs
     ]
@@ -118,15 +111,15 @@ def _metadata(plane: DataPlane) -> dict[str, Any]:
     }
 
 
-def _read(raw: bytes, header: str | None, model: Served, limits: Limits) -> _Call:
-    said, binary = _parts(raw, header)
+def _parse(raw: bytes, request: Request, version: ServingVersion, limits: Limits) -> InferRequest:
+    said, binary = _parts(raw, request.headers.get(HEADER_LENGTH))
     inputs = said.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         refuse(f"The request must have 'inputs', a list of tensors. Got {shown(inputs)} instead.")
     request_id = said.get("id")
     if request_id is not None and not isinstance(request_id, str):
         refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
-    columns = model.dataplane.manifest.inputs
+    columns = version.dataplane.manifest.inputs
     if len(inputs) > len(columns):
         refuse(f"The request has {len(inputs)} inputs; the model takes {len(columns)}.")
     found, at = [], 0
@@ -135,8 +128,13 @@ def _read(raw: bytes, header: str | None, model: Served, limits: Limits) -> _Cal
         found.append(tensor)
     if at != len(binary):
         refuse(f"{len(binary) - at} bytes after the inputs' binary data belong to no input.")
-    rows = fitting(tensors.columns(found, columns), model.schema)
-    return _Call(rows, request_id or None, _outputs(said, model.dataplane))
+    rows = fitting(tensors.columns(found, columns), version.schema)
+    return InferRequest(
+        rows,
+        request_id or None,
+        version=request.path_params.get("version"),
+        outputs=_outputs(said, version.dataplane),
+    )
 
 
 def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -149,7 +147,7 @@ def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
 
 
 def _outputs(said: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
-    offered = [_LABEL, _CHANCES] if plane.gives_probabilities else [_LABEL]
+    offered = [_LABEL, _PROBABILITIES] if plane.gives_probabilities else [_LABEL]
     binary = _parameters(said).get("binary_data_output") is True
     wanted = said.get("outputs")
     if not wanted:
@@ -172,13 +170,13 @@ def _parameters(said: dict[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _response(entry: Entry, wanted: dict[str, bool], plane: DataPlane) -> Response:
-    manifest = plane.manifest
+def _response(answer: Answer[InferRequest]) -> Response:
+    entry, plane = answer.entry, answer.version.dataplane
     outputs, blobs = [], []
-    for name, as_binary in wanted.items():
+    for name, as_binary in answer.request.outputs.items():
         if name == _LABEL:
             values, shape = _flattened(entry.prediction.values)
-            datatype = tensors.label_type(manifest.classes or values)
+            datatype = tensors.label_type(plane.manifest.classes or values)
         else:
             values, shape = _flattened(entry.prediction.probabilities or [])
             datatype = "FP64"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlops_workbench.serving.desk import JSON, Desk, answered
 from mlops_workbench.serving.errors import ModelRefused
+from mlops_workbench.serving.intake import JSON, Body, RequestIntake, entry_response
 from mlops_workbench.serving.protocols import rows as forms
-from mlops_workbench.serving.protocols.invocations import predictions, probabilities_wanted
-from mlops_workbench.serving.served import Served
+from mlops_workbench.serving.protocols.invocations import (
+    InvocationRequest,
+    predictions,
+    probabilities_wanted,
+)
+from mlops_workbench.serving.version import ServingVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,12 @@ class VertexRoutes:
         return found
 
 
-def routes(desk: Desk, ready: Callable[[], Awaitable[Response]], paths: VertexRoutes) -> list[Route]:
+def routes(
+    intake: RequestIntake, ready: Callable[[], Awaitable[Response]], paths: VertexRoutes
+) -> list[Route]:
     async def predict(request: Request) -> Response:
-        async with desk.reading(request, JSON) as body:
-            rows, params = await desk.parsed(body, _read, body.model)
-            wanted = probabilities_wanted(params, body.model)
-            entry = await desk.answer(body, rows, None, request)
-        return answered({"predictions": predictions(entry, wanted)}, entry)
+        answer = await intake.answer(request, (JSON,), _parse)
+        return entry_response({"predictions": predictions(answer)}, answer.entry)
 
     async def health(_request: Request) -> Response:
         return await ready()
@@ -56,9 +58,11 @@ def routes(desk: Desk, ready: Callable[[], Awaitable[Response]], paths: VertexRo
     return found
 
 
-def _read(raw: bytes, model: Served) -> tuple[forms.Rows, dict[str, Any]]:
-    said = forms.object_of(raw)
+def _parse(body: Body, version: ServingVersion) -> InvocationRequest:
+    said = forms.object_of(body.data)
     if not {"instances"} <= set(said) <= {"instances", "parameters"}:
         forms.refuse("The body must have 'instances', and may have 'parameters', nothing else.")
-    rows = forms.from_items(said["instances"], model.dataplane.manifest.columns, "instances")
-    return forms.fitting(rows, model.schema), said.get("parameters") or {}
+    rows = forms.from_items(said["instances"], version.dataplane.manifest.columns, "instances")
+    valid = forms.fitting(rows, version.schema)
+    probabilities = probabilities_wanted(said.get("parameters") or {}, version)
+    return InvocationRequest(valid, probabilities=probabilities)

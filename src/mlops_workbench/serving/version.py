@@ -1,6 +1,6 @@
-"""One version that answers: its model, the check of its rows, its batches, its log and its figures.
+"""One version that answers: its model, the check of its rows, its batches, its log and its metrics.
 
-They belong together, since another version may have other columns. A request stays with the one that it began with.
+They belong together, since another version may have other columns. A request stays with the one chosen for it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 
 from mlops_workbench.serving.batcher import Batcher, Limits
 from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.errors import ServingError, shown
 from mlops_workbench.serving.metrics import Metrics
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.schema import PredictSchema
@@ -16,7 +17,7 @@ from mlops_workbench.serving.schema import PredictSchema
 _DRAINING_SECONDS = 0.005
 
 
-class Served:
+class ServingVersion:
     """Owns `log` from here on. `start` it, and `close` it when nobody uses it any more."""
 
     def __init__(
@@ -24,7 +25,6 @@ class Served:
         dataplane: DataPlane,
         log: PredictionLog | None,
         *,
-        role: str,
         limits: Limits,
         metrics: Metrics,
         answer_unlogged: bool,
@@ -34,10 +34,10 @@ class Served:
         self.metrics = metrics
         self.schema = PredictSchema(dataplane.manifest, max_rows=limits.request_rows)
         self.batcher = Batcher(
-            dataplane, log, role=role, limits=limits, metrics=metrics, answer_unlogged=answer_unlogged
+            dataplane, log, limits=limits, metrics=metrics, answer_unlogged=answer_unlogged
         )
         self.users = 0
-        """requests that began with it and are not answered yet; counted on the event loop alone"""
+        """requests that were given to it and are not answered yet; counted on the event loop alone"""
 
     @property
     def version(self) -> str:
@@ -47,8 +47,23 @@ class Served:
     def title(self) -> str:
         return f"{self.dataplane.name} {self.version}"
 
+    def same_form(self, other: ServingVersion) -> bool:
+        """Whether a request that was parsed for the other version is one for this version as it is."""
+        return self is other or (
+            self.schema.fields == other.schema.fields
+            and self.dataplane.gives_probabilities == other.dataplane.gives_probabilities
+        )
+
+    def not_here(self, *asked: object) -> ServingError:
+        """The error for a request that names another model, or another version."""
+        return ServingError(
+            "NotFound",
+            f"There is no model {' version '.join(map(shown, asked))} here.",
+            f"This is '{self.dataplane.name}' version '{self.version}'.",
+        )
+
     def start(self) -> None:
-        """Its figures are shown from now on."""
+        """Its metrics are exported from now on."""
         self.batcher.start()
         self.metrics.watch(waiting_rows=lambda: self.batcher.waiting_rows, lag=self.batcher.lag)
 
