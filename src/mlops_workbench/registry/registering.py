@@ -20,7 +20,6 @@ from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.versions import Inspected, ServingRuntime
-from mlops_workbench.store.engine import Store
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
