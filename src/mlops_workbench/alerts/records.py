@@ -122,6 +122,10 @@ def _deliver(context: Context, alert: Alert) -> None:
         f"{alert.model}: {alert.kind}", alert.message, alert.severity, alert.model, alert.at, alert.details
     )
     if failed := channels.deliver(context, message):
+        from sqlalchemy import update
+
+        from mlops_workbench.alerts.tables import alerts
+
         details = dict(alert.details) | {"not delivered": failed}
         with context.store.write() as connection:
             connection.execute(update(alerts).where(alerts.c.id == alert.id).values(details=details))
