@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from mlops_workbench.data.tables import validations
 from mlops_workbench.data.verdict import ContractReport
 from mlops_workbench.store.engine import Row, Store
 
@@ -26,6 +23,8 @@ class Validation:
 
 
 def keep(store: Store, report: ContractReport) -> None:
+    from mlops_workbench.data.tables import validations
+
     with store.write() as connection:
         connection.execute(
             validations.insert().values(
@@ -43,14 +42,14 @@ def keep(store: Store, report: ContractReport) -> None:
 
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
-    statement = select(validations).where(validations.c.contract == contract)
-    return tuple(map(_validation, store.rows(statement.order_by(validations.c.id.desc()).limit(limit))))
+    sql = "SELECT * FROM workbench_validations WHERE contract = :contract ORDER BY id DESC LIMIT :limit"
+    return tuple(map(_validation, store.read(sql, {"contract": contract, "limit": limit}, ["report"])))
 
 
 def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
     """Of the rows with this fingerprint, oldest first."""
-    statement = select(validations).where(validations.c.data_sha256 == sha256)
-    return tuple(map(_validation, store.rows(statement.order_by(validations.c.id))))
+    sql = "SELECT * FROM workbench_validations WHERE data_sha256 = :sha256 ORDER BY id"
+    return tuple(map(_validation, store.read(sql, {"sha256": sha256}, ["report"])))
 
 
 def _validation(row: Row) -> Validation:

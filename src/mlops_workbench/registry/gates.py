@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from sqlalchemy import select
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import GateFailed
 from mlops_workbench.config.names import user
-from mlops_workbench.registry.gate_report import GateReport
-from mlops_workbench.registry.tables import gates
 from mlops_workbench.store.engine import Store, inserted_id
+
+if TYPE_CHECKING:
+    from mlops_workbench.registry.gate_report import GateReport
 
 
 def keep(store: Store, report: GateReport) -> GateReport:
     """Store the report; returns it with its moment and its number."""
+    from mlops_workbench.registry.tables import gates
+
     report = replace(report, at=store.now())
     with store.write() as connection:
         result = connection.execute(
@@ -36,12 +37,19 @@ def keep(store: Store, report: GateReport) -> GateReport:
 
 def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
     """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
-    return store.row(
-        select(gates)
-        .where(gates.c.model == model, gates.c.version == version)
-        .order_by(gates.c.id.desc())
-        .limit(1)
-    )
+    sql = """
+        SELECT * FROM workbench_gates WHERE model = :model AND version = :version ORDER BY id DESC LIMIT 1
+    """
+    return store.read_one(sql, {"model": model, "version": version}, ["report"])
+
+
+def newest(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """`id`, `passed` and `digest` of the newest report of every version that was judged."""
+    sql = """
+        SELECT model, version, id, passed, digest FROM workbench_gates
+        WHERE id IN (SELECT max(id) FROM workbench_gates GROUP BY model, version)
+    """
+    return {(row["model"], row["version"]): row for row in store.read(sql)}
 
 
 def require_green(

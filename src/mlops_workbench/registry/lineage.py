@@ -11,7 +11,7 @@ from typing import Any
 from mlops_workbench.base.values import Value, cell, plain
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.origin import Origin, RowsOrigin
 from mlops_workbench.track.tracking import Run
 
@@ -129,7 +129,7 @@ def trace(origin: Origin) -> Lineage:
 def _path(manifest: Manifest) -> dict[str, Any]:
     """What answers when it is served, and what it was tried on."""
     record = manifest.extra.get("fast")
-    tree: dict[str, Any] = {"path": proving.sentence(record)}
+    tree: dict[str, Any] = {"path": summary.sentence(record)}
     if record and record["proven"]:
         tree |= {
             "rows tried": dict(record["rows"]),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
 from mlops_workbench.config.policy import Policy
-from mlops_workbench.registry import approvals, gates, ledger
+from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry
 from mlops_workbench.store.engine import Store
@@ -179,6 +179,22 @@ def _lost(store: Store, tracking: Tracking, model: str) -> list[int]:
     """Versions that the ledger knows and MLflow has no more."""
     there = tracking.version_numbers(model)
     return sorted(ledger.standing(ledger.entries(store, model)) - there)
+
+
+def reconcile_all(store: Store, tracking: Tracking) -> None:
+    """`reconcile` for every model, asking both stores once: as a rule nothing was changed outside."""
+    recorded = ledger.by_model(ledger.entries(store))
+    aliases, numbers = tracking.all_aliases(), tracking.all_version_numbers()
+    models = {*tracking.model_names(), *intents.concerned(store)}
+    for model in sorted(models):
+        moves = recorded.get(model, [])
+        same = ledger.pointers(moves) == aliases.get(model, {})
+        if (
+            not same
+            or ledger.standing(moves) - numbers.get(model, set())
+            or model in intents.concerned(store)
+        ):
+            reconcile(store, tracking, model)
 
 
 def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:

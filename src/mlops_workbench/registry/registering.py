@@ -5,32 +5,27 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.registry import approvals, gates, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
-from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry import versions
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.versions import Inspected, ServingRuntime, Version
-from mlops_workbench.store.context import Context
-from mlops_workbench.store.engine import Store
+from mlops_workbench.registry.versions import Inspected, ServingRuntime
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
-from mlops_workbench.track.tracking import Run, Stored, Tracking
+from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +90,7 @@ def register(
     *,
     run: Run | None,
     runtime: ServingRuntime,
-) -> Stored:
+) -> RegisteredVersion:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
     store, tracking, name = context.store, context.tracking, request.name
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
@@ -150,7 +145,7 @@ def register(
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    path = proving.sentence(kept.fast)
+    path = summary.sentence(kept.fast)
     tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
@@ -195,7 +190,7 @@ def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
     }
 
 
-def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
+def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None:
     """The version's held-out rows, if it has any."""
     sha256 = stored.tags.get("evaluate.sha256")
     return snapshots.find(project, sha256) if sha256 else None
@@ -222,68 +217,3 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
         probabilities=probabilities,
         ask=lambda rows: versions.ask(model, rows, label),
     )
-
-
-def describe(
-    context: Context, found: Sequence[Stored], *, images: Mapping[tuple[str, int], str]
-) -> list[Version]:
-    """Versions as people see them: with their state, last gate and image. `images`: tags by model and version."""
-    store, policy = context.store, context.project.policy
-    entries: dict[str, tuple[Entry, ...]] = {}
-    for name in {stored.name for stored in found}:
-        entries[name] = ledger.entries(store, name)
-    return [
-        _describe(
-            store,
-            stored,
-            entries[stored.name],
-            policy.approval,
-            policy.governance,
-            images.get((stored.name, stored.version)),
-        )
-        for stored in found
-    ]
-
-
-def _describe(
-    store: Store,
-    stored: Stored,
-    entries: Sequence[Entry],
-    policy: ApprovalPolicy,
-    digest: str,
-    image: str | None,
-) -> Version:
-    seen = gates.latest(store, stored.name, stored.version)
-    return Version(
-        name=stored.name,
-        version=stored.version,
-        aliases=stored.aliases,
-        state=_state(
-            stored,
-            entries,
-            approvals.standing(entries, stored, seen, policy, digest, store.clock.now()),
-            policy,
-        ),
-        created=stored.created,
-        run_id=stored.run_id,
-        task=stored.tags.get("task", "other"),
-        target=stored.tags.get("target") or None,
-        metrics=versions.metrics_of(stored),
-        digest=stored.tags.get("digest", ""),
-        gate=None if seen is None else "passed" if seen["passed"] else "failed",
-        image=image,
-        path=stored.tags.get("path", ""),
-    )
-
-
-def _state(
-    stored: Stored, entries: Sequence[Entry], given: Sequence[Approval], policy: ApprovalPolicy
-) -> str:
-    if ledger.CHAMPION in stored.aliases:
-        return "champion"
-    if stored.version in ledger.retired(entries):
-        return "retired"
-    if sum(a.valid for a in given) >= max(policy.required, 1):
-        return "approved"
-    moved = any(e.alias == ledger.CHAMPION and e.new_version == stored.version for e in entries)
-    return "former champion" if moved else "candidate"

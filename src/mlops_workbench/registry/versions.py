@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
-from mlops_workbench.base.values import Value, plain
+from mlops_workbench.base.values import plain
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
@@ -63,55 +61,6 @@ class Kept:
     source: str
     sha256: str
     fast: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Version(Value):
-    """One registered version. `state`: candidate, approved, champion, former champion or retired; `gate`: passed,
-    failed or None."""
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    state: str
-    created: datetime
-    run_id: str
-    task: str
-    target: str | None
-    metrics: Mapping[str, float]
-    digest: str
-    gate: str | None = None
-    image: str | None = None
-    path: str = ""
-    """what answers when it is served, and why: `fast path: …` or `original path: …`"""
-    note: str = ""
-
-    @property
-    def title(self) -> str:
-        return f"Version {self.version} of '{self.name}' ({self.state})"
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        rows: list[list[Any]] = [["task", self.task], ["label", self.target], ["sha256", self.digest[:12]]]
-        rows += [["answers by", self.path]] if self.path else []
-        rows += [[name, value] for name, value in self.metrics.items()]
-        return ["", ""], rows + ([["note", self.note]] if self.note else [])
-
-
-@dataclass(frozen=True)
-class ModelList(Value):
-    """Versions by model, newest first."""
-
-    models: tuple[Version, ...]
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        names = list(dict.fromkeys(n for v in self.models for n in v.metrics))[:4]
-        return ["model", "version", "state", "gate", "created", *names, "path", "image"], [
-            [
-                *(v.name, v.version, v.state, v.gate, v.created, *(v.metrics.get(n) for n in names)),
-                *(v.path.partition(" ")[0] or None, v.image),
-            ]
-            for v in self.models
-        ]
 
 
 @dataclass(frozen=True)
@@ -431,7 +380,3 @@ def alike(got: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
             alike(a, b, tolerance) for a, b in zip(got, wanted, strict=True)
         )
     return bool(got == wanted)
-
-
-def metrics_of(stored: Stored) -> dict[str, float]:
-    return dict(json.loads(stored.tags.get("metrics", "{}")))

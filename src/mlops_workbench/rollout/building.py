@@ -82,11 +82,15 @@ def _artifacts(stored: Stored, image: Image) -> dict[str, str]:
 
 def images(store: Store, name: str | None) -> ImageList:
     """Every image on record, with what the engine and the deployments say now."""
-    from mlops_workbench.package import docker_client, records
+    from mlops_workbench.package import records
     from mlops_workbench.package.image import ImageList, listed
     from mlops_workbench.rollout import records as rollout
 
     found = records.find(store, name)
+    if not found:
+        return ImageList(())
+    from mlops_workbench.package import docker_client
+
     serving = [live for live in rollout.current(store, name) if live.state in ("ready", "starting")]
     try:
         with docker_client.connect() as engine:

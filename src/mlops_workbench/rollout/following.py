@@ -26,10 +26,10 @@ from mlops_workbench.manifest import file_sha256
 from mlops_workbench.registry import promotion
 from mlops_workbench.registry.intents import under_way
 from mlops_workbench.rollout import records
-from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.rollout.runtime.environment import api_key
+from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
@@ -242,7 +242,7 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
         progress(f"{ready} of {len(waiting)} deployments have {what} ready", ready / len(waiting))
         said = _wait(alias, deployment, lambda said: _has(said, target, generation), PREPARE_SECONDS)
         if said is None:
-            if running.alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
+            if alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
                 continue  # nobody is answered by it
             lacking.append(f"{deployment.url} did not have it ready within {PREPARE_SECONDS:.0f} s.")
         elif failed := _failed(said, target):
@@ -266,7 +266,7 @@ def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
         said = _wait(alias, deployment, lambda said: _serves(said, target), FOLLOW_SECONDS)
         if said is not None:
             records.moved(alias.store, deployment, target.version, target.digest)
-        elif running.alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
+        elif alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
             alerts.raised(
                 alias.context,
                 model=alias.model,
@@ -288,7 +288,7 @@ def _wait(
         if said is not None and enough(said):
             return said
         silent = silent + 1 if said is None else 0
-        if silent > 3 and running.alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
+        if silent > 3 and alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
             return None
         time.sleep(_ASK_SECONDS)
     return None

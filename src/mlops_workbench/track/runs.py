@@ -24,14 +24,8 @@ from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked, Evaluation
 from mlops_workbench.track.input_data import Given, Kept
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.tracking import Run, Tracking
-
-SOURCE = "source.py"
-ENVIRONMENT = "requirements.txt"
-NOTEBOOK = "notebook.ipynb"
-CHANGES = "changes.diff"
-"""artifacts of a run: the code that ran, all that was installed, the notebook as executed so far (of a cell), what
-differed from the commit (if anything did)"""
+from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.tracking import Tracking
 
 Measure = Callable[[Any, Any, str, str | None], Asked | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]

@@ -17,5 +17,5 @@ def ledger(
     from mlops_workbench.registry import ledger as ledgers
 
     if action in (None, "show"):
-        return ledgers.Entries(tuple(reversed(ledgers.entries(session.store)))[:50])
+        return ledgers.newest(session.store, 50)
     return ledgers.verify(session.store, session.tracking.noted_ledger())

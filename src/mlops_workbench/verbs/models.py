@@ -7,7 +7,7 @@ from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Model
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.versions import ModelList, Version
+    from mlops_workbench.registry.model_list import ModelList, Version
     from mlops_workbench.session import Session
     from mlops_workbench.track.tracking import Stored
 
@@ -17,7 +17,7 @@ def models(
     session: Session, *, name: Annotated[Model | None, Opt("only this model", flags=("-n",))] = None
 ) -> ModelList:
     """List registered models and versions, newest first."""
-    from mlops_workbench.registry.versions import ModelList
+    from mlops_workbench.registry.model_list import ModelList
 
     return ModelList(tuple(described(session, session.tracking.versions(name))))
 
@@ -25,7 +25,6 @@ def models(
 def described(session: Session, found: Sequence[Stored]) -> list[Version]:
     """Versions with their state, last gate report and image."""
     from mlops_workbench.package import records as images
-    from mlops_workbench.registry.registering import describe
+    from mlops_workbench.registry.model_list import describe
 
-    tags = {(image["model"], number): image["tag"] for number, image in images.find(session.store)}
-    return describe(session, found, images=tags)
+    return describe(session, found, images=images.tags(session.store))

@@ -7,7 +7,7 @@ from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, Model, Run
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.versions import Version
+    from mlops_workbench.registry.model_list import Version
     from mlops_workbench.session import Session
 
 

@@ -39,5 +39,5 @@ def runs(
 
     found = session.tracking.runs(limit, sort=sort, ascending=ascending, where=where or "", name=name)
     for wanted in plot:
-        session.tracking.require_figure(wanted)
+        session.tracking.require_metric(wanted)
     return RunList(found, sort, tuple(plot))

@@ -66,8 +66,7 @@ def status(session: Session) -> Status:
     from mlops_workbench.rollout import following, records
 
     store, tracking = session.store, session.tracking
-    for name in tracking.model_names():
-        promotion.reconcile(store, tracking, name)
+    promotion.reconcile_all(store, tracking)
     following.sync_followers(session)
     entries = ledger.entries(store)
     live = records.current(store)
