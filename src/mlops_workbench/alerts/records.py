@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from mlops_workbench.alerts import channels
 from mlops_workbench.alerts.tables import alerts
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import user
+from mlops_workbench.plugins import Message
+from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Row, Store, inserted_id
 
 CRITICAL = "critical"
@@ -68,7 +71,7 @@ class AlertList(Value):
 
 
 def raised(
-    store: Store,
+    context: Context,
     *,
     model: str,
     kind: str,
@@ -78,11 +81,13 @@ def raised(
     details: Mapping[str, Any] | None = None,
     occurrence: str = "",
 ) -> Alert:
-    """Record an alert. An open one of the same model, kind and subject is counted instead.
+    """Record an alert and have the channels hear of it. An open one of the same model, kind and subject is counted
+    instead.
 
     `occurrence` tells one time from the next: seen again it is not counted again, and one that a person
-    has acknowledged is not raised anew while it goes on.
+    has acknowledged is not raised again while it goes on.
     """
+    store = context.store
     key = {"model": model, "kind": kind, "subject": subject}
     seen = {
         "message": message,
@@ -101,7 +106,21 @@ def raised(
             connection.execute(
                 update(alerts).where(alerts.c.id == number).values(**seen, count=known["count"] + again)
             )
-    return get(store, number)
+    alert = get(store, number)
+    if known is None:
+        _deliver(context, alert)
+    return alert
+
+
+def _deliver(context: Context, alert: Alert) -> None:
+    """After it is recorded, outside of the transaction: a channel may take its time, or fail."""
+    message = Message(
+        f"{alert.model}: {alert.kind}", alert.message, alert.severity, alert.model, alert.at, alert.details
+    )
+    if failed := channels.deliver(context, message):
+        details = dict(alert.details) | {"not delivered": failed}
+        with context.store.write() as connection:
+            connection.execute(update(alerts).where(alerts.c.id == alert.id).values(details=details))
 
 
 def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> Row | None:

@@ -7,10 +7,12 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
+from mlops_workbench.config.alerts import AlertsPolicy
 from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.drift import DriftPolicy
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.config.image import ImagePolicy
+from mlops_workbench.config.jobs import JobsPolicy
 from mlops_workbench.config.section import key
 from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.config.stores import StorePolicy
@@ -25,6 +27,8 @@ class Policy:
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
     serving: ServingPolicy = field(default_factory=ServingPolicy)
+    jobs: JobsPolicy = field(default_factory=JobsPolicy)
+    alerts: AlertsPolicy = field(default_factory=AlertsPolicy)
     image: ImagePolicy = field(default_factory=ImagePolicy)
     stores: StorePolicy = field(default_factory=StorePolicy)
 

@@ -23,11 +23,13 @@ def start(
     typed: Mapping[str, Any] | None = None,
 ) -> Job:
     """A job of its own process; returns at once. `options`: of the verb's work; `typed`: as a person typed them."""
+    from mlops_workbench import plugins
     from mlops_workbench.jobs import queue
 
+    engine: plugins.Engine = plugins.load("engines", session.project.policy.jobs.engine)
     words = line(verb, options if typed is None else typed)
     number = queue.create(session.project, session.store, verb.name, model, options, words)
-    queue.spawn(session.project, session.store, number)
+    engine.start(session, number)
     return queue.get(session.store, number)
 
 

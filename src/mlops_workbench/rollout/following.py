@@ -22,7 +22,6 @@ from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import MlopsError, NotFound, ServingFailed
 from mlops_workbench.base.files import write_text
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
 from mlops_workbench.registry import promotion
 from mlops_workbench.registry.intents import under_way
@@ -50,17 +49,23 @@ _KEPT_FOLDERS = 4
 class Alias:
     """An alias that deployments follow, and where all that it takes is kept."""
 
-    project: Project
-    store: Store
-    tracking: Tracking
+    context: TrackedContext
     model: str
     name: str
     key: str | None = None
     """API key for asking the deployments"""
 
     @property
+    def store(self) -> Store:
+        return self.context.store
+
+    @property
+    def tracking(self) -> Tracking:
+        return self.context.tracking
+
+    @property
     def folder(self) -> Path:
-        return self.project.state / "follow" / f"{self.model}@{self.name}"
+        return self.context.project.state / "follow" / f"{self.model}@{self.name}"
 
     @property
     def pointer(self) -> Path:
@@ -263,7 +268,7 @@ def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
             records.moved(alias.store, deployment, target.version, target.digest)
         elif running.alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
             alerts.raised(
-                alias.store,
+                alias.context,
                 model=alias.model,
                 kind=NOT_FOLLOWED,
                 subject=f"version {target.version}",
@@ -354,7 +359,7 @@ def look(aliases: Sequence[Alias]) -> None:
 def alert(alias: Alias, deployment: Deployment, failed: Mapping[str, Any]) -> None:
     version = failed["version"]
     alerts.raised(
-        alias.store,
+        alias.context,
         model=alias.model,
         kind=NOT_LOADED,
         subject=f"version {version}",
@@ -367,7 +372,7 @@ def alert(alias: Alias, deployment: Deployment, failed: Mapping[str, Any]) -> No
 
 def _cannot_follow(alias: Alias, why: str) -> None:
     alerts.raised(
-        alias.store,
+        alias.context,
         model=alias.model,
         kind=NOT_FOLLOWED,
         subject=f"alias {alias.name}",
@@ -379,7 +384,7 @@ def _cannot_follow(alias: Alias, why: str) -> None:
 def followed(context: TrackedContext, model: str, alias: str) -> Alias:
     """An alias of the project's."""
     key = api_key(context.project.policy.serving, context.project.root)
-    return Alias(context.project, context.store, context.tracking, model, alias, key)
+    return Alias(context, model, alias, key)
 
 
 def sync_followers(context: TrackedContext, model: str | None = None) -> None:
