@@ -257,7 +257,7 @@ def test_what_is_served_goes_with_its_alias(workbench: Workbench) -> None:
 # killed
 
 
-POINTS = ("prepared", "meant", "held", "moved", "settled")
+POINTS = ("prepared", "meant", "paused", "moved", "settled")
 
 
 def promote_and_die(root: str, point: str) -> None:
@@ -266,7 +266,7 @@ def promote_and_die(root: str, point: str) -> None:
     owner, name = {
         "prepared": (following, "_prepare"),
         "meant": (Intent, "mean"),
-        "held": (following, "_hold"),
+        "paused": (following, "_pause"),
         "moved": (Tracking, "set_alias"),
         "settled": (Intent, "settle"),
     }[point]
