@@ -5,7 +5,7 @@ They are entries of the ledger and nowhere else: who approved what cannot be cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from mlops_workbench.base.errors import Conflict, GateFailed
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.names import user
+from mlops_workbench.registry.gates import GateVerdict
 from mlops_workbench.registry.intents import record
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store
@@ -62,7 +63,7 @@ def approve(
     store: Store,
     tracking: Tracking,
     stored: Stored,
-    seen: Mapping[str, Any] | None,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     why: str,
@@ -71,9 +72,9 @@ def approve(
     name, version = stored.name, stored.version
     if seen is None:
         raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
-    if not seen["passed"]:
+    if not seen.passed:
         raise GateFailed(
-            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
+            f"Version {version} of '{name}' did not pass the gate (report {seen.id}).",
             "Approve a version that did.",
         )
     me = user()
@@ -91,8 +92,8 @@ def approve(
         new_version=version,
         why=why,
         evidence={
-            "gate": seen["id"],
-            "digest": seen["digest"],
+            "gate": seen.id,
+            "digest": seen.digest,
             "policy": digest,
             "expires": until.isoformat(timespec="seconds"),
         },
@@ -124,7 +125,7 @@ def _approval(entry: Entry, lacks: str) -> Approval:
 def standing(
     entries: Sequence[Entry],
     stored: Stored,
-    seen: Mapping[str, Any] | None,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     when: datetime,
@@ -140,7 +141,7 @@ def standing(
 def _lacks(
     entry: Entry,
     stored: Stored,
-    seen: Mapping[str, Any] | None,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     when: datetime,
@@ -148,7 +149,7 @@ def _lacks(
     named = entry.evidence
     if datetime.fromisoformat(named["expires"]) <= when:
         return f"expired {named['expires'][:10]}"
-    if seen is None or (seen["id"], seen["digest"]) != (named["gate"], named["digest"]):
+    if seen is None or (seen.id, seen.digest) != (named["gate"], named["digest"]):
         return f"names gate report {named['gate']}, not the newest"
     if named["policy"] != digest:
         return "the policy changed since"

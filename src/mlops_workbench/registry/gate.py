@@ -12,15 +12,8 @@ from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks import champion as beside
 from mlops_workbench.registry.checks import latency, metrics, regression, skew
-from mlops_workbench.registry.checks.check import (
-    Case,
-    Check,
-    Contestant,
-    GateContext,
-    Judged,
-    answer,
-    unknown,
-)
+from mlops_workbench.registry.checks.check import Case, Contestant, GateContext, Judged, answer
+from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.registry.importance import importance
 from mlops_workbench.track.metrics import deciding

@@ -93,7 +93,7 @@ def describe(
                 target=stored.tags.get("target") or None,
                 metrics=json.loads(stored.tags.get("metrics", "{}")),
                 digest=stored.tags.get("digest", ""),
-                gate=None if seen is None else "passed" if seen["passed"] else "failed",
+                gate=None if seen is None else "passed" if seen.passed else "failed",
                 image=images.get(key),
                 path=stored.tags.get("path", ""),
             )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from mlops_workbench.base.values import Value
 from mlops_workbench.data import snapshots, validations
 from mlops_workbench.data.snapshots import SnapshotName
 from mlops_workbench.data.validations import Validation
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.approvals import Approval
+from mlops_workbench.registry.gates import KeptReport
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.tracking import Run, Stored
@@ -30,6 +31,17 @@ class RowsOrigin:
 
 
 @dataclass(frozen=True)
+class DeploymentPeriod:
+    """When and where a version was served; `ended` None: it still is."""
+
+    id: str
+    kind: str
+    url: str
+    at: str
+    ended: str | None
+
+
+@dataclass(frozen=True)
 class Origin:
     """Everything that is recorded about a version; what lineage, card and archive are made from."""
 
@@ -39,11 +51,11 @@ class Origin:
     run: Run | None
     files: tuple[str, ...]
     data: tuple[RowsOrigin, ...]
-    gate: Mapping[str, Any] | None
+    gate: KeptReport | None
     approvals: tuple[Approval, ...]
     entries: tuple[Entry, ...]
-    image: Mapping[str, Any] | None
-    deployments: tuple[Mapping[str, Any], ...]
+    image: Value | None
+    deployments: tuple[DeploymentPeriod, ...]
     state: str
 
 

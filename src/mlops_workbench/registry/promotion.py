@@ -112,8 +112,8 @@ def to_champion(
                 raise
             lacking.append(problem.message)
     evidence = {
-        "gate": seen["id"] if seen else None,
-        "digest": seen["digest"] if seen else None,
+        "gate": seen.id if seen else None,
+        "digest": seen.digest if seen else None,
         "sha256": stored.tags.get("digest"),
         "policy": policy.governance,
         "approvals": [a.entry for a in given if a.valid] or None,

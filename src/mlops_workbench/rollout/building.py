@@ -95,7 +95,7 @@ def images(store: Store, name: str | None) -> ImageList:
     try:
         with docker_client.connect() as engine:
             here = {
-                image["tag"]: (facts := engine.image(image["tag"])) is not None and facts.id == image["id"]
+                image.tag: (facts := engine.image(image.tag)) is not None and facts.id == image.id
                 for _, image in found
             }
     except EngineUnavailable:
@@ -105,11 +105,11 @@ def images(store: Store, name: str | None) -> ImageList:
             listed(
                 image,
                 version,
-                here=here.get(image["tag"]),
+                here=here.get(image.tag),
                 deployments=tuple(
                     live.url
                     for live in serving
-                    if live.deployment.image == image["tag"] and live.version == str(version)
+                    if live.deployment.image == image.tag and live.version == str(version)
                 ),
             )
             for version, image in found

@@ -19,6 +19,7 @@ from mlops_workbench.track.tracking import Stored, Tracking
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
     from mlops_workbench.serving.dataplane import Prediction
@@ -96,7 +97,7 @@ def judge(
     context: TrackedContext,
     stored: Stored,
     champion: Stored | None,
-    image: Mapping[str, Any] | None,
+    image: Image | None,
     *,
     data: Any,
     first: bool,
@@ -124,7 +125,7 @@ def judge(
         fast = project.policy.serving.fast
         return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
 
-    tag = str(image["tag"]) if image else ""
+    tag = image.tag if image else ""
     asked = GateContext(
         root=project.root,
         rows_from=_whereabouts(project, stored, rows, label, given=data is not None),

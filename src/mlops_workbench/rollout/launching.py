@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
 from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
+from mlops_workbench.package.image import Image
 from mlops_workbench.registry import promotion
 from mlops_workbench.rollout import following, records
 from mlops_workbench.rollout.following import Alias
@@ -41,7 +41,7 @@ def serve(
     context: Context,
     stored: Stored,
     folder: Path,
-    image: Mapping[str, Any] | None,
+    image: Image | None,
     request: ServeRequest,
     *,
     follow: Alias | None = None,
@@ -119,7 +119,7 @@ def _process(
 def _container(
     project: Project,
     stored: Stored,
-    image: Mapping[str, Any],
+    image: Image,
     request: ServeRequest,
     role: str,
     environment: Mapping[str, str],
@@ -133,7 +133,7 @@ def _container(
     if not docker_client.engine_answers():
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
     return start_container(
-        image["tag"],
+        image.tag,
         name=stored.name,
         version=str(stored.version),
         digest=stored.tags["digest"],

@@ -60,6 +60,6 @@ def origin(session: Session, stored: Stored) -> Origin:
         ),
         entries=tuple(e for e in entries if version in (e.old_version, e.new_version)),
         image=images.get(session.store, name, version),
-        deployments=tuple(records.of_version(session.store, name, version)),
+        deployments=records.of_version(session.store, name, version),
         state=described(session, (stored,))[0].state,
     )

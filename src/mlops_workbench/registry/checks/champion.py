@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.registry.checks.check import NOTHING, Case, Check, Contestant, Judged, answer, unknown
+from mlops_workbench.registry.checks.check import Case, Contestant, Judged, answer
+from mlops_workbench.registry.checks.result import NOTHING, Check, unknown
 from mlops_workbench.track.metrics import better, metric
 
 TITLE = "no worse than the champion"

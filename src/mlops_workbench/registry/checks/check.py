@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,29 +15,6 @@ from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check. `passed` None: it could not be evaluated, which is not a pass (unless it does not apply)."""
-
-    name: str
-    passed: bool | None
-    figure: str
-    limit: str
-    detail: str = ""
-    applies: bool = True
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    """facts by name; a list of mappings is a table. Shown folded"""
-    next_step: str = ""
-    """what to look at or do when this is what keeps the gate red"""
-
-
-def unknown(name: str, detail: str, limit: str = NOTHING, next_step: str = "", **more: Any) -> Check:
-    """A check that could not be evaluated."""
-    return Check(name, None, NOTHING, limit, detail, next_step=next_step, **more)
 
 
 @dataclass(frozen=True)

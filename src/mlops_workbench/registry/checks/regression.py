@@ -9,7 +9,8 @@ from mlops_workbench.base.errors import InvalidData, InvalidModel, MlopsError
 from mlops_workbench.base.values import is_number, plain
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest, file_sha256
-from mlops_workbench.registry.checks.check import Check, Contestant, unknown
+from mlops_workbench.registry.checks.check import Contestant
+from mlops_workbench.registry.checks.result import Check, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
