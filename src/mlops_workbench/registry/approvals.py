@@ -18,7 +18,8 @@ from mlops_workbench.registry.gates import GateVerdict
 from mlops_workbench.registry.intents import record
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Approval(Value):
 def approve(
     store: Store,
     tracking: Tracking,
-    stored: Stored,
+    stored: RegisteredVersion,
     seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
@@ -78,7 +79,7 @@ def approve(
             "Approve a version that did.",
         )
     me = user()
-    if _by_another(policy) and me == stored.tags.get("registered by"):
+    if _by_another(policy) and me == stored.facts.registered_by:
         raise Conflict(
             f"'{me}' registered version {version} of '{name}', so that the policy asks for another's approval.",
             "Let a second person approve it.",
@@ -124,7 +125,7 @@ def _approval(entry: Entry, lacks: str) -> Approval:
 
 def standing(
     entries: Sequence[Entry],
-    stored: Stored,
+    stored: RegisteredVersion,
     seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
@@ -140,7 +141,7 @@ def standing(
 
 def _lacks(
     entry: Entry,
-    stored: Stored,
+    stored: RegisteredVersion,
     seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
@@ -153,12 +154,12 @@ def _lacks(
         return f"names gate report {named['gate']}, not the newest"
     if named["policy"] != digest:
         return "the policy changed since"
-    if _by_another(policy) and entry.who == stored.tags.get("registered by"):
+    if _by_another(policy) and entry.who == stored.facts.registered_by:
         return f"{entry.who} registered the version"
     return ""
 
 
-def require(given: Sequence[Approval], stored: Stored, policy: ApprovalPolicy) -> None:
+def require(given: Sequence[Approval], stored: RegisteredVersion, policy: ApprovalPolicy) -> None:
     """Raises `Conflict` unless as many people approved as the policy asks for."""
     counting = [a for a in given if a.valid]
     if len(counting) >= policy.required:

@@ -65,7 +65,7 @@ def card(origin: Origin, notes: str) -> Card:
     parts = [
         f"# {stored.name}, version {stored.version}",
         f"{manifest.task.capitalize()} model, {origin.state}, registered {stored.created:%Y-%m-%d %H:%M} UTC"
-        + (f" by {stored.tags['registered by']}." if "registered by" in stored.tags else "."),
+        + (f" by {stored.facts.registered_by}." if stored.facts.registered_by else "."),
         "## Intended use",
         notes.strip() or f"Not written yet: put it into `cards/{stored.name}.md`.",
         "## What it reads and answers",

@@ -14,7 +14,7 @@ from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.gates import KeptReport
 from mlops_workbench.registry.origin import Origin, RowsOrigin
-from mlops_workbench.track.tracking import Run
+from mlops_workbench.track.records import Run
 
 Tree = Mapping[str, Any]
 
@@ -93,7 +93,7 @@ def trace(origin: Origin) -> Lineage:
     tree: dict[str, Any] = {
         "state": origin.state,
         "registered": stored.created,
-        "registered by": stored.tags.get("registered by"),
+        "registered by": stored.facts.registered_by,
         "aliases": stored.aliases or None,
         "sha256": manifest.sha256,
         "reads": [f.name for f in manifest.inputs],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,7 +75,7 @@ def describe(
     past = {name: _Past.of(entries.get(name, ())) for name in {stored.name for stored in found}}
     described, now = [], store.clock.now()
     for stored in found:
-        key = (stored.name, stored.version)
+        key, facts = (stored.name, stored.version), stored.facts
         before, seen = past[stored.name], reports.get(key)
         given = approvals.standing(
             before.approvals.get(stored.version, ()), stored, seen, policy.approval, policy.governance, now
@@ -89,13 +88,13 @@ def describe(
                 state=_state(stored, before, given, policy.approval),
                 created=stored.created,
                 run_id=stored.run_id,
-                task=stored.tags.get("task", "other"),
-                target=stored.tags.get("target") or None,
-                metrics=json.loads(stored.tags.get("metrics", "{}")),
-                digest=stored.tags.get("digest", ""),
+                task=facts.task,
+                target=facts.target,
+                metrics=facts.metrics,
+                digest=facts.digest,
                 gate=None if seen is None else "passed" if seen.passed else "failed",
                 image=images.get(key),
-                path=stored.tags.get("path", ""),
+                path=facts.path,
             )
         )
     return described

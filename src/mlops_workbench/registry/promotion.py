@@ -14,7 +14,8 @@ from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
 """From the version the alias is on to the new one (None: the alias is taken away) and the evidence; raises when
@@ -80,7 +81,7 @@ def move(
 
 
 def to_champion(
-    store: Store, stored: Stored, champion: int | None, policy: Policy, *, force: bool
+    store: Store, stored: RegisteredVersion, champion: int | None, policy: Policy, *, force: bool
 ) -> tuple[int, Mapping[str, Any]]:
     """Whether a version may become champion, and on what evidence. Raises `GateFailed`, `Conflict`.
 
@@ -114,7 +115,7 @@ def to_champion(
     evidence = {
         "gate": seen.id if seen else None,
         "digest": seen.digest if seen else None,
-        "sha256": stored.tags.get("digest"),
+        "sha256": stored.facts.digest,
         "policy": policy.governance,
         "approvals": [a.entry for a in given if a.valid] or None,
     }
@@ -133,7 +134,7 @@ def back(store: Store, tracking: Tracking, name: str) -> tuple[int, Mapping[str,
         )
     number = before[-1]
     assert number is not None, "None is in no set of versions"
-    return number, {"sha256": tracking.version(name, number).tags.get("digest")}
+    return number, {"sha256": tracking.version(name, number).facts.digest}
 
 
 def check_alias(alias: str) -> None:
@@ -147,7 +148,7 @@ def check_alias(alias: str) -> None:
 
 
 def to_alias(
-    name: str, alias: str, old: int | None, target: Stored | None
+    name: str, alias: str, old: int | None, target: RegisteredVersion | None
 ) -> tuple[int | None, Mapping[str, Any]]:
     """Raises `Conflict` when the alias is there already, or nowhere."""
     if target is None:
@@ -156,7 +157,7 @@ def to_alias(
         return None, {}
     if old == target.version:
         raise Conflict(f"The alias '{alias}' of '{target.name}' is on version {old} already.")
-    return target.version, {"sha256": target.tags.get("digest")}
+    return target.version, {"sha256": target.facts.digest}
 
 
 Difference = tuple[str, int | None, int | None]

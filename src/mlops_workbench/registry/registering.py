@@ -25,7 +25,8 @@ from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
-from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
+from mlops_workbench.track.records import RegisteredVersion, Run
+from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,10 +191,21 @@ def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
     }
 
 
+def fitted_on(project: Project, stored: RegisteredVersion) -> pd.DataFrame:
+    """The rows that the version was fitted on. Raises `NotFound` for a version that does not say."""
+    mark = stored.facts.data
+    if mark is None:
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' does not say what it was fitted on.",
+            "Register it again, with its data.",
+        )
+    return snapshots.find(project, mark.sha256)
+
+
 def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None:
     """The version's held-out rows, if it has any."""
-    sha256 = stored.tags.get("evaluate.sha256")
-    return snapshots.find(project, sha256) if sha256 else None
+    mark = stored.facts.evaluate
+    return snapshots.find(project, mark.sha256) if mark else None
 
 
 def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> Asked | None:

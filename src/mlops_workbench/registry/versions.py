@@ -13,7 +13,8 @@ from mlops_workbench.base.values import plain
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,7 +324,7 @@ def some(frame: pd.DataFrame, most: int = _PROOF_ROWS) -> pd.DataFrame:
     return frame.iloc[np.sort(chosen)]
 
 
-def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
+def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manifest]:
     """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
 
     The runtime checks the files against the manifest; here the manifest itself is checked. Raises `InvalidModel`.
@@ -331,11 +332,11 @@ def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
     folder = tracking.folder(stored)
     manifest = Manifest.load(folder)
     which = f"version {stored.version} of '{stored.name}'"
-    if manifest.sha256 != stored.tags.get("digest"):
+    if manifest.sha256 != stored.facts.digest:
         raise InvalidModel(
             f"V{which[1:]} is not what was registered: its digest differs.", "Register it anew."
         )
-    if manifest.extra.get("fast", {}).get("sha256", "") != stored.tags.get("fast.sha256", ""):
+    if manifest.extra.get("fast", {}).get("sha256", "") != stored.facts.plan:
         raise InvalidModel(
             f"The fast path of {which} is not the one that was proven: its digest is not the registry's.",
             "Register it anew.",

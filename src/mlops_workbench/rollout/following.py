@@ -34,7 +34,8 @@ from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 NOT_LOADED = "serving: version did not load"
 NOT_FOLLOWED = "serving: deployment does not follow"
@@ -142,11 +143,11 @@ def _write(alias: Alias, pointer: Pointer) -> Pointer:
     return pointer
 
 
-def _is(target: Target, stored: Stored) -> bool:
-    return (target.version, target.digest) == (str(stored.version), stored.tags.get("digest"))
+def _is(target: Target, stored: RegisteredVersion) -> bool:
+    return (target.version, target.digest) == (str(stored.version), stored.facts.digest)
 
 
-def _published(alias: Alias, stored: Stored) -> Target:
+def _published(alias: Alias, stored: RegisteredVersion) -> Target:
     """A copy of the version's folder beside the pointer, named by its content: one that was damaged is not used."""
     source = alias.tracking.folder(stored)
     content = _content(source)
@@ -165,7 +166,7 @@ def _published(alias: Alias, stored: Stored) -> Target:
         shutil.rmtree(draft, ignore_errors=True)
     os.utime(there)
     _tidy(alias, name)
-    return Target(str(stored.version), stored.tags["digest"], name, plan=stored.tags.get("fast.sha256", ""))
+    return Target(str(stored.version), stored.facts.digest, name, plan=stored.facts.plan)
 
 
 def _content(folder: Path) -> str:

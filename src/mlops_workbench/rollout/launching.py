@@ -24,7 +24,7 @@ from mlops_workbench.rollout.runtime.processes import start_local
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.tracking import Stored
+from mlops_workbench.track.records import RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ServeRequest:
 
 def serve(
     context: Context,
-    stored: Stored,
+    stored: RegisteredVersion,
     folder: Path,
     image: Image | None,
     request: ServeRequest,
@@ -97,7 +97,7 @@ def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
 
 def _process(
     project: Project,
-    stored: Stored,
+    stored: RegisteredVersion,
     folder: Path,
     port: int | None,
     role: str,
@@ -107,7 +107,7 @@ def _process(
         folder,
         name=stored.name,
         version=str(stored.version),
-        digest=stored.tags["digest"],
+        digest=stored.facts.digest,
         role=role,
         port=port,
         log_url=project.inference_url,
@@ -118,7 +118,7 @@ def _process(
 
 def _container(
     project: Project,
-    stored: Stored,
+    stored: RegisteredVersion,
     image: Image,
     request: ServeRequest,
     role: str,
@@ -136,7 +136,7 @@ def _container(
         image.tag,
         name=stored.name,
         version=str(stored.version),
-        digest=stored.tags["digest"],
+        digest=stored.facts.digest,
         role=role,
         port=request.port,
         inference_dir=Path(str(url.database)).parent,

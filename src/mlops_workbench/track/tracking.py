@@ -23,10 +23,6 @@ from mlops_workbench.track.client import Client
 from mlops_workbench.track.reading import Reader, RunQuery
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
 
-__all__ = ["PREFIX", "RegisteredVersion", "Run", "Stored", "Tracking"]
-
-Stored = RegisteredVersion
-
 _UPLOADING = ".artifact.uploading."
 """what MLflow calls a file that is being written"""
 

@@ -26,10 +26,9 @@ def drift(
     report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
 ) -> DriftReport:
     """Compare what the model is asked now with what it was fitted on."""
-    from mlops_workbench.data import snapshots
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
-    from mlops_workbench.registry import gates
+    from mlops_workbench.registry import gates, registering
 
     stored = session.version(name, version)
     seen = gates.latest(session.store, stored.name, stored.version)
@@ -42,7 +41,7 @@ def drift(
         manifest,
         str(stored.version),
         watching.DriftRequest(
-            reference=snapshots.find(session.project, stored.tags["data.sha256"]),
+            reference=registering.fitted_on(session.project, stored),
             current=None if data is None else session.frame(data)[0],
             last=last,
             importance=seen.report.importance if seen else {},

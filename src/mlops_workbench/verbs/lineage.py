@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.lineage import Lineage
     from mlops_workbench.registry.origin import Origin
     from mlops_workbench.session import Session
-    from mlops_workbench.track.tracking import Stored
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @verb(stage="registry", effect="reads", example="lineage flights@champion")
@@ -33,7 +33,7 @@ def lineage(
     return found
 
 
-def origin(session: Session, stored: Stored) -> Origin:
+def origin(session: Session, stored: RegisteredVersion) -> Origin:
     """Everything that is recorded about a version."""
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.package import records as images

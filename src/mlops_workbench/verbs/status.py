@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlops_workbench.registry.ledger import Entry
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.session import Session
-    from mlops_workbench.track.tracking import Stored
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _newest(live: Sequence[Live]) -> dict[str, Live]:
 
 
 def models_served(
-    versions: Sequence[Stored], live: Sequence[Live], entries: Sequence[Entry]
+    versions: Sequence[RegisteredVersion], live: Sequence[Live], entries: Sequence[Entry]
 ) -> tuple[ModelStatus, ...]:
     """Each model's champion, and the newest of what serves it."""
     from mlops_workbench.registry import ledger
