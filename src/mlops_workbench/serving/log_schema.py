@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
 
 from mlops_workbench.serving.errors import LogRefused
-from mlops_workbench.serving.tables import KEY
+from mlops_workbench.serving.tables import KEY, SHADOW
 
 _LOCK_TIMEOUT = "2s"
 """for PostgreSQL: while the migration waits for a long query to end, whoever writes waits behind it"""
@@ -39,6 +39,12 @@ def create_or_migrate(connection: Connection, table: Table) -> None:
     _add_columns(connection, table)
     for index in table.indexes:
         connection.execute(CreateIndex(index, if_not_exists=True))
+    if connection.dialect.name == "postgresql":
+        # One request has one answer (SQLite: `inserting.Quick`).
+        connection.exec_driver_sql(
+            f'CREATE UNIQUE INDEX IF NOT EXISTS "uq_{table.name}" ON "{table.name}" (request_id, row_index) '
+            f"WHERE role <> '{SHADOW}'"
+        )
 
 
 def _change_key(connection: Connection, name: str, constraint: str | None) -> None:
