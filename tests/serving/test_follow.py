@@ -204,11 +204,17 @@ def test_same_columns_need_no_second_parsing(
     )
     with place.running() as url:
         obeyed(url, place.point(one, two, pause=True))
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             waiting = pool.submit(version, url)
+            by_number = pool.submit(ask, f"{url}/v2/models/flights/versions/1/infer", infer(ROW))
             until(lambda: len(parsed) == 1)
+            time.sleep(0.3)
             place.point(two)
             assert waiting.result() == "2"
+            assert (by_number.result().status, by_number.result().json) == (
+                404,
+                {"error": "There is no model 'flights' version '1' here. This is 'flights' version '2'."},
+            )
     assert len(parsed) == 1
 
 
