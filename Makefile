@@ -62,8 +62,9 @@ lint: $(READY) ## types and style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .PHONY: docs
-docs: $(READY) ## write docs/verbs.md from the parser
-	@$(BIN)/python -c 'from mlops_workbench.interface.parser import reference; print(reference(), end="")' > docs/verbs.md
+docs: $(READY) ## write docs/verbs.md and docs/settings.md from the code
+	@$(BIN)/python -c 'from mlops_workbench.interface.reference import reference; from mlops_workbench.workbench import verbs; print(reference(verbs()), end="")' > docs/verbs.md
+	@$(BIN)/python -c 'from mlops_workbench.config.describing import reference; print(reference(), end="")' > docs/settings.md
 
 .PHONY: lock
 lock: $(UV) ## compute requirements/lock.txt anew

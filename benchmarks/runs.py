@@ -28,7 +28,7 @@ PAGE = 50
 def write(workbench: Workbench, runs: int) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    client, experiment = workbench._tracking.client, workbench._tracking.experiment_id
+    client, experiment = workbench.tracking.client, workbench.tracking.experiment_id
     draw = random.Random(0)
     for number in range(runs):
         started = 1_760_000_000_000 + number * 60_000
@@ -62,7 +62,7 @@ def main(runs: int = 10_000, rounds: int = 7) -> None:
 def measure(workbench: Workbench, rounds: int) -> None:
     import mlflow
 
-    experiment = workbench._tracking.experiment_id
+    experiment = workbench.tracking.experiment_id
     mlflow.set_tracking_uri(workbench.project.tracking_url)
 
     def theirs(**options: Any) -> Callable[[], Any]:

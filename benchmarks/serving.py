@@ -149,8 +149,8 @@ def main(rounds: int, seconds: float) -> None:
         workbench.init("benchmark")
         version = workbench.register(fit(frame), name="late", data=frame)
         print(version.path)
-        stored = workbench._tracking.version("late", version.version)
-        model = workbench._tracking.folder(stored)
+        stored = workbench.tracking.version("late", version.version)
+        model = workbench.tracking.folder(stored)
         row = json.loads(frame.drop(columns="late").head(1).to_json(orient="records"))[0]
         found = servers(stack, folder, version, Path(model), row)
         for number in range(-1, rounds):  # the first warms up

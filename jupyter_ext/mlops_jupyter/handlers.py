@@ -19,8 +19,9 @@ from mlops_jupyter.pages import notebook_page
 from mlops_jupyter.request import Call, call, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
-from mlops_workbench.base.values import plain
-from mlops_workbench.interface.parser import OPTIONAL_POSITIONALS, VERBS, Arg, Verb, from_json, line
+from mlops_workbench.interface.payloads import describe, from_json
+from mlops_workbench.interface.words import line
+from mlops_workbench.workbench import verbs
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ class VerbsHandler(MlopsHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
-        self.finish(json.dumps({"verbs": [describe(verb) for verb in VERBS.values()]}))
+        self.finish(json.dumps({"verbs": [describe(verb) for verb in verbs().values()]}))
 
 
 class VerbHandler(MlopsHandler):
@@ -121,7 +122,7 @@ class VerbHandler(MlopsHandler):
     @authorized
     async def post(self, name: str) -> None:
         options, project = self.body(), self.get_query_argument("project", "")
-        if name in VERBS and VERBS[name].long:
+        if name in verbs() and verbs()[name].long:
             self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
         answer = await self.in_thread(lambda: self.perform(name, options, project, False))
         self.finish(json.dumps(answer))
@@ -158,48 +159,17 @@ class LineHandler(MlopsHandler):
     @authorized
     async def post(self) -> None:
         raw = self.body()
-        verb = VERBS.get(str(raw.get("verb")))
+        verb = verbs().get(str(raw.get("verb")))
         if verb is None:
             raise UsageError(f"There is no verb '{raw.get('verb')}'.")
-        self.finish(
-            json.dumps({"line": "%mlops " + line(verb.name, from_json(verb, raw.get("options") or {}))})
-        )
+        self.finish(json.dumps({"line": "%mlops " + line(verb, from_json(verb, raw.get("options") or {}))}))
 
 
 def carry_out(workbench: Any, asked: Call) -> Any:
     """Long verbs become a job and return at once; the others run here."""
     if asked.verb.long:
-        return workbench.submit(asked.verb.name, asked.options)
+        return getattr(workbench, asked.verb.name)(**asked.options | {"detach": True})
     return getattr(workbench, asked.verb.name)(**asked.options)
-
-
-def is_required(verb: Verb, arg: Arg) -> bool:
-    return arg.required or (not arg.flags and (verb.name, arg.name) not in OPTIONAL_POSITIONALS)
-
-
-def describe(verb: Verb) -> dict[str, Any]:
-    """A verb as JSON: what a form or a menu needs to know."""
-    return {
-        "name": verb.name,
-        "stage": verb.stage,
-        "summary": verb.summary,
-        "in_kernel": verb.in_kernel,
-        "long": verb.long,
-        "args": [
-            {
-                "name": arg.name,
-                "help": arg.help,
-                "type": "text" if arg.type is str else arg.type.__name__,
-                "default": plain(arg.default),
-                "required": is_required(verb, arg),
-                "switch": arg.switch,
-                "repeat": arg.repeat,
-                "choices": list(arg.choices) if arg.choices else None,
-                "offer": arg.offer,
-            }
-            for arg in verb.args
-        ],
-    }
 
 
 ROUTES = [

@@ -7,31 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound, closest
-from mlops_workbench.interface.parser import VERBS, Arg, Verb, from_json
-
-READS = (
-    "status",
-    "doctor",
-    "contract",
-    "runs",
-    "models",
-    "deployments",
-    "jobs",
-    "history",
-    "lineage",
-    "drift",
-)
-"""Verbs that GET answers."""
-
-WRITING_OPTIONS = {
-    ("jobs", "cancel"),
-    ("drift", "report"),
-    ("drift", "profile"),
-    ("contract", "data"),
-    ("contract", "suite"),
-    ("contract", "replace"),
-}
-"""Options with which a reading verb changes something: only POST takes them, which cannot be forged."""
+from mlops_workbench.interface.payloads import changes, from_json
+from mlops_workbench.interface.spec import Arg, Verb
+from mlops_workbench.workbench import verbs
 
 DATA_FILES = (".parquet", ".csv", ".skops")
 
@@ -65,11 +43,11 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
     Raises `NotFound` (verb, file), `MethodNotAllowed`, `UsageError` (options), or `Conflict` when the verb
     acts on a variable of the notebook and the request names no file instead.
     """
-    verb = VERBS.get(name)
+    verb = verbs().get(name)
     if verb is None:
-        raise NotFound(f"There is no verb '{name}'.", closest(name, VERBS))
-    if reading:
-        _refuse_changes(verb, raw)
+        raise NotFound(f"There is no verb '{name}'.", closest(name, verbs()))
+    if reading and (what := changes(verb, raw)):
+        raise MethodNotAllowed(f"{what} changes something.", "Send it with POST.")
     options = from_json(verb, raw)
     variables = [arg for arg in verb.args if arg.offer == "variable" and options[arg.name]]
     if (verb.in_kernel and not variables) or not all(_is_data_file(options[arg.name]) for arg in variables):
@@ -82,23 +60,12 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
     return Call(verb, options, folder)
 
 
-def _refuse_changes(verb: Verb, raw: dict[str, Any]) -> None:
-    if verb.name not in READS:
-        raise MethodNotAllowed(f"The verb '{verb.name}' changes something.", "Send it with POST.")
-    for name in raw:
-        if (verb.name, name) in WRITING_OPTIONS:
-            raise MethodNotAllowed(
-                f"The option '{name}' of '{verb.name}' changes something.", "Send it with POST."
-            )
-
-
 def _is_data_file(value: Any) -> bool:
     return isinstance(value, str) and value.lower().endswith(DATA_FILES)
 
 
 def _option_file(arg: Arg, text: str, folder: Path, root: Path) -> Path:
-    # These name files that are to be written: the folder must exist, the file need not.
-    if arg.name in ("report", "profile"):
+    if arg.output:  # its folder must exist, the file need not
         parent = _inside(root, folder, str(Path(text).parent), kind="folder")
         return parent / Path(text).name
     return _inside(root, folder, text, kind="file")

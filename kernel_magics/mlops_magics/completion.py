@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.data.frames import READERS, is_frame
-from mlops_workbench.interface.parser import VERBS, Arg, Verb
 
 if TYPE_CHECKING:
+    from mlops_workbench.interface.spec import Arg, Verb
     from mlops_workbench.workbench import Workbench
 
 
@@ -18,11 +17,13 @@ def complete(
     line: str, symbol: str, namespace: Mapping[str, Any], workbench: Callable[[], Workbench]
 ) -> list[str]:
     """What may stand at the end of the line; `symbol` is the part of the word that was typed."""
+    from mlops_workbench.workbench import verbs
+
     words = line.split()
     typed = words[1:] if line.endswith((" ", "\t")) else words[1:-1]
     if not typed:
-        return _starting(VERBS, symbol)
-    verb = VERBS.get(typed[0])
+        return _starting(verbs(), symbol)
+    verb = verbs().get(typed[0])
     if verb is None:
         return []
     if symbol.startswith("-"):
@@ -61,12 +62,18 @@ def _offers(
 ) -> list[str]:
     if arg.choices:
         return list(arg.choices)
+    from mlops_workbench.data.frames import READERS, is_frame
+
     if arg.offer == "variable":
         own = {k: v for k, v in namespace.items() if not k.startswith("_")}
         if arg.name == "model":
             return sorted(k for k, v in own.items() if callable(getattr(v, "predict", None)))
         frames = sorted(k for k, v in own.items() if is_frame(v))
         return frames + sorted(str(p) for p in Path.cwd().iterdir() if p.suffix in READERS)
+    if arg.offer == "export":
+        from mlops_workbench import plugins
+
+        return sorted(plugins.found("exports"))
     if arg.offer == "file":
         return sorted(p.name for p in Path.cwd().iterdir() if not p.name.startswith("."))
     try:

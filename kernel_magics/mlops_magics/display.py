@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from mlops_workbench.base.values import Value
-from mlops_workbench.interface.parser import Verb
 
 if TYPE_CHECKING:
+    from mlops_workbench.interface.spec import Verb
     from mlops_workbench.monitor.drift import DriftReport
     from mlops_workbench.track.runlist import RunList
 

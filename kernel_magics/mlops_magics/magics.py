@@ -11,7 +11,6 @@ from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_magics.history import Executed
 from mlops_workbench.base.errors import Judged, UsageError
-from mlops_workbench.interface.parser import HelpRequested, parse
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
@@ -70,8 +69,11 @@ class MlopsMagics:
             raise UsageError(
                 f"'{(line.split() or [''])[0]}' takes no cell.", "Write it on a line of its own: %mlops …"
             )
+        from mlops_workbench.interface.parsing import HelpRequested, parse
+        from mlops_workbench.workbench import verbs
+
         try:
-            call = parse(line, PROG if cell is None else f"%{PROG}")
+            call = parse(line, PROG if cell is None else f"%{PROG}", verbs())
         except HelpRequested as asked:
             return show_text(asked.text)
         options = dict(call.options)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlops_workbench.base.errors import Judged, MlopsError
-from mlops_workbench.interface.parser import HelpRequested, parse
+from mlops_workbench.interface.parsing import HelpRequested, parse
 
 PROG = "mlops"
 
@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mlops-workbench {__version__}")
         return 0
     try:
-        call = parse(words, PROG)
-        from mlops_workbench.workbench import Workbench
+        from mlops_workbench.workbench import Workbench, verbs
 
+        call = parse(words, PROG, verbs())
         workbench = Workbench(progress=_progress)
         try:
             value = getattr(workbench, call.verb.name)(**call.options)

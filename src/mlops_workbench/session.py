@@ -1,27 +1,36 @@
-"""What a workbench holds open: the project as its file says now, its stores, and where names are looked up."""
+"""What a verb works with: a project as its file says now, its stores, the clock, and what names stand for."""
 
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from mlops_workbench.base.errors import Conflict
+from mlops_workbench.base.clock import SYSTEM, Clock
+from mlops_workbench.base.errors import Conflict, NotFound, UsageError, closest
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
+from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
-from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Tracking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_workbench.store.engine import Store
+    from mlops_workbench.track.tracking import Stored, Tracking
+
+CHAMPION = "champion"
 
 
-class Opening:
+class Session:
     """Opens a project's stores when they are first asked for, and notices when their files were taken away.
 
     `folder`: where to look for `mlops.toml`, upwards (default: the working folder).
     `namespace`: where names such as DataFrames and models are looked up: a notebook's variables.
-    `progress`: is told what long work does.
+    `progress`: hears what long work does. `clock`: what time it is, for records, cooldowns and expiries.
     """
 
     def __init__(
@@ -30,10 +39,16 @@ class Opening:
         *,
         namespace: Mapping[str, Any] | None = None,
         progress: Progress = silent,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._folder = folder
         self.namespace: Mapping[str, Any] = {} if namespace is None else namespace
         self.progress = progress
+        self.clock = clock
+        self.models_made: dict[int, tuple[weakref.ref[Any], str]] = {}
+        """models that tracked cells made here, by `id`, with the run"""
+        self.checked: dict[str, str] = {}
+        """tags about data that was validated here; the next run is made of it"""
         self._opening = threading.RLock()
         self._seen: Project | None = None
         self._parts: dict[str, Any] = {}
@@ -41,19 +56,28 @@ class Opening:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The workbench of the project that `folder` is in. Raises `NotFound` or `InvalidConfig`."""
+        """The session of the project that `folder` is in. Raises `NotFound` or `InvalidConfig`."""
         found = cls(folder)
         _ = found.project
         return found
 
+    # the project and its stores
+
     @property
     def folder(self) -> Path:
+        """Where relative paths begin."""
         return self._folder or Path.cwd()
 
     @property
-    def _home(self) -> Path:
+    def home(self) -> Path:
         """Where the project is looked for: `MLOPS_PROJECT` is for notebooks that lie elsewhere (a job sets it)."""
         return self._folder or Path(os.environ.get("MLOPS_PROJECT") or Path.cwd())
+
+    @property
+    def job(self) -> int | None:
+        """The job that this process works for."""
+        number = os.environ.get("MLOPS_JOB_ID", "")
+        return int(number) if number.isdigit() else None
 
     @property
     def project(self) -> Project:
@@ -66,7 +90,7 @@ class Opening:
             if before is not None and (before.root / projects.FILE_NAME).is_file():
                 found = projects.load(before.root)
             else:
-                found = projects.find(self._home)
+                found = projects.find(self.home)
             if before is not None and (found.root, found.policy.stores) != (
                 before.root,
                 before.policy.stores,
@@ -75,12 +99,23 @@ class Opening:
             self._seen = found
             return found
 
-    @property
-    def _store(self) -> Store:
-        return cast("Store", self._part("workbench.db", lambda project: Store(project.store_url)))
+    def use(self, project: Project) -> None:
+        """Work in this project from now on."""
+        self.close()
+        self._seen = project
 
     @property
-    def _tracking(self) -> Tracking:
+    def store(self) -> Store:
+        """The workbench's own records."""
+        from mlops_workbench.store.engine import Store
+
+        return cast("Store", self._part("workbench.db", lambda project: Store(project.store_url, self.clock)))
+
+    @property
+    def tracking(self) -> Tracking:
+        """Runs and registered models."""
+        from mlops_workbench.track.tracking import Tracking
+
         return cast("Tracking", self._part("mlflow.db", Tracking))
 
     def _part(self, file: str, make: Callable[[Project], Any]) -> Any:
@@ -94,17 +129,58 @@ class Opening:
             if known != found:
                 raise Conflict(
                     f"The records in {project.state} were removed or replaced while they were open here.",
-                    "Put them back, or restart this kernel or program to begin anew.",
+                    "Put them back, or restart this kernel or program to start over.",
                 )
             return self._parts[file]
 
     def close(self) -> None:
         """Give the database connections back."""
         with self._opening:
-            if isinstance(store := self._parts.get("workbench.db"), Store):
+            if (store := self._parts.get("workbench.db")) is not None:
                 store.close()
             self._parts.clear()
             self._files.clear()
+
+    # what names stand for
+
+    def path(self, file: str) -> Path:
+        path = Path(file).expanduser()
+        return path if path.is_absolute() else self.folder / path
+
+    def frame(self, data: Any) -> tuple[pd.DataFrame, str]:
+        """A DataFrame and its name, from a variable, a file or a snapshot's reference."""
+        from mlops_workbench.data import snapshots
+
+        return snapshots.resolve(self.project, self.store, data, self.namespace)
+
+    def version(self, name: str, number: int | None) -> Stored:
+        """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""
+        return self._named(name, number, CHAMPION)
+
+    def stated_version(self, name: str, number: int | None) -> Stored:
+        """The version asked for, which must be stated: it is not guessed what to change. Raises `UsageError`."""
+        return self._named(name, number, None)
+
+    def _named(self, name: str, number: int | None, default: str | None) -> Stored:
+        asked = reference(name, number)
+        if asked.version is not None:
+            return self.tracking.version(asked.model, asked.version)
+        self.tracking.require_model(asked.model)
+        alias = asked.alias or default
+        if alias is None:
+            raise UsageError(f"Which version of '{name}'?", f"Say --version N, or {name}/N.")
+        found = self.tracking.alias(asked.model, alias)
+        if found is None and alias == CHAMPION:
+            raise NotFound(f"'{asked.model}' has no champion.", "Promote a version, or name one.")
+        if found is None:
+            known = self.tracking.aliases(asked.model)
+            raise NotFound(f"'{asked.model}' has no alias '{alias}'.", closest(alias, known))
+        return self.tracking.version(asked.model, found)
+
+    def run_of(self, model: Any) -> str | None:
+        """The run whose cell made this very object here."""
+        known = self.models_made.get(id(model))
+        return known[1] if known and known[0]() is model else None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -41,7 +41,7 @@ def test_a_container_follows_the_champion(workbench: Workbench) -> None:
             _ready(live.url)
             assert ask(f"{live.url}/").json["version"] == "2"
             # what the image was not built with
-            folder = workbench._tracking.folder(workbench._tracking.version(NAME, 3))
+            folder = workbench.tracking.folder(workbench.tracking.version(NAME, 3))
             manifest = Manifest.load(folder)
             replace(manifest, requirements=(*manifest.requirements, "xgboost==3.0.0")).dump(folder)
             workbench.gate(NAME, version=3)

@@ -379,7 +379,7 @@ _INTERRUPTED = """
 import sys
 from pathlib import Path
 from mlops_workbench.package.build import build_image
-from mlops_workbench.retrain.jobs import end_orderly
+from mlops_workbench.jobs.queue import end_orderly
 
 end_orderly()
 folder, name, digest, base, cache = sys.argv[1:]

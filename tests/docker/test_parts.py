@@ -23,12 +23,13 @@ from wheels_kit import wheel
 
 from mlops_workbench.base.errors import BuildFailed, InvalidConfig, UsageError
 from mlops_workbench.config.project import load
-from mlops_workbench.interface.parser import parse
+from mlops_workbench.interface.parsing import parse
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import sbom, slim, wheelinfo
 from mlops_workbench.package.docker_client import ImageFacts
 from mlops_workbench.package.fastonly import require_covered
 from mlops_workbench.package.wheels import Target, fetch
+from mlops_workbench.workbench import verbs
 
 BOOKWORM = Target("3.11", "x86_64", 36)
 
@@ -215,17 +216,19 @@ def test_the_proof_counts_what_a_plan_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", ["--memory 1", "--memory 2x", "--memory 32m", "--cpus 0", "--cpus two"])
 def test_limits_that_are_none(words: str) -> None:
     with pytest.raises(UsageError, match=rf"must be .*Got '{words.split()[1]}' instead"):
-        parse(f"serve flights {words}", "mlops")
+        parse(f"serve flights {words}", "mlops", verbs())
 
 
 def test_limits(tmp_path: Path) -> None:
-    options: dict[str, Any] = parse("serve flights --memory 512M --cpus 0.5 --docker", "mlops").options
+    options: dict[str, Any] = parse(
+        "serve flights --memory 512M --cpus 0.5 --docker", "mlops", verbs()
+    ).options
     assert (options["memory"], options["cpus"], options["docker"]) == ("512m", 0.5, True)
     (tmp_path / "mlops.toml").write_text('[project]\nname = "x"\n[serving]\nmemory = "lots"\n')
     with pytest.raises(InvalidConfig, match=r"\[serving\] memory must be memory .*Got 'lots'"):
         load(tmp_path)
     with pytest.raises(UsageError, match=r"must be a platform such as linux/arm64. Got 'arm' instead"):
-        parse("build flights --platform arm", "mlops")
+        parse("build flights --platform arm", "mlops", verbs())
 
 
 _FIRST = """

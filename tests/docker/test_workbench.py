@@ -15,7 +15,7 @@ from projects import fit, trips
 from mlops_workbench.base.errors import GateFailed
 from mlops_workbench.package import docker_client
 from mlops_workbench.package.image import Image
-from mlops_workbench.registry.gate import GateReport
+from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.docker
@@ -68,8 +68,8 @@ def test_a_container_answers_as_the_notebook_does(workbench: Workbench) -> None:
 
 def _is_recorded(workbench: Workbench, image: Image) -> None:
     """Lock, bill of materials and proof with the version's run; the ledger's entry on the image."""
-    stored = workbench._tracking.version("trips-e2e", 1)
-    files = {f: workbench._tracking.text(stored.run_id, f"image/1/{f}") for f in _ARTIFACTS}
+    stored = workbench.tracking.version("trips-e2e", 1)
+    files = {f: workbench.tracking.text(stored.run_id, f"image/1/{f}") for f in _ARTIFACTS}
     assert files["requirements.txt"] == Path(image.lock).read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(files["sbom.cdx.json"]) is None
     assert [c["equal"] for c in json.loads(files["image.json"])["proof"]["contracts"]] == [5] * 4

@@ -17,7 +17,7 @@ RUN = (
 
 
 def recorded(notebook: Any, name: str, file: str) -> str:
-    tracking = notebook.shell.magics_manager.magics["line"]["mlops"].__self__.workbench._tracking
+    tracking = notebook.shell.magics_manager.magics["line"]["mlops"].__self__.workbench.tracking
     return str(tracking.text(tracking.run(name).id, file))
 
 
@@ -95,7 +95,7 @@ def test_figures_that_a_kernel_shows_are_kept(notebook: Any) -> None:
     NotebookClient(
         opened, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(notebook.folder)}}
     ).execute()
-    tracking = notebook.shell.magics_manager.magics["line"]["mlops"].__self__.workbench._tracking
+    tracking = notebook.shell.magics_manager.magics["line"]["mlops"].__self__.workbench.tracking
     run = tracking.run("pictures")
     files = [a.path for a in tracking.client.list_artifacts(run.id, "figures")]
     assert files == ["figures/1.png", "figures/2.svg", "figures/3.png"]

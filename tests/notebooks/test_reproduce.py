@@ -100,7 +100,7 @@ def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench
     workbench.register(model, name="loose", data="train")
     with pytest.raises(NotFound, match="was not made in a tracked run"):
         workbench.reproduce("loose/1")
-    snapshot = workbench._tracking.version("trips", 1).tags["data.sha256"]
+    snapshot = workbench.tracking.version("trips", 1).tags["data.sha256"]
     (workbench.project.state / "snapshots" / f"{snapshot}.parquet").unlink()
     with pytest.raises(NotFound, match="The snapshot"):
         workbench.reproduce("trips/1")

@@ -13,7 +13,7 @@ import pytest
 import mlops_workbench
 from mlops_workbench.base import errors
 from mlops_workbench.base.values import Value
-from mlops_workbench.interface.parser import VERBS
+from mlops_workbench.workbench import verbs
 
 Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -53,8 +53,8 @@ class Recorder:
     def close(self) -> None:
         CLOSED.append(self.folder)
 
-    def submit(self, verb: str, options: dict[str, Any]) -> Value:
-        return Seen(verb, str(self.folder), options)
+    def build(self, **options: Any) -> Value:
+        return Seen("build", str(self.folder), options)
 
 
 @pytest.fixture
@@ -80,13 +80,13 @@ async def test_version_is_the_packages(ask: Ask) -> None:
 
 async def test_the_table_holds_every_verb(ask: Ask) -> None:
     _, answer = await ask("verbs")
-    assert [verb["name"] for verb in answer["verbs"]] == list(VERBS)
+    assert [verb["name"] for verb in answer["verbs"]] == list(verbs())
     promote = next(verb for verb in answer["verbs"] if verb["name"] == "promote")
     assert {arg["name"]: (arg["type"], arg["required"], arg["switch"]) for arg in promote["args"]} == {
         "name": ("text", True, False),
         "version": ("version", False, False),
         "why": ("text", True, False),
-        "force": ("text", False, True),
+        "force": ("switch", False, True),
     }
 
 
@@ -135,6 +135,7 @@ async def test_long_verbs_become_jobs(ask: Ask) -> None:
         "base": None,
         "fast_only": False,
         "platform": None,
+        "detach": True,
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlops_jupyter.request import READS, MethodNotAllowed, call, project_folder
+from mlops_jupyter.request import MethodNotAllowed, call, project_folder
 
 from mlops_workbench.base.errors import Conflict, NotFound, UsageError
-from mlops_workbench.interface.parser import VERBS
+from mlops_workbench.workbench import verbs
+
+READING = {name for name, verb in verbs().items() if verb.effect == "reads"}
 
 
 @pytest.fixture
@@ -57,10 +59,18 @@ def test_an_unknown_verb_offers_the_closest(root: Path) -> None:
         call("statu", {}, root, root, reading=True)
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - set(READS)))
+@pytest.mark.parametrize("verb", sorted(set(verbs()) - READING))
 def test_verbs_that_change_something_are_refused_as_get(root: Path, verb: str) -> None:
     with pytest.raises(MethodNotAllowed):
         call(verb, {}, root, root, reading=True)
+
+
+@pytest.mark.parametrize("verb", ["images", "alerts", "card", "ledger", "compare"])
+def test_every_reading_verb_is_answered_by_get(root: Path, verb: str) -> None:
+    needed = {"card": {"name": "flights"}, "compare": {"first": "a", "second": "b"}}.get(verb, {})
+    assert call(verb, needed, root, root, reading=True).verb.name == verb
+    with pytest.raises(MethodNotAllowed, match="'action'"):
+        call("alerts", {"action": "ack", "id": "3"}, root, root, reading=True)
 
 
 def test_a_reading_verb_does_not_cancel_as_get(root: Path) -> None:

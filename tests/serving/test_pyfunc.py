@@ -22,7 +22,7 @@ from serving_kit import ask, served
 
 from mlops_workbench.base.errors import GateFailed, InvalidData, InvalidModel, MlopsError, NotFound
 from mlops_workbench.manifest import Manifest, tree_sha256
-from mlops_workbench.registry.gate import GateReport
+from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -41,7 +41,7 @@ NUMBERS = flavoured.reports()[["hour", "wind", "gap", "delay"]]
 
 
 def folder_of(workbench: Workbench, name: str, version: int = 1) -> Path:
-    return workbench._tracking.folder(workbench._tracking.version(name, version))
+    return workbench.tracking.folder(workbench.tracking.version(name, version))
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ def test_a_python_model_goes_all_the_way(workbench: Workbench) -> None:
 @pytest.mark.parametrize("how", ["object", "loaded", "run", "run by name", "logged", "folder"])
 def test_a_booster_answers_as_in_the_notebook(workbench: Workbench, how: str, tmp_path: Path) -> None:
     made = flavoured.run(workbench, flavoured.BOOSTER, "boosted", NUMBERS, "delay")
-    run = workbench._tracking.run("boosted")
+    run = workbench.tracking.run("boosted")
     loaded = mlflow.pyfunc.load_model(made["info"].model_uri)
     made |= {"loaded": loaded, "train": NUMBERS}
     workbench.namespace = made
@@ -263,7 +263,7 @@ def test_what_cannot_be_served_registers_nothing(workbench: Workbench, what: str
     workbench.namespace = {"train": NUMBERS, "model": flavoured.many(what)}
     with pytest.raises(InvalidModel, match=said):
         workbench.register("model", name="many", data="train", target="delay")
-    assert workbench._tracking.model_names() == []
+    assert workbench.tracking.model_names() == []
 
 
 def test_columns_have_the_types_of_the_notebook_whoever_asks_beside(workbench: Workbench) -> None:
@@ -328,7 +328,7 @@ def test_addresses_of_nothing(workbench: Workbench, tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidModel, match=r"requires pandas==99.0; .* is installed here"):
         workbench.register(str(tmp_path / "later"), name="x", data="train", target="delay")
-    assert workbench._tracking.model_names() == []
+    assert workbench.tracking.model_names() == []
 
 
 def test_values_are_plain() -> None:

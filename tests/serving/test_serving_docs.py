@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from serving_kit import served
 
-from mlops_workbench.config.project import ServingPolicy
+from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.protocols.vertex import VertexRoutes

@@ -63,7 +63,7 @@ def test_it_ends_when_the_work_is_interrupted(tmp_path: Path, manifest: Manifest
 HOLDS = """
 import sys, time
 from pathlib import Path
-from mlops_workbench.rollout import trials
+from mlops_workbench.rollout.runtime import trials
 with trials.process(Path(sys.argv[1]), name="flights", version="3", digest=sys.argv[2]) as trial:
     print(trial.pid, flush=True)
     time.sleep(600)

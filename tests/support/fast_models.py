@@ -77,7 +77,7 @@ def saved(folder: Path, model: Any, classes: int | None, fitted_on: pd.DataFrame
         **changes,
     )
     rows = model_folders.rows_of(fitted_on)
-    record = judging.quicken(folder, model, manifest, {"fitted on": rows})
+    record = judging.compile_fast_path(folder, model, manifest, {"fitted on": rows})
     manifest = replace(manifest, extra={"fast": record})
     manifest.dump(folder)
     return manifest

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.manifest import Manifest, Task
-from mlops_workbench.registry.checks.check import Around, Case, Contestant, Judged
+from mlops_workbench.registry.checks.check import Case, Contestant, GateContext, Judged
 from mlops_workbench.track import metrics
 
 
@@ -54,5 +54,5 @@ def case(
         mine=judged(truth, labels, task, classes, scores),
         theirs=None,
         policy=policy,
-        around=Around(rows_from="'test', in a file"),
+        context=GateContext(rows_from="'test', in a file"),
     )

@@ -62,7 +62,7 @@ def _migrated(folder: Path) -> Path:
     """MLflow's migrations take seconds: once for all tests."""
     workbench = Workbench(folder)
     workbench.init("template")
-    _ = workbench._tracking.client
+    _ = workbench.tracking.client
     workbench.close()
     return folder
 

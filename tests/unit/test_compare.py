@@ -56,6 +56,6 @@ def test_a_run_beside_itself_differs_in_nothing(workbench: Workbench) -> None:
 def test_a_run_records_its_environment(workbench: Workbench) -> None:
     fit(workbench, run="one")
     run = workbench.runs().runs[0]
-    recorded = workbench._tracking.text(run.id, "requirements.txt").splitlines()
+    recorded = workbench.tracking.text(run.id, "requirements.txt").splitlines()
     assert recorded == list(requirements.installed())
     assert any(line.startswith("scikit-learn==") for line in recorded)

@@ -10,16 +10,22 @@ from pathlib import Path
 
 import mlops_workbench
 from mlops_workbench.base import errors
-from mlops_workbench.config import project
-from mlops_workbench.interface import parser
-from mlops_workbench.interface.parser import parse
+from mlops_workbench.config import describing, project
+from mlops_workbench.config.policy import Policy
+from mlops_workbench.interface.parsing import parse
+from mlops_workbench.interface.reference import reference
+from mlops_workbench.workbench import verbs
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_reference_is_the_parsers() -> None:
-    assert (ROOT / "docs" / "verbs.md").read_text() == parser.reference(), "run make docs"
+def test_the_reference_is_the_verbs() -> None:
+    assert (ROOT / "docs" / "verbs.md").read_text() == reference(verbs()), "run make docs"
+
+
+def test_the_settings_are_the_sections() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == describing.reference(), "run make docs"
 
 
 def test_each_line_of_the_tour_parses() -> None:
@@ -28,7 +34,7 @@ def test_each_line_of_the_tour_parses() -> None:
     assert len(lines) == 11
     for line in lines[1:]:
         prog, _, words = line.partition(" ")
-        parse(words, prog)
+        parse(words, prog, verbs())
 
 
 def test_what_the_readme_names_is_there() -> None:
@@ -51,7 +57,7 @@ def test_one_version() -> None:
 
 
 def test_the_policy_template_is_the_policys_defaults(tmp_path: Path) -> None:
-    assert project.init(tmp_path, "x").policy == project.Policy("x")
+    assert project.init(tmp_path, "x").policy == Policy("x")
 
 
 def test_every_error_has_a_sentence_and_a_status() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.monitor.drift import DriftReport, Thresholds, compare
+from mlops_workbench.monitor.drift_html import STATUS
 from mlops_workbench.monitor.performance import Performance, classification, regression
-from mlops_workbench.monitor.picture import STATUS
 
 N = 4000
 

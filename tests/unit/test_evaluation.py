@@ -122,13 +122,13 @@ def test_a_model_without_chances_is_evaluated() -> None:
 def test_a_run_has_its_evaluation_attached(workbench: Workbench) -> None:
     fit(workbench)
     (run,) = workbench.runs().runs
-    files = {a.path for a in workbench._tracking.client.list_artifacts(run.id, "evaluation")}
+    files = {a.path for a in workbench.tracking.client.list_artifacts(run.id, "evaluation")}
     panels = {"confusion_matrix", "roc", "precision_recall", "calibration", "importance", "segments"}
     assert files == {f"evaluation/{n}.png" for n in panels} | {
         "evaluation/segments.json",
         "evaluation/evaluation.json",
     }
-    segments = json.loads(workbench._tracking.text(run.id, "evaluation/segments.json"))
+    segments = json.loads(workbench.tracking.text(run.id, "evaluation/segments.json"))
     assert {s["value"] for s in segments} == {"AA", "UA", "B6"}
 
 

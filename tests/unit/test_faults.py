@@ -75,7 +75,7 @@ def act(root: str, action: str, point: str) -> None:
 
 
 def picture(workbench: Workbench) -> tuple[dict[str, int], set[int]]:
-    return workbench._tracking.aliases("trips"), workbench._tracking.version_numbers("trips")
+    return workbench.tracking.aliases("trips"), workbench.tracking.version_numbers("trips")
 
 
 EXPECTED: dict[str, tuple[dict[str, int], set[int]]] = {
@@ -103,7 +103,7 @@ def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action:
         workbench.promote("trips/2", why="to come back from", force=True)
         workbench.promote("trips/1", why="present", force=True)
     workbench.alias("trips/1", "fallback", why="a second alias")
-    before, known = picture(workbench), len(ledger.entries(workbench._store))
+    before, known = picture(workbench), len(ledger.entries(workbench.store))
 
     process = multiprocessing.get_context("forkserver").Process(
         target=act, args=(str(workbench.project.root), action, point)
@@ -113,7 +113,7 @@ def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action:
     assert process.exitcode == -signal.SIGKILL
 
     history = workbench.history("trips")  # whoever looks next repairs it
-    entries = ledger.entries(workbench._store)
+    entries = ledger.entries(workbench.store)
     happened = point in ("changed", "half changed", "written")
     assert picture(workbench) == (EXPECTED[action] if happened else before)
     assert len(entries) == known + happened
@@ -122,17 +122,17 @@ def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action:
             action,
             None if point == "written" else True,
         )
-    assert ledger.pointers(entries) == workbench._tracking.aliases("trips")
-    assert ledger.standing(entries) == workbench._tracking.version_numbers("trips")
+    assert ledger.pointers(entries) == workbench.tracking.aliases("trips")
+    assert ledger.standing(entries) == workbench.tracking.version_numbers("trips")
     found: Any = workbench.ledger("verify")
     assert found.holds
-    assert not intents.under_way(workbench._store, "trips")
+    assert not intents.under_way(workbench.store, "trips")
     workbench.alias("trips/1", "afterwards", why="the way is free")
 
 
 def promote_at_once(root: str, version: int, start: Any, told: Any) -> None:
     workbench = Workbench.open(Path(root))
-    workbench._tracking.model_names()
+    workbench.tracking.model_names()
     start.wait(120)
     try:
         workbench.promote("trips", version=version, why=f"by process {version}", force=True)
@@ -165,14 +165,14 @@ def test_of_two_processes_that_promote_at_once_each_wins_or_gets_a_sentence(work
     assert sorted(
         e.new_version for e in history.entries if e.action == "promote" and e.new_version != 1
     ) == sorted(won)
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
 
 
 def register_one(root: str, number: int, start: Any) -> None:
     workbench = Workbench.open(Path(root))
     workbench.namespace = {"train": trips(seed=1), "test": trips(seed=2)}
     model = pipeline(C=number + 1.0).fit(trips(seed=1).drop(columns="late"), trips(seed=1)["late"])
-    workbench._tracking.model_names()
+    workbench.tracking.model_names()
     start.wait(200)
     workbench.register(model, name="trips", data="train", evaluate="test")
 
@@ -189,14 +189,14 @@ def test_20_processes_that_register_at_once_all_get_a_version(workbench: Workben
         worker.join(280)
     assert [worker.exitcode for worker in workers] == [0] * 20
     assert sorted(v.version for v in workbench.models().models) == list(range(1, 21))
-    entries = ledger.entries(workbench._store, "trips")
+    entries = ledger.entries(workbench.store, "trips")
     assert sorted(e.new_version or 0 for e in entries) == list(range(1, 21))
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
 
 
 def test_a_change_that_ends_leaves_the_next_one_of_its_model_alone(workbench: Workbench) -> None:
     """The next one may hold the model before the first has looked whether it left something behind."""
-    store, tracking = workbench._store, workbench._tracking
+    store, tracking = workbench.store, workbench.tracking
     with intents.intent(store, tracking, "trips") as first:
         first.mean("alias", why="one", evidence={}, alias="a", old_version=None, new_version=1)
         first.settle()

@@ -49,7 +49,7 @@ def encoded(frame: pd.DataFrame, column: str) -> Any:
 
 
 def served(workbench: Workbench, name: str, frame: pd.DataFrame) -> Any:
-    found = judging.contestant(workbench._tracking, workbench._tracking.version(name, 1))
+    found = judging.contestant(workbench.tracking, workbench.tracking.version(name, 1))
     return found.served(to_rows(frame[found.manifest.columns]))
 
 
@@ -69,7 +69,7 @@ def test_a_missing_text_is_served_as_the_one_that_was_fitted(workbench: Workbenc
 
 def test_snapshots_give_back_what_was_kept(workbench: Workbench) -> None:
     texts = [pd.DataFrame({"a": np.array(["x", gap], dtype=object)}) for gap in (np.nan, None)]
-    marks = [snapshots.keep(workbench.project, workbench._store, f, "f") for f in texts]
+    marks = [snapshots.keep(workbench.project, workbench.store, f, "f") for f in texts]
     assert marks[0].sha256 != marks[1].sha256
     back = [snapshots.find(workbench.project, m.sha256)["a"][1] for m in marks]
     assert isinstance(back[0], float)
@@ -149,8 +149,8 @@ def test_a_gate_without_figures_leaves_those_of_the_run(workbench: Workbench) ->
     code = "model = LogisticRegression().fit(frame[['x', 'z']], frame['y'])"
     workbench.run(Cell(code, lambda: exec(code, space), space), name="r", data="frame", evaluate="frame")
     before = workbench.register(space["model"], name="m").metrics
-    version = workbench._tracking.version("m", 1)
-    workbench._tracking.tag_version("m", 1, "evaluate.sha256", "")
+    version = workbench.tracking.version("m", 1)
+    workbench.tracking.tag_version("m", 1, "evaluate.sha256", "")
     assert version.tags["evaluate.sha256"]
     with pytest.raises(GateFailed, match="no labelled rows"):
         workbench.gate("m", version=1, first=True)
@@ -186,7 +186,7 @@ def test_rows_and_last_do_not_go_together(workbench: Workbench) -> None:
 
 
 def test_a_version_made_by_others_is_named(workbench: Workbench) -> None:
-    workbench._tracking.create_version("m", "/somewhere/else", None, {})
+    workbench.tracking.create_version("m", "/somewhere/else", None, {})
     with pytest.raises(NotFound, match="was not registered by the workbench"):
         workbench.gate("m", version=1, first=True)
 

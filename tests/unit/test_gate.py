@@ -12,9 +12,9 @@ import pytest
 from projects import champion, fit, pipeline, trips
 
 from mlops_workbench.base.errors import Conflict, GateFailed, NotFound
-from mlops_workbench.config.project import GatePolicy
+from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.explanation import Explanation
-from mlops_workbench.registry.gate import GateReport
+from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.both_stores
@@ -73,11 +73,11 @@ def test_the_report_is_an_artifact_of_the_run_and_part_of_the_version(workbench:
     workbench.register(fit(workbench), name="trips")
     report = workbench.gate("trips", first=True)
     assert isinstance(report, GateReport)
-    stored = workbench._tracking.version("trips", 1)
+    stored = workbench.tracking.version("trips", 1)
     assert stored.tags["gate"] == "passed"
     assert stored.tags["gate.report"] == str(report.id) == "1"
     assert json.loads(stored.tags["metrics"]) == dict(report.metrics)
-    client = workbench._tracking.client
+    client = workbench.tracking.client
     files = {f.path for f in client.list_artifacts(stored.run_id, "gate")}
     assert files == {"gate/report-1.json", "gate/report-1.html"}
     kept = json.loads(Path(client.download_artifacts(stored.run_id, "gate/report-1.json")).read_text())
@@ -87,7 +87,7 @@ def test_the_report_is_an_artifact_of_the_run_and_part_of_the_version(workbench:
     page = Path(client.download_artifacts(stored.run_id, "gate/report-1.html")).read_text()
     assert "by choice of" in page
     workbench.gate("trips", first=True)
-    assert workbench._tracking.version("trips", 1).tags["gate.report"] == "2"
+    assert workbench.tracking.version("trips", 1).tags["gate.report"] == "2"
 
 
 def test_rows_that_were_given_are_kept_as_evidence(workbench: Workbench) -> None:

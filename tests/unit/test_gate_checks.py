@@ -16,7 +16,7 @@ from model_folders import classifier, flights, regressor, save
 from mlops_workbench.base.errors import EngineUnavailable, ServingFailed
 from mlops_workbench.config.gate import GatePolicy, LatencyPolicy, RegressionPolicy
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.checks.check import Around, Contestant, Measured
+from mlops_workbench.registry.checks.check import Contestant, GateContext, Measured
 from mlops_workbench.registry.checks.latency import latency
 from mlops_workbench.registry.checks.metrics import constant, thresholds
 from mlops_workbench.registry.checks.regression import cases
@@ -192,8 +192,8 @@ def test_the_runtime_must_answer_as_was_recorded(late: Contestant) -> None:
 
 
 def test_the_image_must_too(late: Contestant, tmp_path: Path) -> None:
-    assert not image(late, Around()).applies
-    same = Around(image="trips:1", ask_image=late.served)
+    assert not image(late, GateContext()).applies
+    same = GateContext(image="trips:1", ask_image=late.served)
     assert image(late, same).passed
     save(tmp_path, classifier(seed=7))
     another = judging.load(tmp_path)  # a model that was fitted on other rows
@@ -205,7 +205,7 @@ def test_the_image_must_too(late: Contestant, tmp_path: Path) -> None:
         longer = replace(
             longer, manifest=replace(longer.manifest, expected_probabilities=recorded_probabilities)
         )
-    check = image(longer, Around(image="trips:1", ask_image=another))
+    check = image(longer, GateContext(image="trips:1", ask_image=another))
     assert check.passed is False
     assert check.detail == "40 recorded rows asked of a container of trips:1"
 
@@ -214,10 +214,10 @@ def test_an_image_that_cannot_be_asked_is_not_a_pass(late: Contestant) -> None:
     def nobody(_rows: Any) -> Any:
         raise EngineUnavailable("No engine answers.", "Start Docker.")
 
-    check = image(late, Around(image="trips:1", ask_image=nobody))
+    check = image(late, GateContext(image="trips:1", ask_image=nobody))
     assert (check.passed, check.applies) == (None, True)
     assert (check.detail, check.next_step) == ("No engine answers", "Start Docker.")
-    assert image(late, Around(image="trips:1")).passed is None
+    assert image(late, GateContext(image="trips:1")).passed is None
 
 
 # latency and memory
@@ -228,14 +228,14 @@ def measured(_rows: int) -> Measured:
 
 
 def test_latency_and_memory_against_their_limits() -> None:
-    around = Around(measure=measured)
-    assert latency(LatencyPolicy(), around) == []
-    slow, small = latency(LatencyPolicy(p99_ms=19.0, memory_mb=300.0), around)
+    context = GateContext(measure=measured)
+    assert latency(LatencyPolicy(), context) == []
+    slow, small = latency(LatencyPolicy(p99_ms=19.0, memory_mb=300.0), context)
     assert (slow.passed, small.passed) == (False, True)
     assert (slow.figure, slow.limit) == ("p99 20.0 ms", "≤ 19 ms")
-    (big,) = latency(LatencyPolicy(memory_mb=299.0), around)
+    (big,) = latency(LatencyPolicy(memory_mb=299.0), context)
     assert (big.name, big.passed, big.figure) == ("memory", False, "300 MB")
-    assert latency(LatencyPolicy(p99_ms=20.0), around)[0].passed
+    assert latency(LatencyPolicy(p99_ms=20.0), context)[0].passed
 
 
 def test_a_runtime_that_cannot_be_measured_is_not_a_pass() -> None:
@@ -243,6 +243,6 @@ def test_a_runtime_that_cannot_be_measured_is_not_a_pass() -> None:
         raise ServingFailed("It did not start. Its log ends:\nmuch", "Correct it.")
 
     policy = LatencyPolicy(p99_ms=50.0, memory_mb=300.0)
-    for around in (Around(), Around(measure=dead)):
-        assert [c.passed for c in latency(policy, around)] == [None, None]
-    assert latency(policy, Around(measure=dead))[0].detail == "It did not start"
+    for context in (GateContext(), GateContext(measure=dead)):
+        assert [c.passed for c in latency(policy, context)] == [None, None]
+    assert latency(policy, GateContext(measure=dead))[0].detail == "It did not start"

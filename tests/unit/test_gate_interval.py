@@ -15,7 +15,7 @@ from scipy import stats
 
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks.champion import against, interval
-from mlops_workbench.registry.checks.check import Around, Check
+from mlops_workbench.registry.checks.check import Check, GateContext
 
 ROWS = 400
 RNG = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_a_first_version_passes_only_by_choice() -> None:
     check = against(made)
     assert (check.passed, check.applies) == (None, True)
     assert check.detail == "there is no champion to compare with"
-    check = against(replace(made, around=Around(first_by="ada")))
+    check = against(replace(made, context=GateContext(first_by="ada")))
     assert (check.applies, check.detail) == (False, "first version, by choice of ada")
     check = against(replace(made, policy=GatePolicy(first_version="allow")))
     assert (check.applies, check.detail) == (

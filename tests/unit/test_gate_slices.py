@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gate_cases import case
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.config.gate import GatePolicy, SlicePolicy
@@ -95,6 +95,7 @@ COLUMNS = st.one_of(
 
 
 @given(COLUMNS)
+@example([0.0, -0.0, None])
 @settings(deadline=None)
 def test_each_row_is_in_one_group_and_equal_values_are_together(values: list[Any]) -> None:
     series = pd.Series(values)

@@ -17,7 +17,7 @@ from projects import champion, fit
 
 from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import Conflict, GateFailed, NotFound, UsageError
-from mlops_workbench.config.project import Reference, reference
+from mlops_workbench.config.names import Reference, reference
 from mlops_workbench.registry import ledger, tables
 from mlops_workbench.workbench import Workbench
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.both_stores
 def second(workbench: Workbench, *, judged: bool = True) -> int:
     version = workbench.register(fit(workbench, c=0.5, run="second"), name="trips").version
     if judged:
-        first = workbench._tracking.alias("trips", "champion") is None
+        first = workbench.tracking.alias("trips", "champion") is None
         workbench.gate("trips", version=version, first=first)
     return version
 
@@ -87,7 +87,7 @@ def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -
     assert workbench.alias("trips", "challenger", remove=True, why="done").new_version is None
     with pytest.raises(Conflict, match="has no alias 'challenger'"):
         workbench.alias("trips", "challenger", remove=True, why="done")
-    assert workbench._tracking.aliases("trips") == {"champion": 1}
+    assert workbench.tracking.aliases("trips") == {"champion": 1}
     moves = [
         (e.old_version, e.new_version) for e in workbench.history("trips").entries if e.alias == "challenger"
     ]
@@ -99,12 +99,12 @@ def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -
 def test_an_alias_that_is_kept_is_refused(workbench: Workbench, alias: str) -> None:
     with pytest.raises(UsageError):
         workbench.alias("trips", alias, version=1, why="x")
-    assert workbench._tracking.aliases("trips") == {"champion": 1}
+    assert workbench.tracking.aliases("trips") == {"champion": 1}
 
 
 @pytest.mark.prepared(by=champion)
 def test_an_alias_moved_behind_the_back_is_recorded(workbench: Workbench) -> None:
-    workbench._tracking.set_alias("trips", "challenger", 1)
+    workbench.tracking.set_alias("trips", "challenger", 1)
     found = workbench.history("trips").entries[0]
     assert (found.action, found.alias, found.new_version, found.who) == (
         "moved outside",
@@ -146,7 +146,7 @@ def test_an_approval_names_report_and_policy_and_ends_with_them(
     version = second(workbench)
     monkeypatch.setenv("MLOPS_USER", "grace")
     given = workbench.approve("trips", version=version, why="fine")
-    seen = workbench._store.row(sa.select(tables.gates))
+    seen = workbench.store.row(sa.select(tables.gates))
     assert seen is not None
     assert (given.gate, given.gate_digest) == (seen["id"], seen["digest"])
     assert given.policy_digest == workbench.project.policy.governance
@@ -164,15 +164,15 @@ def test_an_approval_names_report_and_policy_and_ends_with_them(
 
 
 def test_an_expired_approval_counts_no_more(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops_workbench.registry import approvals, gate
+    from mlops_workbench.registry import approvals, gates
 
     policy(workbench, "[approval]\nrequired = 1\n")
     version = second(workbench)
     monkeypatch.setenv("MLOPS_USER", "grace")
     workbench.approve("trips", version=version, why="fine")
-    entries = ledger.entries(workbench._store, "trips")
-    stored = workbench._tracking.version("trips", version)
-    seen = gate.latest(workbench._store, "trips", version)
+    entries = ledger.entries(workbench.store, "trips")
+    stored = workbench.tracking.version("trips", version)
+    seen = gates.latest(workbench.store, "trips", version)
     rules = workbench.project.policy
     for days, counts in ((13, True), (15, False)):
         found = approvals.standing(
@@ -216,12 +216,12 @@ def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Wor
     workbench.alias("trips", "fallback", version=2, why="too")
     workbench.serve("trips")
     for subject in ("version 1", "version 2", "alias fallback"):
-        alerts.raised(workbench._store, model="trips", kind="a test", subject=subject, message="look")
+        alerts.raised(workbench, model="trips", kind="a test", subject=subject, message="look")
     entry = workbench.retire("trips/2", why="it hurts")
     assert [a.subject for a in workbench.alerts().alerts] == ["version 1"]
     assert entry.evidence == {"archive": "trips-2.zip", "aliases": ["champion", "fallback"], "stopped": 1}
     assert workbench.deployments().deployments == ()
-    assert workbench._tracking.aliases("trips") == {}
+    assert workbench.tracking.aliases("trips") == {}
     assert states(workbench)[2] == "retired"
     with zipfile.ZipFile(workbench.project.state / "archive" / "trips-2.zip") as archive:
         names = archive.namelist()
@@ -269,10 +269,10 @@ def test_what_is_referred_to_cannot_be_deleted(workbench: Workbench, monkeypatch
 @pytest.mark.prepared(by=champion)
 def test_a_version_deleted_behind_the_back_is_reported(workbench: Workbench) -> None:
     second(workbench)
-    workbench._tracking.client.delete_model_version("trips", "2")
+    workbench.tracking.client.delete_model_version("trips", "2")
     assert any("version 2 of 'trips' was deleted behind" in w for w in workbench.status().warnings)
     assert workbench.history("trips").entries[0].action == "deleted outside"
-    workbench._tracking.client.delete_model_version("trips", "1")
+    workbench.tracking.client.delete_model_version("trips", "1")
     warnings = workbench.status().warnings
     assert any("version 1 of 'trips' was deleted behind" in w for w in warnings)
     assert workbench.history("trips").champion is None
@@ -286,7 +286,7 @@ def test_the_history_tells_who_was_champion_then(workbench: Workbench) -> None:
     second(workbench)
     before = datetime.now(UTC)
     workbench.promote("trips", version=2, why="better", force=True)
-    entries = ledger.entries(workbench._store, "trips")
+    entries = ledger.entries(workbench.store, "trips")
     first, moved = (e for e in entries if e.alias)
     then = workbench.history("trips", at=before.isoformat()).then
     assert then is not None
@@ -309,7 +309,7 @@ def test_lineage_is_a_tree_and_an_openlineage_event(workbench: Workbench, tmp_pa
     read = json.loads(out.read_text())
     assert read == json.loads(json.dumps(found.to_dict(), default=str))
     event = read["openlineage"]
-    stored = workbench._tracking.version("trips", 1)
+    stored = workbench.tracking.version("trips", 1)
     assert event["run"]["runId"].replace("-", "") == stored.run_id
     assert [i["facets"]["version"]["datasetVersion"] for i in event["inputs"]] == [
         stored.tags["data.sha256"],
@@ -359,7 +359,7 @@ def test_verify_walks_the_chain_and_its_end(workbench: Workbench) -> None:
     assert found.entries == found.noted == 2
     shown: Any = workbench.ledger()
     assert [e.id for e in shown.entries] == [2, 1]
-    with workbench._store.write() as connection:
+    with workbench.store.write() as connection:
         connection.execute(sa.delete(tables.ledger).where(tables.ledger.c.id == 2))
     cut: Any = workbench.ledger("verify")
     assert cut.problems == ("Ledger entry 2 is missing: the ledger ends with entry 1.",)
@@ -374,7 +374,7 @@ def test_verify_names_every_place(workbench: Workbench) -> None:
     second(workbench)
     workbench.promote("trips", version=2, why="better", force=True)
     table = tables.ledger
-    with workbench._store.write() as connection:
+    with workbench.store.write() as connection:
         connection.execute(sa.update(table).where(table.c.id == 1).values(who="mallory"))
         connection.execute(sa.delete(table).where(table.c.id == 3))
     found: Any = workbench.ledger("verify")
@@ -387,10 +387,10 @@ def test_verify_names_every_place(workbench: Workbench) -> None:
 @pytest.mark.prepared(by=champion)
 def test_a_chain_written_anew_is_not_the_one_that_was_noted(workbench: Workbench) -> None:
     table, previous = tables.ledger, ledger.GENESIS
-    for row in workbench._store.rows(sa.select(table).order_by(table.c.id)):
+    for row in workbench.store.rows(sa.select(table).order_by(table.c.id)):
         forged = dict(row) | {"who": "mallory"}
         forged["hash"] = ledger.digest(forged, previous)
-        with workbench._store.write() as connection:
+        with workbench.store.write() as connection:
             connection.execute(
                 sa.update(table)
                 .where(table.c.id == row["id"])

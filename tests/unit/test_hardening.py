@@ -98,22 +98,22 @@ def test_a_store_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None
 
 def test_a_champion_taken_away_is_recorded_once_and_can_be_rolled_back_to(workbench: Workbench) -> None:
     champion(workbench)
-    workbench._tracking.client.delete_registered_model_alias("trips", "champion")
+    workbench.tracking.client.delete_registered_model_alias("trips", "champion")
     for _ in range(3):
         workbench.status()
-    actions = [e.action for e in ledger.entries(workbench._store, "trips") if e.alias]
+    actions = [e.action for e in ledger.entries(workbench.store, "trips") if e.alias]
     assert actions == ["promote", "moved outside"]
     assert workbench.models().models[0].state == "former champion"
     assert workbench.status().models[0].champion is None
     assert workbench.rollback("trips", why="bring it back").new_version == 1
-    assert ledger.champions(ledger.entries(workbench._store, "trips")) == [1]
+    assert ledger.champions(ledger.entries(workbench.store, "trips")) == [1]
     assert workbench.status().warnings == ()
 
 
 def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workbench: Workbench) -> None:
     champion(workbench)
     second = workbench.register(fit(workbench, c=0.5), name="trips").version
-    tracking = workbench._tracking
+    tracking = workbench.tracking
 
     class Late:
         """Someone promotes between the look at the ledger and the look at the alias."""
@@ -130,8 +130,8 @@ def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workb
             return tracking.version_numbers(name)
 
     late: Any = Late()
-    assert promotion.reconcile(workbench._store, late, "trips") is None
-    assert [e.action for e in ledger.entries(workbench._store, "trips") if e.alias] == ["promote", "promote"]
+    assert promotion.reconcile(workbench.store, late, "trips") is None
+    assert [e.action for e in ledger.entries(workbench.store, "trips") if e.alias] == ["promote", "promote"]
 
 
 def test_an_intent_of_another_machine_is_given_up_in_the_end(workbench: Workbench) -> None:
@@ -139,7 +139,7 @@ def test_an_intent_of_another_machine_is_given_up_in_the_end(workbench: Workbenc
     row = {"model": "trips", "entry": {}, "host": "elsewhere", "pid": 1, "pid_started": 0.0}
     for age, free in ((10, False), (intents.ABANDONED_SECONDS + 10, True)):
         at = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
-        with workbench._store.write() as connection:
+        with workbench.store.write() as connection:
             connection.execute(sa.delete(tables.intents))
             connection.execute(tables.intents.insert().values(**row, at=at))
         if free:
@@ -150,8 +150,8 @@ def test_an_intent_of_another_machine_is_given_up_in_the_end(workbench: Workbenc
 
 
 def put(workbench: Workbench, **values: Any) -> int:
-    number = jobs.create(workbench.project, workbench._store, "retrain", "trips", {}, "retrain")
-    with workbench._store.write() as connection:
+    number = jobs.create(workbench.project, workbench.store, "retrain", "trips", {}, "retrain")
+    with workbench.store.write() as connection:
         connection.execute(sa.update(job_table).where(job_table.c.id == number).values(id=number, **values))
     return number
 
@@ -159,7 +159,7 @@ def put(workbench: Workbench, **values: Any) -> int:
 def test_jobs_of_another_machine_and_those_never_started(workbench: Workbench) -> None:
     ago = (datetime.now(UTC) - timedelta(seconds=jobs.SILENT_SECONDS + 10)).isoformat()
     away = {"options": {"host": "elsewhere"}, "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
-    alive = put(workbench, heartbeat=workbench._store.now(), **away)
+    alive = put(workbench, heartbeat=workbench.store.now(), **away)
     silent = put(workbench, heartbeat=ago, **away)
     fresh, forgotten = put(workbench), put(workbench, created=ago)
     states = {j.id: j.state for j in workbench.jobs().jobs}
@@ -169,7 +169,7 @@ def test_jobs_of_another_machine_and_those_never_started(workbench: Workbench) -
     assert workbench.jobs(cancel=fresh).jobs[0].state == "cancelled"
     with pytest.raises(Conflict, match=r"ended already \(cancelled\)"):
         workbench.jobs(cancel=fresh)
-    with pytest.raises(Conflict, match="has ended already"), jobs.running(workbench._store, fresh):
+    with pytest.raises(Conflict, match="has ended already"), jobs.running(workbench.store, fresh):
         pytest.fail("a cancelled job began")
 
 
@@ -223,7 +223,7 @@ def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench
     """Model and manifest of another version, whole in themselves: only the registry's digest tells."""
     for c in (1.0, 0.001):
         workbench.register(fit(workbench, c=c), name="trips")
-    first, second = (workbench._tracking.folder(workbench._tracking.version("trips", v)) for v in (1, 2))
+    first, second = (workbench.tracking.folder(workbench.tracking.version("trips", v)) for v in (1, 2))
     shutil.rmtree(first)
     shutil.copytree(second, first)
     with pytest.raises(InvalidModel, match="Version 1 of 'trips' is not what was registered"):
@@ -232,9 +232,9 @@ def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench
 
 
 def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
-    from mlops_workbench import overview
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.rollout.runtime.deployment import Deployment
+    from mlops_workbench.verbs import status
 
     champion(workbench)
     made = {f.name: "" for f in dataclasses.fields(Deployment)}
@@ -242,8 +242,8 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
         Live(Deployment(**(made | {"model": "trips", "version": v, "url": f"http://x/{v}"})), "ready")  # type: ignore[arg-type]
         for v in ("2", "1")  # newest first, as the records give them
     ]
-    seen = overview.status(workbench.project, workbench._tracking.versions(), live, (), (), None, ())
-    assert seen.models[0].serving_version == "2"
+    (seen,) = status.models_served(workbench.tracking.versions(), live, ())
+    assert seen.serving_version == "2"
 
 
 def test_a_new_deployment_answers_before_the_old_one_goes(workbench: Workbench) -> None:

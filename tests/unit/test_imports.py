@@ -32,8 +32,8 @@ ORDER = [
     "base",
     "config",
     "store",
-    *ROOMS,
     "plugins",
+    *ROOMS,
     "session",
     "interface",
     "verbs",
@@ -45,7 +45,7 @@ FACES = {"mlops_magics", "mlops_jupyter"}
 FORBIDDEN_IN_CORE = {"IPython", "tornado", "jupyter_server", "jupyterlab", "ipywidgets", "notebook"}
 WRAPPED = {
     # The runtime imports it too, of the image's mlflow-skinny, for models that are not scikit-learn's.
-    "mlflow": "track/tracking.py track/flavours.py serving/pyfunc.py",
+    "mlflow": "track/client.py track/writing.py track/flavours.py serving/pyfunc.py",
     "whylogs": "data/profiles.py",
     "evidently": "monitor/reports.py",
     "papermill": "notebooks/engine.py",
@@ -130,7 +130,7 @@ def test_no_import_cycles_between_modules() -> None:
 
 def test_only_the_clock_asks_what_time_it_is() -> None:
     """The runtime runs alone, and an image's times are its engine's."""
-    allowed = {"base/clock.py", "package/build.py", "package/sbom.py", "track/tracking.py"}
+    allowed = {"base/clock.py", "package/build.py", "package/sbom.py"}
     for path in modules():
         place = path.relative_to(CORE)
         if place.parts[0] == "serving" or str(place) in allowed:
@@ -161,6 +161,8 @@ def test_loading_the_magics_imports_nothing_heavy() -> None:
         "evidently",
         "whylogs",
         "docker",
+        "msgspec",
+        "pydantic",
     }
     assert not heavy & {name.partition(".")[0] for name in added}
     assert len(added) < 150

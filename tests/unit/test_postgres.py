@@ -66,9 +66,9 @@ def tell(database: str, root: Path) -> None:
     assert workbench.rollback("trips", why="drill").new_version == 1
     assert workbench.history("trips").champion == 1
     assert workbench.lineage("trips").to_dict()["run"]["name"] == "run 1"
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
     assert not list(root.glob(".mlops/**/*.db"))
-    with workbench._store.engine.connect() as connection:
+    with workbench.store.engine.connect() as connection:
         tables = sa.inspect(connection).get_table_names()
     assert {"workbench_ledger", "model_versions", "predictions_trips", "labels_trips"} <= set(tables)
     workbench.close()

@@ -116,7 +116,7 @@ def test_what_is_no_model_changes_nothing(
     with pytest.raises(error, match=sentence):
         workbench.register(make(), name="trips", data=trips()[["hour", "größe", "late"]])
     assert workbench.models().models == ()
-    assert ledger.entries(workbench._store) == ()
+    assert ledger.entries(workbench.store) == ()
 
 
 def X() -> pd.DataFrame:
@@ -267,7 +267,7 @@ def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None
         ("rollback", 2),
         ("promote", 3),
     ]
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
     assert {v.version: v.state for v in workbench.models().models} == {
         1: "champion",
         2: "former champion",
@@ -278,7 +278,7 @@ def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None
 @pytest.mark.prepared(by=champion)
 def test_a_move_behind_the_back_is_found_and_recorded(workbench: Workbench) -> None:
     workbench.register(fit(workbench, run="second"), name="trips")
-    workbench._tracking.set_alias("trips", "champion", 2)
+    workbench.tracking.set_alias("trips", "champion", 2)
     assert any("behind the workbench's back" in w for w in workbench.status().warnings)
     assert workbench.history("trips").entries[0].action == "moved outside"
     assert workbench.rollback("trips", why="not like this").new_version == 1
@@ -286,7 +286,7 @@ def test_a_move_behind_the_back_is_found_and_recorded(workbench: Workbench) -> N
 
 @pytest.mark.prepared(by=champion)
 def test_a_changed_artifact_is_refused(workbench: Workbench) -> None:
-    folder = workbench._tracking.folder(workbench._tracking.version("trips", 1))
+    folder = workbench.tracking.folder(workbench.tracking.version("trips", 1))
     file = folder / "model.skops"
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(InvalidModel, match="SHA-256"):
@@ -296,7 +296,7 @@ def test_a_changed_artifact_is_refused(workbench: Workbench) -> None:
 def test_a_fast_path_that_the_registry_does_not_know_is_refused(workbench: Workbench) -> None:
     """Plan and manifest may have been changed together: the registry's own digest tells."""
     champion(workbench)
-    folder = workbench._tracking.folder(workbench._tracking.version("trips", 1))
+    folder = workbench.tracking.folder(workbench.tracking.version("trips", 1))
     plan = json.loads((folder / "fast.json").read_text()) | {"note": "another"}
     (folder / "fast.json").write_text(json.dumps(plan))
     manifest = json.loads((folder / "workbench.json").read_text())
@@ -346,13 +346,13 @@ def test_killed_between_the_two_writes_it_is_before_or_after(
     assert process.exitcode == 9
     history = workbench.history("trips")
     assert history.champion == after
-    assert ledger.champions(ledger.entries(workbench._store, "trips"))[-1] == after
+    assert ledger.champions(ledger.entries(workbench.store, "trips"))[-1] == after
     if after == 2:
         assert history.entries[0].evidence["repaired"] is True
         assert history.entries[0].why == "and then the power went"
     else:
         workbench.promote("trips", version=2, why="again")
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
 
 
 @pytest.mark.prepared(by=champion)
@@ -366,7 +366,7 @@ def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> No
         return 2, {}
 
     promotion.move(
-        workbench._store, workbench._tracking, model="trips", action="promote", why="me first", plan=meanwhile
+        workbench.store, workbench.tracking, model="trips", action="promote", why="me first", plan=meanwhile
     )
     assert [e.why for e in workbench.history("trips").entries if e.alias][:1] == ["me first"]
 
@@ -389,7 +389,7 @@ def test_processes_that_register_at_once_all_get_a_version(workbench: Workbench)
         worker.join(180)
         assert worker.exitcode == 0
     assert sorted(v.version for v in workbench.models().models) == [1, 2, 3]
-    assert ledger.broken(workbench._store) is None
+    assert ledger.broken(workbench.store) is None
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def run(workbench: Workbench, code: str, space: dict[str, Any] | None = None, **
 
 
 def text(workbench: Workbench, done: Any, file: str) -> str:
-    return workbench._tracking.text(done.run.id, file)
+    return workbench.tracking.text(done.run.id, file)
 
 
 def test_the_cell_and_those_before_it_are_one_notebook(workbench: Workbench) -> None:
@@ -92,7 +92,7 @@ def test_printed_named_and_measured_metrics(workbench: Workbench, capsys: pytest
     assert "rows" not in metrics
     assert 0.75 < metrics["roc_auc"] < 0.95  # measured on held-out rows, not what was printed
     assert metrics["accuracy"] > 0.6
-    history = workbench._tracking.client.get_metric_history(done.run.id, "loss")
+    history = workbench.tracking.client.get_metric_history(done.run.id, "loss")
     assert [(m.step, m.value) for m in history] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
     assert "epoch 2" in capsys.readouterr().out
     with pytest.raises(InvalidData, match="must be a finite number"):
@@ -111,9 +111,9 @@ def test_what_the_cell_logs_itself_stays(workbench: Workbench) -> None:
     assert done.run.metrics["auc"] == 0.6
     assert done.run.metrics["roc_auc"] > 0.7  # measured: the gate reads it
     assert done.run.params["model"] == "mine"
-    inner = workbench._tracking.run("inner")
+    inner = workbench.tracking.run("inner")
     assert inner.metrics == {"auc": 0.5}
-    assert workbench._tracking.client.get_run(inner.id).data.tags["mlflow.parentRunId"] == done.run.id
+    assert workbench.tracking.client.get_run(inner.id).data.tags["mlflow.parentRunId"] == done.run.id
 
 
 def test_mlflows_own_autologging_lands_in_the_run(workbench: Workbench) -> None:
@@ -131,15 +131,15 @@ def test_an_open_run_is_the_parent_and_stays_open(workbench: Workbench, tmp_path
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(workbench.project.tracking_url)
     try:
-        with mlflow.start_run(experiment_id=workbench._tracking.experiment_id, run_name="outer") as outer:
+        with mlflow.start_run(experiment_id=workbench.tracking.experiment_id, run_name="outer") as outer:
             done = run(workbench, "x = 1", name="inside")
             assert mlflow.active_run().info.run_id == outer.info.run_id
             mlflow.log_metric("later", 1.0)
     finally:
         mlflow.set_tracking_uri(before)
-    kept = workbench._tracking.client.get_run(done.run.id)
+    kept = workbench.tracking.client.get_run(done.run.id)
     assert kept.data.tags["mlflow.parentRunId"] == outer.info.run_id
-    assert workbench._tracking.run("outer").metrics == {"later": 1.0}
+    assert workbench.tracking.run("outer").metrics == {"later": 1.0}
 
 
 def test_an_estimators_own_curves(workbench: Workbench) -> None:
@@ -149,7 +149,7 @@ def test_an_estimators_own_curves(workbench: Workbench) -> None:
     code += "model.fit(frame[['hour', 'größe']], frame['late'])"
     with pytest.warns(match="Maximum iterations"):
         done = run(workbench, code, space, data="frame")
-    history = workbench._tracking.client.get_metric_history(done.run.id, "loss_curve")
+    history = workbench.tracking.client.get_metric_history(done.run.id, "loss_curve")
     assert [m.step for m in history] == list(range(5))
     assert done.run.params["hidden_layer_sizes"] == "(4,)"
 
@@ -208,10 +208,10 @@ def test_pictures_that_are_open_at_the_end(workbench: Workbench) -> None:
     before = plt.figure()
     code = "import matplotlib.pyplot as plt\nplt.figure()\nplt.plot([1, 2])\nplt.figure()\nplt.plot([2, 1])"
     done = run(workbench, code)
-    folder = workbench._tracking.client.list_artifacts(done.run.id, "figures")
+    folder = workbench.tracking.client.list_artifacts(done.run.id, "figures")
     plt.close("all")
     assert [a.path for a in folder] == ["figures/1.png", "figures/2.png"]
-    content = workbench._tracking.content(done.run.id, "figures/1.png")
+    content = workbench.tracking.content(done.run.id, "figures/1.png")
     assert content is not None
     assert content.startswith(b"\x89PNG")
     assert before is not None

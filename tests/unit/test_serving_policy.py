@@ -12,8 +12,8 @@ from serving_kit import ask
 
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config import project
-from mlops_workbench.config import serving as servingpolicy
 from mlops_workbench.config.serving import ServingPolicy
+from mlops_workbench.rollout.runtime import environment
 from mlops_workbench.serving.settings import Settings
 from mlops_workbench.workbench import Workbench
 
@@ -30,8 +30,8 @@ def written(folder: Path, section: str) -> project.Project:
     [
         ("max_rows = 0", "max_rows must be above 0. Got 0 instead"),
         ("timeout_seconds = -1", "timeout_seconds must be above 0"),
-        ("grace_seconds = 90", "grace_seconds must be at most 30"),
-        ('when_log_fails = "shrug"', 'must be "refuse" or "answer". Got \'shrug\' instead'),
+        ("grace_seconds = 90", "grace_seconds must be above 0 and at most 30. Got 90 instead"),
+        ('when_log_fails = "shrug"', "must be 'refuse' or 'answer'. Got 'shrug' instead"),
         ('log_exclude = [""]', "must hold names of columns"),
         ('api_keys = ["x"]', "has no key 'api_keys'"),
     ],
@@ -50,7 +50,7 @@ def test_what_is_said_reaches_the_runtime(tmp_path: Path, monkeypatch: pytest.Mo
         'when_log_fails = "answer"\nlog_exclude = ["a b", "ä,c"]\nlog_hash = ["d"]\napi_keys_file = "keys"',
     ).policy.serving
     monkeypatch.setenv("MLOPS_LOG_HASH_KEY", "salt")
-    told = servingpolicy.environment(policy, tmp_path)
+    told = environment.variables(policy, tmp_path)
     names = {"MLOPS_MODEL_DIR": "m", "MLOPS_MODEL_NAME": "n", "MLOPS_MODEL_VERSION": "1"}
     got = Settings.from_env(names | told)
     assert (got.limits.body_bytes, got.limits.request_rows, got.limits.waiting_rows) == (5 << 19, 9, 99)
@@ -58,8 +58,8 @@ def test_what_is_said_reaches_the_runtime(tmp_path: Path, monkeypatch: pytest.Mo
     assert (got.privacy.excluded, got.privacy.hashed, got.privacy.key) == ({"a b", "ä,c"}, {"d"}, b"salt")
     assert got.keys is not None
     assert got.keys.admit(KEY)
-    assert servingpolicy.key(policy, tmp_path) == KEY
-    usual = Settings.from_env(names | servingpolicy.environment(ServingPolicy(), tmp_path))
+    assert environment.api_key(policy, tmp_path) == KEY
+    usual = Settings.from_env(names | environment.variables(ServingPolicy(), tmp_path))
     assert (usual.limits, usual.keys) == (Settings.from_env(names).limits, None)
 
 
@@ -70,7 +70,7 @@ def test_what_a_platform_set_for_another_runtime_stays_out() -> None:
         "MLOPS_API_KEYS": KEY,
         "MLOPS_MAX_ROWS": "1",
     }
-    assert servingpolicy.without_platform(foreign | {"PATH": "/bin", "MLOPS_USER": "me"}) == {
+    assert environment.without_platform(foreign | {"PATH": "/bin", "MLOPS_USER": "me"}) == {
         "PATH": "/bin",
         "MLOPS_USER": "me",
     }

@@ -35,15 +35,15 @@ def test_a_validation_in_a_tracked_cell_belongs_to_its_run(workbench: Workbench)
     made = workbench.run(cell(workbench, trips().assign(hour=500)), name="warned").run
     with pytest.raises(ContractViolation):
         workbench.run(cell(workbench, trips().assign(hour="noon")), name="broken")
-    broken = workbench._tracking.run("broken")
+    broken = workbench.tracking.run("broken")
     assert broken.status == "failed"
-    before, warned, failed = reversed(validations.of_contract(workbench._store, "trips"))
+    before, warned, failed = reversed(validations.of_contract(workbench.store, "trips"))
     assert [v.verdict for v in (before, warned, failed)] == ["inferred", "warned", "broken"]
     assert [v.run for v in (before, warned, failed)] == [None, made.id, broken.id]
-    tags = workbench._tracking.run(made.id).tags
+    tags = workbench.tracking.run(made.id).tags
     assert tags["contract.trips.verdict"] == "warned"
     assert tags["contract.trips.digest"] == warned.digest
-    folder = Path(workbench._tracking.client.download_artifacts(broken.id, "contracts"))
+    folder = Path(workbench.tracking.client.download_artifacts(broken.id, "contracts"))
     assert "breaks the contract" in (folder / "trips.html").read_text()
     assert json.loads((folder / "trips.json").read_text())["run"] == broken.id
 
@@ -52,7 +52,7 @@ def test_a_run_can_be_named_and_a_wrong_name_changes_nothing(workbench: Workbenc
     run = workbench.run(Cell("1", lambda: None, {}), name="done").run
     with pytest.raises(NotFound, match=r"There is no run 'dine'. Did you mean 'done'"):
         workbench.validate("train", contract="trips", run="dine")
-    assert validations.of_contract(workbench._store, "trips") == ()
+    assert validations.of_contract(workbench.store, "trips") == ()
     assert workbench.validate("train", contract="trips", run="done").run == run.id
 
 
@@ -64,7 +64,7 @@ def test_a_run_of_another_project_is_none_of_ours(
         other.run(cell(workbench, trips()), name="elsewhere")
     finally:
         other.close()
-    (kept,) = validations.of_contract(workbench._store, "trips")
+    (kept,) = validations.of_contract(workbench.store, "trips")
     assert kept.run is None
 
 
@@ -72,7 +72,7 @@ def test_the_rows_of_a_validation_are_found_by_their_fingerprint(workbench: Work
     report = workbench.validate("train", contract="trips")
     mark = frames.fingerprint(trips(seed=1), "other name").sha256
     assert report.data_sha256 == mark
-    (kept,) = workbench._store.rows(select(table).where(table.c.data_sha256 == mark))
+    (kept,) = workbench.store.rows(select(table).where(table.c.data_sha256 == mark))
     assert (kept["contract"], kept["contract_digest"]) == ("trips", report.digest)
 
 
@@ -92,7 +92,7 @@ def test_the_report_is_written_also_when_the_data_break_the_contract(
 
 def test_an_old_record_is_still_shown(workbench: Workbench) -> None:
     workbench.validate("train", contract="trips")
-    with workbench._store.write() as connection:
+    with workbench.store.write() as connection:
         old = {"at": "2026-01-01T00:00:00", "contract": "trips", "contract_digest": "0" * 64, "data": "old"}
         connection.execute(table.insert().values(**old, passed=0, report={"breaches": []}))
     assert "broken" in workbench.contract("trips").text()
@@ -173,7 +173,7 @@ def test_it_all_works_on_postgresql(database: str, tmp_path: Path, monkeypatch: 
         workbench.validate("train", contract="trips")
         workbench.run(cell(workbench, trips().assign(hour=500)), name="warned")
         assert [v.verdict for v in workbench.contract("trips").validations] == ["warned", "inferred"]
-        assert workbench._store.rows(select(table.c.run))[-1]["run"]
+        assert workbench.store.rows(select(table.c.run))[-1]["run"]
     finally:
         workbench.close()
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, update
-
-from mlops_workbench.alerts.tables import alerts
+from mlops_workbench.alerts import channels
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
+from mlops_workbench.plugins import Message
+from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Row, Store, inserted_id
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 CRITICAL = "critical"
 WARNING = "warning"
@@ -68,7 +71,7 @@ class AlertList(Value):
 
 
 def raised(
-    store: Store,
+    context: Context,
     *,
     model: str,
     kind: str,
@@ -78,11 +81,17 @@ def raised(
     details: Mapping[str, Any] | None = None,
     occurrence: str = "",
 ) -> Alert:
-    """Record an alert. An open one of the same model, kind and subject is counted instead.
+    """Record an alert and have the channels hear of it. An open one of the same model, kind and subject is counted
+    instead.
 
     `occurrence` tells one time from the next: seen again it is not counted again, and one that a person
-    has acknowledged is not raised anew while it goes on.
+    has acknowledged is not raised again while it goes on.
     """
+    from sqlalchemy import update
+
+    from mlops_workbench.alerts.tables import alerts
+
+    store = context.store
     key = {"model": model, "kind": kind, "subject": subject}
     seen = {
         "message": message,
@@ -101,11 +110,33 @@ def raised(
             connection.execute(
                 update(alerts).where(alerts.c.id == number).values(**seen, count=known["count"] + again)
             )
-    return get(store, number)
+    alert = get(store, number)
+    if known is None:
+        _deliver(context, alert)
+    return alert
+
+
+def _deliver(context: Context, alert: Alert) -> None:
+    """After it is recorded, outside of the transaction: a channel may take its time, or fail."""
+    message = Message(
+        f"{alert.model}: {alert.kind}", alert.message, alert.severity, alert.model, alert.at, alert.details
+    )
+    if failed := channels.deliver(context, message):
+        from sqlalchemy import update
+
+        from mlops_workbench.alerts.tables import alerts
+
+        details = dict(alert.details) | {"not delivered": failed}
+        with context.store.write() as connection:
+            connection.execute(update(alerts).where(alerts.c.id == alert.id).values(details=details))
 
 
 def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> Row | None:
     """The open one, or the acknowledged one that goes on."""
+    from sqlalchemy import select
+
+    from mlops_workbench.alerts.tables import alerts
+
     statement = select(alerts).filter_by(**key).order_by(alerts.c.id.desc())
     rows: list[Row] = list(connection.execute(statement).mappings())  # type: ignore[arg-type]
     open_ones = [row for row in rows if row["acknowledged_at"] is None]
@@ -115,15 +146,15 @@ def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> R
 
 def find(store: Store, *, everything: bool = False, limit: int = 200) -> tuple[Alert, ...]:
     """Open ones, newest first; with `everything` the acknowledged ones, too."""
-    statement = select(alerts).order_by(alerts.c.id.desc()).limit(limit)
-    if not everything:
-        statement = statement.where(alerts.c.acknowledged_at.is_(None))
-    return tuple(_alert(row) for row in store.rows(statement))
+    sql = "SELECT * FROM workbench_alerts WHERE acknowledged_at IS NULL ORDER BY id DESC LIMIT :limit"
+    if everything:
+        sql = "SELECT * FROM workbench_alerts ORDER BY id DESC LIMIT :limit"
+    return tuple(_alert(row) for row in store.read(sql, {"limit": limit}, ["details"]))
 
 
 def get(store: Store, number: int) -> Alert:
     """Raises `NotFound`."""
-    row = store.row(select(alerts).where(alerts.c.id == number))
+    row = store.read_one("SELECT * FROM workbench_alerts WHERE id = :id", {"id": number}, ["details"])
     if row is None:
         known = [str(a.id) for a in find(store)]
         raise NotFound(f"There is no alert {number}.", closest(str(number), known))
@@ -132,6 +163,10 @@ def get(store: Store, number: int) -> Alert:
 
 def acknowledge(store: Store, number: int) -> Alert:
     """Someone has looked at it. Raises `NotFound`, `Conflict` for one that is acknowledged already."""
+    from sqlalchemy import update
+
+    from mlops_workbench.alerts.tables import alerts
+
     found = get(store, number)
     values = {"acknowledged_at": store.now(), "acknowledged_by": user()}
     statement = update(alerts).where(alerts.c.id == number, alerts.c.acknowledged_at.is_(None))
@@ -147,6 +182,10 @@ def acknowledge(store: Store, number: int) -> Alert:
 
 def over(store: Store, model: str, subjects: Iterable[str]) -> int:
     """Acknowledge the open alerts about what is no longer in use; how many they were."""
+    from sqlalchemy import update
+
+    from mlops_workbench.alerts.tables import alerts
+
     statement = update(alerts).where(
         alerts.c.model == model, alerts.c.subject.in_(list(subjects)), alerts.c.acknowledged_at.is_(None)
     )

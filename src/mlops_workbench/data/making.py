@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import NotFound, closest
-from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts, validations
 from mlops_workbench.data.sheet import ContractSheet
+from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -59,18 +58,17 @@ def from_suite(project: Project, name: str, file: Path, *, replace: bool) -> Con
 
 
 def from_data(
-    project: Project,
+    context: Context,
     name: str,
     frame: pd.DataFrame,
     data: str,
     *,
     replace: bool,
-    now: datetime,
-    progress: Progress = silent,
 ) -> ContractSheet:
     """Infers the contract and profiles the data. Raises `InvalidData`, `Conflict`."""
     from mlops_workbench.data import inferring, profiles
 
+    project, progress, now = context.project, context.progress, context.store.clock.now()
     contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
     blob = profiles.profile(frame, progress)
     path = contracts.path_of(project.root, name)

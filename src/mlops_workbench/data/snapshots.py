@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
-
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, check_name, user
+from mlops_workbench.config.names import check_name, user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import dvc, frames
 from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
-from mlops_workbench.data.tables import snapshot_versions, snapshots
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -94,6 +92,10 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
     if not path.exists():
         _write(frame, path, name)
     mark = replace(mark, bytes=path.stat().st_size)
+    from sqlalchemy import select
+
+    from mlops_workbench.data.tables import snapshots
+
     with store.write() as connection:
         if (
             connection.execute(select(snapshots.c.sha256).where(snapshots.c.sha256 == mark.sha256)).first()
@@ -118,6 +120,10 @@ def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, A
 
     Raises what `resolve` raises, and `UsageError` for a name that cannot be one.
     """
+    from sqlalchemy import func, select
+
+    from mlops_workbench.data.tables import snapshot_versions
+
     check_name(name, "snapshot")
     frame, label = resolve(project, store, data, namespace)
     mark = keep(project, store, frame, name)
@@ -145,7 +151,7 @@ def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, A
                     revision=revision,
                 )
             )
-    return _select(project, store, mine, snapshot_versions.c.version == known)[0]
+    return _select(project, store, name=name, version=known)[0]
 
 
 def name_of(data: Any) -> str:
@@ -160,8 +166,7 @@ def name_of(data: Any) -> str:
 
 def listed(project: Project, store: Store, name: str | None = None) -> SnapshotList:
     """All named rows, or those of one name, newest first."""
-    where = () if name is None else (snapshot_versions.c.name == name,)
-    return SnapshotList(tuple(_select(project, store, *where)))
+    return SnapshotList(tuple(_select(project, store, **({} if name is None else {"name": name}))))
 
 
 def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
@@ -172,7 +177,7 @@ def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
     """
     if match := _REFERENCE.fullmatch(reference):
         name, version = match["name"], match["version"]
-        found = _select(project, store, snapshot_versions.c.name == name)
+        found = _select(project, store, name=name)
         if not found:
             known = [s.name for s in _select(project, store)]
             raise NotFound(f"There is no snapshot '{name}'.", closest(name, known) or "Keep one first.")
@@ -180,19 +185,42 @@ def refer(project: Project, store: Store, reference: str) -> Snapshot | None:
             if version == "latest" or one.version == int(version.removeprefix("v")):
                 return one
         raise NotFound(f"The snapshot '{name}' has no version {version}.", f"It has 1 to {found[0].version}.")
-    if found := _select(project, store, snapshot_versions.c.name == reference):
+    if found := _select(project, store, name=reference):
         return found[0]
     return _by_hash(project, store, reference) if _HASH.fullmatch(reference) else None
 
 
+@dataclass(frozen=True)
+class SnapshotName:
+    """A name that a person gave to rows; `source`, `revision`: the file that they came from, and what tracks it."""
+
+    name: str
+    version: int
+    source: str | None
+    revision: str | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def names_of(store: Store, sha256: str) -> tuple[SnapshotName, ...]:
+    """Every name of the rows with this fingerprint, oldest first."""
+    sql = """
+        SELECT name, version, source, revision FROM workbench_snapshot_versions WHERE sha256 = :sha256 ORDER BY id
+    """
+    return tuple(SnapshotName(**row) for row in store.read(sql, {"sha256": sha256}))
+
+
 def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
-    found = store.rows(select(snapshots).where(snapshots.c.sha256.startswith(start)).limit(2))
+    sql = "SELECT * FROM workbench_snapshots WHERE sha256 LIKE :start LIMIT 2"
+    found = store.read(sql, {"start": f"{start}%"})  # it is hexadecimal
     if len(found) > 1:
         raise UsageError(f"Two snapshots begin with '{start}'.", "Give more of the hash.")
     if not found:
         return None
-    if named := _select(project, store, snapshot_versions.c.sha256 == found[0]["sha256"]):
-        return named[0]
+    if known := _select(project, store, sha256=found[0]["sha256"]):
+        return known[0]
     row = dict(found[0])
     row["path"] = str(project.state / "snapshots" / f"{row['sha256']}.parquet")
     return Snapshot(**row | {"name": "", "version": 0, "who": "", "source": row["name"], "revision": None})
@@ -212,18 +240,19 @@ def resolve(
     return frames.resolve(data, namespace)
 
 
-def _select(project: Project, store: Store, *where: Any) -> list[Snapshot]:
-    """Named snapshots, newest first."""
-    named = snapshot_versions.c
-    columns = (named.name, named.version, named.sha256, named.at, named.who, named.source, named.revision)
-    sizes = (snapshots.c.rows, snapshots.c.columns, snapshots.c.bytes)
-    statement = (
-        select(*columns, *sizes).join(snapshots, snapshots.c.sha256 == named.sha256).where(*where)
-    ).order_by(named.id.desc())
+def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:
+    """Named snapshots whose columns have these values, newest first."""
+    sql = """
+        SELECT named.name, named.version, named.sha256, named.at, named.who, named.source, named.revision,
+               kept.rows, kept.columns, kept.bytes
+        FROM workbench_snapshot_versions AS named JOIN workbench_snapshots AS kept ON kept.sha256 = named.sha256
+        ORDER BY named.id DESC
+    """
     folder = project.state / "snapshots"
     return [
         Snapshot(**dict(row) | {"path": str(folder / f"{row['sha256']}.parquet")})
-        for row in store.rows(statement)
+        for row in store.read(sql)
+        if all(row[column] == value for column, value in where.items())
     ]
 
 

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.base.clock import stamp
 from mlops_workbench.base.errors import NotFound
-from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.base.progress import Progress
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
+from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def validate(
-    project: Project,
+    context: Context,
     frame: pd.DataFrame,
     data: str,
     name: str,
     *,
     infer: bool,
-    now: datetime,
     run: str | None = None,
     profile: Path | None = None,
-    progress: Progress = silent,
 ) -> ContractReport:
     """Check a frame against the contract `name`; write the contract first when there is none, or when asked to."""
+    project, progress, now = context.project, context.progress, context.store.clock.now()
     path = contracts.path_of(project.root, name)
     made = infer or not path.exists()
     checks: tuple[Checked, ...] = ()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from mlops_workbench.data.tables import validations
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.engine import Store
+from mlops_workbench.store.engine import Row, Store
 
 
 @dataclass(frozen=True)
@@ -20,11 +17,14 @@ class Validation:
     digest: str
     data: str
     verdict: str
+    passed: bool
     run: str | None
     data_sha256: str | None
 
 
 def keep(store: Store, report: ContractReport) -> None:
+    from mlops_workbench.data.tables import validations
+
     with store.write() as connection:
         connection.execute(
             validations.insert().values(
@@ -42,21 +42,24 @@ def keep(store: Store, report: ContractReport) -> None:
 
 def of_contract(store: Store, contract: str, limit: int = 10) -> tuple[Validation, ...]:
     """The newest first."""
-    rows = store.rows(
-        select(validations)
-        .where(validations.c.contract == contract)
-        .order_by(validations.c.id.desc())
-        .limit(limit)
-    )
-    return tuple(
-        Validation(
-            row["at"],
-            row["contract"],
-            row["contract_digest"],
-            row["data"],
-            row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
-            row["run"],
-            row["data_sha256"],
-        )
-        for row in rows
+    sql = "SELECT * FROM workbench_validations WHERE contract = :contract ORDER BY id DESC LIMIT :limit"
+    return tuple(map(_validation, store.read(sql, {"contract": contract, "limit": limit}, ["report"])))
+
+
+def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
+    """Of the rows with this fingerprint, oldest first."""
+    sql = "SELECT * FROM workbench_validations WHERE data_sha256 = :sha256 ORDER BY id"
+    return tuple(map(_validation, store.read(sql, {"sha256": sha256}, ["report"])))
+
+
+def _validation(row: Row) -> Validation:
+    return Validation(
+        row["at"],
+        row["contract"],
+        row["contract_digest"],
+        row["data"],
+        row["report"].get("verdict") or ("kept" if row["passed"] else "broken"),
+        bool(row["passed"]),
+        row["run"],
+        row["data_sha256"],
     )

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from mlops_workbench.base.files import write_text
-from mlops_workbench.base.values import Value
+from mlops_workbench.plugins import Exported
+from mlops_workbench.store.context import Context
 
 DASHBOARD = "mlops-dashboard.json"
 RULES = "mlops-rules.yml"
@@ -30,25 +31,6 @@ def _of_process(figure: str, chosen: str = "") -> str:
 
 
 _WIDTH, _HEIGHT = 12, 8
-
-
-@dataclass(frozen=True)
-class Exported(Value):
-    """The files that were written."""
-
-    folder: Path
-    files: tuple[Path, ...]
-
-    @property
-    def title(self) -> str:
-        return f"Written to {self.folder}."
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        told = {
-            DASHBOARD: "Grafana: Dashboards → Import",
-            RULES: "Prometheus: name it in rule_files",
-        }
-        return ["file", "how it is used"], [[path.name, told[path.name]] for path in self.files]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +204,20 @@ _ALERTS = (
 )
 
 
-def export(folder: Path) -> Exported:
-    """Write both files, whole or not at all. Raises `UsageError` where nothing can be written."""
-    made = {
-        DASHBOARD: json.dumps(dashboard(), indent=1) + "\n",
-        RULES: yaml.safe_dump(rules(), sort_keys=False, allow_unicode=True, width=110),
-    }
-    folder = folder.absolute()
-    return Exported(folder, tuple(write_text(folder / name, text) for name, text in made.items()))
+class Grafana:
+    """`export grafana`."""
+
+    def export(self, _context: Context, folder: Path) -> Exported:
+        """Write both files, whole or not at all. Raises `UsageError` where nothing can be written."""
+        made = {
+            DASHBOARD: json.dumps(dashboard(), indent=1) + "\n",
+            RULES: yaml.safe_dump(rules(), sort_keys=False, allow_unicode=True, width=110),
+        }
+        folder = folder.absolute()
+        written = tuple(write_text(folder / name, text) for name, text in made.items())
+        return Exported(
+            folder, written, ("Grafana: Dashboards → Import", "Prometheus: name it in rule_files")
+        )
 
 
 def dashboard() -> dict[str, Any]:

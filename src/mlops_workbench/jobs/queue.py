@@ -10,24 +10,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-from sqlalchemy import select, update
-
-from mlops_workbench.base.errors import Conflict, NotFound
+from mlops_workbench.base.errors import Conflict, MlopsError, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import Project, user
-from mlops_workbench.jobs.tables import jobs
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.store.engine import Row, Store, inserted_id
 
 ENDED = ("succeeded", "failed", "cancelled")
+_JSON = ("options", "result")
 HEARTBEAT_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 SILENT_SECONDS = 120.0
@@ -88,6 +87,10 @@ def create(
     project: Project, store: Store, kind: str, model: str, options: Mapping[str, Any], line: str
 ) -> int:
     """A queued job with a folder of its own."""
+    from sqlalchemy import update
+
+    from mlops_workbench.jobs.tables import jobs
+
     with store.write() as connection:
         result = connection.execute(
             jobs.insert().values(
@@ -108,6 +111,8 @@ def create(
 
 def spawn(project: Project, store: Store, number: int) -> None:
     """Start the job's process: a session of its own, so that it outlives this one and can be ended as a whole."""
+    import psutil
+
     log = project.folder("jobs", str(number)) / "job.log"
     with log.open("ab") as file:
         process = subprocess.Popen(
@@ -126,6 +131,10 @@ def spawn(project: Project, store: Store, number: int) -> None:
 
 def _update(store: Store, number: int, **values: Any) -> bool:
     """Change a job that has not ended; whether there was one."""
+    from sqlalchemy import update
+
+    from mlops_workbench.jobs.tables import jobs
+
     with store.write() as connection:
         statement = update(jobs).where(jobs.c.id == number, jobs.c.state.not_in(ENDED)).values(**values)
         return bool(connection.execute(statement).rowcount)
@@ -137,6 +146,8 @@ def running(store: Store, number: int) -> Iterator[Progress]:
 
     Raises `Conflict` if the job was cancelled before it began.
     """
+    import psutil
+
     me = psutil.Process()
     begun = _update(
         store,
@@ -188,6 +199,37 @@ def finish(
     _update(store, number, **values)
 
 
+def settle(store: Store, number: int, work: Callable[[], Mapping[str, Any]]) -> bool:
+    """Do the work and write the verdict; an error nobody expected is a failed job too, its traceback is in the log."""
+    try:
+        result = work()
+    except MlopsError as problem:
+        print(problem, flush=True)
+        finish(store, number, error=str(problem))
+        return False
+    except Exception as problem:
+        traceback.print_exc()
+        finish(store, number, error=f"{type(problem).__name__}: {problem}")
+        return False
+    finish(store, number, result=result)
+    return True
+
+
+def hand_back(store: Store, number: int, model: str, version: int) -> None:
+    """A version that this job has registered."""
+    from mlops_workbench.jobs.tables import job_versions
+
+    with store.write() as connection:
+        connection.execute(job_versions.insert().values(job=number, model=model, version=version))
+
+
+def handed_back(store: Store, number: int, model: str) -> int | None:
+    """The newest version of a model that a job has registered."""
+    sql = "SELECT max(version) AS version FROM workbench_job_versions WHERE job = :job AND model = :model"
+    row = store.read_one(sql, {"job": number, "model": model})
+    return None if row is None or row["version"] is None else int(row["version"])
+
+
 def set_notebook(store: Store, number: int, path: Path) -> None:
     _update(store, number, notebook=str(path))
 
@@ -199,7 +241,7 @@ def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
 
 
 def _row(store: Store, number: int) -> Row:
-    row = store.row(select(jobs).where(jobs.c.id == number))
+    row = store.read_one("SELECT * FROM workbench_jobs WHERE id = :id", {"id": number}, _JSON)
     if row is None:
         raise NotFound(f"There is no job {number}.", "List the jobs.")
     return row
@@ -213,7 +255,8 @@ def get(store: Store, number: int) -> Job:
 
 def find(store: Store, limit: int) -> tuple[Job, ...]:
     _reconcile(store)
-    return tuple(_job(row) for row in store.rows(select(jobs).order_by(jobs.c.id.desc()).limit(limit)))
+    sql = "SELECT * FROM workbench_jobs ORDER BY id DESC LIMIT :limit"
+    return tuple(_job(row) for row in store.read(sql, {"limit": limit}, _JSON))
 
 
 def _job(row: Row) -> Job:
@@ -241,7 +284,8 @@ def _job(row: Row) -> Job:
 
 def _reconcile(store: Store) -> None:
     """A job whose process is gone did not end well: say so."""
-    for row in store.rows(select(jobs).where(jobs.c.state.not_in(ENDED))):
+    sql = "SELECT * FROM workbench_jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled')"
+    for row in store.read(sql, {}, _JSON):
         if _lost(store, row):
             # It may have written its verdict between our two looks; `_update` leaves ended jobs alone.
             _update(store, row["id"], state="failed", ended=store.now(), error=LOST)
@@ -258,6 +302,8 @@ def _lost(store: Store, row: Row) -> bool:
 
 
 def _alive(pid: int, started: float) -> bool:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -282,6 +328,8 @@ def cancel(store: Store, number: int) -> Job:
 
 
 def _end_group(pid: int, started: float) -> None:
+    import psutil
+
     with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
         children = psutil.Process(pid).children(recursive=True)  # a kernel has a session of its own
         os.killpg(pid, signal.SIGTERM)

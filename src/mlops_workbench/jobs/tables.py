@@ -28,3 +28,12 @@ jobs = Table(
     Column("log", Text),
     Column("result", JSON),
 )
+
+# What a job's notebook has registered: its kernel is another process, and hands its versions back by these rows.
+job_versions = Table(
+    PREFIX + "job_versions",
+    metadata,
+    Column("job", Integer, primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True),
+)

@@ -12,6 +12,7 @@ from typing import Any
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.base.values import Value, text_table
 from mlops_workbench.monitor.columns import columns_of, read, series
+from mlops_workbench.monitor.drift_html import report_html
 from mlops_workbench.monitor.features import FeatureDrift, Status, Thresholds, compare_columns
 from mlops_workbench.monitor.performance import Performance
 
@@ -105,9 +106,14 @@ class DriftReport(Value):
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
-        from mlops_workbench.monitor.picture import report_html
-
-        return report_html(self)
+        return report_html(
+            self.title,
+            self.summary,
+            self.features,
+            self.thresholds,
+            performance=self.performance,
+            extra_columns=self.extra_columns,
+        )
 
 
 def compare(

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
-from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import DriftPolicy
+from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
 from mlops_workbench.monitor.features import Thresholds
+from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def drift(
-    url: str,
-    policy: DriftPolicy,
-    manifest: Manifest,
-    version: str,
-    *,
-    reference: pd.DataFrame,
-    current: pd.DataFrame | None,
-    last: int | None,
-    importance: Mapping[str, float],
-    baseline: Mapping[str, float],
-    profile: Path | None,
-    report: Path | None,
-    progress: Progress,
-) -> DriftReport:
+def readable(manifest: Manifest, policy: ServingPolicy) -> Manifest:
+    """Without the columns whose values the log does not hold as they were sent: they must not look drifted."""
+    hidden = {*policy.log_exclude, *policy.log_hash}
+    return replace(manifest, inputs=tuple(f for f in manifest.inputs if f.name not in hidden))
+
+
+@dataclass(frozen=True)
+class DriftRequest:
+    """What is compared with what. `current`: given rows; None: the logged ones, of which `last` are the newest.
+
+    `importance`, `baseline`: of the gate report. `profile`, `report`: files that are written as well.
+    """
+
+    reference: pd.DataFrame
+    current: pd.DataFrame | None = None
+    last: int | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    baseline: Mapping[str, float] = field(default_factory=dict)
+    profile: Path | None = None
+    report: Path | None = None
+
+
+def drift(context: Context, manifest: Manifest, version: str, request: DriftRequest) -> DriftReport:
     """Raises `UsageError` for rows and `last` together, `NotFound` when nothing was logged, `InvalidData` when the
     rows have none of the features."""
+    url, policy, progress = context.project.inference_url, context.project.policy.drift, context.progress
+    reference, current, last = request.reference, request.current, request.last
+    profile, report = request.profile, request.report
     name, columns = manifest.name, manifest.columns
     for path in (profile, report):
         if path is not None and not path.absolute().parent.is_dir():
@@ -54,7 +65,7 @@ def drift(
             classes=manifest.classes,
             versions=[version],
             since=float(rows["at"].min().timestamp()) if last else None,
-            baseline=baseline,
+            baseline=request.baseline,
         )
         rows = rows[columns]
     else:
@@ -70,7 +81,7 @@ def drift(
         model=name,
         version=version,
         period=period,
-        importance=importance,
+        importance=request.importance,
         thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
         columns=columns,
     )

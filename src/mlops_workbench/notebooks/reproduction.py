@@ -29,8 +29,8 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track import notebook, slicing
-from mlops_workbench.track.runs import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE
-from mlops_workbench.track.tracking import Run, Stored, Tracking
+from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.tracking import Stored, Tracking
 
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")

@@ -1,49 +1,47 @@
-"""What happens inside a job's process: the notebook runs, and the verdict is written whatever comes."""
+"""A retraining job: its notebook runs, and hands back the version that it registered."""
 
 from __future__ import annotations
 
 import os
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project
-from mlops_workbench.jobs import queue as jobs
+from mlops_workbench.base.errors import NotFound
+from mlops_workbench.base.values import Value
+from mlops_workbench.jobs import queue
 from mlops_workbench.notebooks import engine
-from mlops_workbench.store.engine import Store
+from mlops_workbench.store.context import Context
+
+
+@dataclass(frozen=True)
+class Retrained(Value):
+    """What came of a retraining. `gate`: number of the report that decided; `outcome`: all of it as a sentence."""
+
+    version: int
+    promoted: bool
+    gate: int
+    outcome: str
 
 
 def execute(
-    project: Project, store: Store, number: int, options: Mapping[str, Any], progress: Progress
-) -> Path:
-    """Run the job's notebook; the executed one is kept in the job's folder. Raises `JobFailed`."""
-    notebook = Path(options["notebook"])
-    output = project.folder("jobs", str(number)) / notebook.name
-    jobs.set_notebook(store, number, output)
-    os.environ["MLOPS_JOB_ID"] = str(number)  # what the notebook registers is tied to this job
-    os.environ["MLOPS_PROJECT"] = str(project.root)  # the notebook may lie outside of it
+    context: Context, job: int, model: str, notebook: Path, parameters: Mapping[str, Any], timeout: int
+) -> int:
+    """Run the job's notebook and return the version that it registered; the executed one is kept in the job's folder.
+
+    Raises `JobFailed`, or `NotFound` when it registered none.
+    """
+    output = context.project.folder("jobs", str(job)) / notebook.name
+    queue.set_notebook(context.store, job, output)
+    os.environ["MLOPS_JOB_ID"] = str(job)  # the kernel is a child of this process
+    os.environ["MLOPS_PROJECT"] = str(context.project.root)  # the notebook may lie outside of it
 
     def scaled(message: str, fraction: float | None = None) -> None:
-        progress(message, None if fraction is None else 0.95 * fraction)
+        context.progress(message, None if fraction is None else 0.95 * fraction)
 
-    engine.execute(notebook, output, options["parameters"], scaled, options["timeout"])
-    return output
-
-
-def settle(store: Store, number: int, work: Callable[[], Mapping[str, Any]]) -> bool:
-    """Do the work and write the verdict; a fault of ours is a failed job too, its traceback is in the log."""
-    try:
-        result = work()
-    except MlopsError as problem:
-        print(problem, flush=True)
-        jobs.finish(store, number, error=str(problem))
-        return False
-    except Exception as problem:
-        traceback.print_exc()
-        jobs.finish(store, number, error=f"{type(problem).__name__}: {problem}")
-        return False
-    jobs.finish(store, number, result=result)
-    return True
+    engine.execute(notebook, output, parameters, scaled, timeout)
+    version = queue.handed_back(context.store, job, model)
+    if version is None:
+        raise NotFound(f"The notebook registered no version of '{model}'.", "Let it register one.")
+    return version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_workbench.base.errors import BuildFailed
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.fastpath.proving import sentence
+from mlops_workbench.registry.fastpath.summary import sentence
 
 _INSTEAD = "Build it with the original model: without this option."
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
-
-from mlops_workbench.package.tables import images
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -16,6 +13,10 @@ if TYPE_CHECKING:
 
 def keep(store: Store, model: str, version: int, image: Image) -> None:
     """Remember the image of a version; a new build takes the place of the old."""
+    from sqlalchemy import delete
+
+    from mlops_workbench.package.tables import images
+
     with store.write() as connection:
         connection.execute(delete(images).where(images.c.model == model, images.c.version == version))
         connection.execute(
@@ -27,13 +28,18 @@ def keep(store: Store, model: str, version: int, image: Image) -> None:
 
 def find(store: Store, model: str | None = None) -> list[tuple[int, Mapping[str, Any]]]:
     """(version, record) of all images that were built, newest first."""
-    statement = select(images.c.version, images.c.image).order_by(images.c.at.desc())
-    if model is not None:
-        statement = statement.where(images.c.model == model)
-    return [(row["version"], dict(row["image"])) for row in store.rows(statement)]
+    found = store.read("SELECT model, version, image FROM workbench_images ORDER BY at DESC", {}, ["image"])
+    return [(row["version"], dict(row["image"])) for row in found if model in (None, row["model"])]
+
+
+def tags(store: Store) -> dict[tuple[str, int], str]:
+    """The image of every version that has one."""
+    found = store.read("SELECT model, version, tag FROM workbench_images")
+    return {(row["model"], row["version"]): row["tag"] for row in found}
 
 
 def get(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
     """The image of a version as it was recorded, or None."""
-    row = store.row(select(images.c.image).where(images.c.model == model, images.c.version == version))
+    sql = "SELECT image FROM workbench_images WHERE model = :model AND version = :version"
+    row = store.read_one(sql, {"model": model, "version": version}, ["image"])
     return dict(row["image"]) if row else None

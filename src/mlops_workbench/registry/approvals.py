@@ -12,7 +12,8 @@ from typing import Any
 
 from mlops_workbench.base.errors import Conflict, GateFailed
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import ApprovalPolicy, user
+from mlops_workbench.config.approval import ApprovalPolicy
+from mlops_workbench.config.names import user
 from mlops_workbench.registry.intents import record
 from mlops_workbench.registry.ledger import Entry
 from mlops_workbench.store.engine import Store

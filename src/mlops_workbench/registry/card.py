@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.base.values import Value, cell
-from mlops_workbench.registry.lineage import Origin
+from mlops_workbench.registry.origin import Origin
 
 _STYLE = (
     "body{font:15px/1.55 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem;"
@@ -107,7 +107,7 @@ def _data(origin: Origin) -> list[str]:
     rows = [[r.what, r.name, f"{r.rows:,}", r.sha256[:12]] for r in origin.data]
     found = [_table(["", "name", "rows", "sha256"], rows)]
     checks = [
-        [r.what, c["contract"], "kept" if c["passed"] else "broken", c["at"][:10]]
+        [r.what, c.contract, "kept" if c.passed else "broken", c.at[:10]]
         for r in origin.data
         for c in r.contracts
     ]

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from mlops_workbench.base.errors import GateFailed
-from mlops_workbench.config.project import user
-from mlops_workbench.registry.tables import gates
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Store, inserted_id
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.gate import GateReport
+    from mlops_workbench.registry.gate_report import GateReport
 
 
 def keep(store: Store, report: GateReport) -> GateReport:
     """Store the report; returns it with its moment and its number."""
+    from mlops_workbench.registry.tables import gates
+
     report = replace(report, at=store.now())
     with store.write() as connection:
         result = connection.execute(
@@ -38,12 +37,19 @@ def keep(store: Store, report: GateReport) -> GateReport:
 
 def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
     """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
-    return store.row(
-        select(gates)
-        .where(gates.c.model == model, gates.c.version == version)
-        .order_by(gates.c.id.desc())
-        .limit(1)
-    )
+    sql = """
+        SELECT * FROM workbench_gates WHERE model = :model AND version = :version ORDER BY id DESC LIMIT 1
+    """
+    return store.read_one(sql, {"model": model, "version": version}, ["report"])
+
+
+def newest(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """`id`, `passed` and `digest` of the newest report of every version that was judged."""
+    sql = """
+        SELECT model, version, id, passed, digest FROM workbench_gates
+        WHERE id IN (SELECT max(id) FROM workbench_gates GROUP BY model, version)
+    """
+    return {(row["model"], row["version"]): row for row in store.read(sql)}
 
 
 def require_green(
@@ -72,3 +78,17 @@ def require_green(
             f"The gate judged version {version} of '{name}' by another policy than mlops.toml has now.",
             "Run the gate again.",
         )
+
+
+def require_passed(report: GateReport) -> None:
+    """Raises `GateFailed` naming the check, its figure and limit, and the data to look at."""
+    if report.passed:
+        return
+    first = report.failures[0]
+    found = f"{first.figure}, limit {first.limit}" if first.passed is False else first.detail or "no evidence"
+    more = f" ({len(report.failures) - 1} more)" if len(report.failures) > 1 else ""
+    raise GateFailed(
+        f"Version {report.version} of '{report.model}' did not pass the gate: {first.name}: {found}{more}.",
+        first.next_step or "Train a better version, or change [gate] in mlops.toml.",
+        report,
+    )

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
-
-import psutil
-from sqlalchemy import ColumnElement, and_, delete, select, update
-from sqlalchemy.exc import IntegrityError
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import Conflict
-from mlops_workbench.config.project import user
+from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.tables import intents
 from mlops_workbench.store.engine import Row, Store
 from mlops_workbench.track.tracking import Tracking
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 ABANDONED_SECONDS = 600
 """A change takes seconds: an older intent of another machine is of a process that ended."""
 
+_IDENTITY = ("model", "host", "pid", "at")
 _ADDING = "#"
 """Stands between model and number in the key of an intent that is no lock; no model's name has it."""
 
@@ -45,8 +44,7 @@ def intent(store: Store, tracking: Tracking, model: str, *, alone: bool = True) 
     try:
         yield Intent(store, tracking, model, claimed)
     finally:
-        row = store.row(select(intents).where(_same(claimed)))
-        if row is not None:
+        for row in _same_of(_stored(store, model), claimed):
             _finish_or_forget(store, tracking, row)
 
 
@@ -67,6 +65,10 @@ class Intent:
             "evidence": dict(evidence),
             **more,
         }
+        from sqlalchemy import update
+
+        from mlops_workbench.registry.tables import intents
+
         with self.store.write() as connection:
             connection.execute(update(intents).where(_same(self.claimed)).values(entry=self.meant))
 
@@ -78,6 +80,11 @@ class Intent:
 
 
 def _claim(store: Store, model: str, key: str) -> Row:
+    import psutil
+    from sqlalchemy.exc import IntegrityError
+
+    from mlops_workbench.registry.tables import intents
+
     me = psutil.Process()
     row = {
         "model": key,
@@ -100,10 +107,22 @@ def _claim(store: Store, model: str, key: str) -> Row:
 
 def _same(row: Row) -> ColumnElement[bool]:
     """This very intent: once it is settled, the next one of the same model may stand in its place at once."""
-    return and_(*(intents.c[name] == row[name] for name in ("model", "host", "pid", "at")))
+    from sqlalchemy import and_
+
+    from mlops_workbench.registry.tables import intents
+
+    return and_(*(intents.c[name] == row[name] for name in _IDENTITY))
+
+
+def _same_of(found: Sequence[Row], row: Row) -> list[Row]:
+    return [one for one in found if all(one[name] == row[name] for name in _IDENTITY)]
 
 
 def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, Any]) -> Entry | None:
+    from sqlalchemy import delete
+
+    from mlops_workbench.registry.tables import intents
+
     with store.write() as connection:
         if not connection.execute(delete(intents).where(_same(claimed))).rowcount:
             return None  # someone else repaired it meanwhile
@@ -143,20 +162,30 @@ def anchor(store: Store, tracking: Tracking, entry: Entry) -> None:
 
 def repair(store: Store, tracking: Tracking, model: str) -> None:
     """Finish or forget what processes meant that ended in between."""
-    mine = (intents.c.model == model) | intents.c.model.like(f"{_escaped(model)}{_ADDING}%", escape="\\")
-    for row in store.rows(select(intents).where(mine)):
+    for row in _stored(store, model):
         if not _alive(store, row):
             _finish_or_forget(store, tracking, row)
 
 
-def _escaped(model: str) -> str:
-    return model.replace("_", "\\_")
+def _stored(store: Store, model: str | None = None) -> list[Row]:
+    """Intents of a model, or of all; few are ever under way."""
+    found = store.read("SELECT * FROM workbench_intents", {}, ["entry"])
+    return [row for row in found if model in (None, row["model"].partition(_ADDING)[0])]
+
+
+def concerned(store: Store) -> set[str]:
+    """Models that an intent is about."""
+    return {row["model"].partition(_ADDING)[0] for row in _stored(store)}
 
 
 def _finish_or_forget(store: Store, tracking: Tracking, row: Row) -> None:
     meant = row["entry"]
     found = _happened(tracking, meant) if meant else None
     if found is None:
+        from sqlalchemy import delete
+
+        from mlops_workbench.registry.tables import intents
+
         with store.write() as connection:
             connection.execute(delete(intents).where(_same(row)))
     else:
@@ -184,7 +213,7 @@ def _happened(tracking: Tracking, meant: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def under_way(store: Store, model: str) -> bool:
-    return store.row(select(intents.c.model).where(intents.c.model == model)) is not None
+    return bool(store.read("SELECT 1 FROM workbench_intents WHERE model = :model", {"model": model}))
 
 
 def _alive(store: Store, row: Row) -> bool:
@@ -192,6 +221,8 @@ def _alive(store: Store, row: Row) -> bool:
     if row["host"] != socket.gethostname():
         age = store.clock.now() - datetime.fromisoformat(row["at"])
         return age.total_seconds() < ABANDONED_SECONDS
+    import psutil
+
     try:
         return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
     except psutil.NoSuchProcess:

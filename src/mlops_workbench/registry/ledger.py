@@ -11,15 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import Connection, select
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value
-from mlops_workbench.config.project import user
-from mlops_workbench.registry.tables import ledger
+from mlops_workbench.config.names import user
 from mlops_workbench.store.engine import Row, Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 GENESIS = "0" * 64
 CHAMPION = "champion"
@@ -75,7 +75,7 @@ _HEADS = ["entry", "when", "who", "action", "about", "why", "evidence"]
 
 
 @dataclass(frozen=True)
-class Reign(Value):
+class ChampionPeriod(Value):
     """Which version was champion from when until when (None: still), and the entry that made it so."""
 
     version: int | None
@@ -105,7 +105,7 @@ class History(Value):
     champion: int | None
     entries: tuple[Entry, ...]
     at: str | None = None
-    then: Reign | None = None
+    then: ChampionPeriod | None = None
 
     @property
     def title(self) -> str:
@@ -152,9 +152,9 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def reigns(entries: Sequence[Entry]) -> list[Reign]:
+def champion_periods(entries: Sequence[Entry]) -> list[ChampionPeriod]:
     """Every champion there was, oldest first; a version of None: there was none for that time."""
-    found: list[Reign] = []
+    found: list[ChampionPeriod] = []
     for entry in entries:
         ended = entry.action == "retire" and found and found[-1].version == entry.new_version
         if entry.alias != CHAMPION and not ended:
@@ -162,7 +162,7 @@ def reigns(entries: Sequence[Entry]) -> list[Reign]:
         version = None if ended else entry.new_version
         if found:
             found[-1] = replace(found[-1], until=entry.at)
-        found.append(Reign(version, entry.at, None, entry))
+        found.append(ChampionPeriod(version, entry.at, None, entry))
     return found
 
 
@@ -173,7 +173,7 @@ def history(
     newest_first = tuple(reversed(entries))
     if at is None:
         return History(model, champion, newest_first)
-    past = [r for r in reigns(entries) if datetime.fromisoformat(r.since) <= at]
+    past = [r for r in champion_periods(entries) if datetime.fromisoformat(r.since) <= at]
     return History(model, champion, newest_first, at.astimezone(UTC).isoformat(), past[-1] if past else None)
 
 
@@ -205,6 +205,10 @@ def append(
     who: str | None = None,
 ) -> Entry:
     """Add an entry inside a write transaction of the store (the chain needs its lock). `at`: by the store's clock."""
+    from sqlalchemy import select
+
+    from mlops_workbench.registry.tables import ledger
+
     last = connection.execute(select(ledger).order_by(ledger.c.id.desc()).limit(1)).mappings().first()
     fields: dict[str, Any] = {
         "id": (last["id"] if last else 0) + 1,
@@ -224,36 +228,61 @@ def append(
     return Entry(**fields)
 
 
+def require_reason(why: str) -> None:
+    """Raises `UsageError` for blanks."""
+    if not why.strip():
+        raise UsageError("A reason must be given.", "Say why: it is kept in the ledger.")
+
+
 def entries(store: Store, model: str | None = None) -> tuple[Entry, ...]:
     """Oldest first."""
-    statement = select(ledger).order_by(ledger.c.id)
-    if model is not None:
-        statement = statement.where(ledger.c.model == model)
-    return tuple(_entry(row) for row in store.rows(statement))
+    if model is None:
+        return entries_of(rows(store))
+    sql = "SELECT * FROM workbench_ledger WHERE model = :model ORDER BY id"
+    return entries_of(store.read(sql, {"model": model}, ["evidence"]))
 
 
-def _entry(row: Row) -> Entry:
-    return Entry(**{key: row[key] for key in (*_HASHED, "hash")})
+def rows(store: Store) -> Sequence[Row]:
+    """The whole ledger as it is stored, oldest first."""
+    return store.read("SELECT * FROM workbench_ledger ORDER BY id", json_columns=["evidence"])
+
+
+def entries_of(found: Sequence[Row]) -> tuple[Entry, ...]:
+    return tuple(Entry(**{key: row[key] for key in (*_HASHED, "hash")}) for row in found)
+
+
+def newest(store: Store, limit: int) -> Entries:
+    """The newest entries of all models."""
+    sql = "SELECT * FROM workbench_ledger ORDER BY id DESC LIMIT :limit"
+    return Entries(entries_of(store.read(sql, {"limit": limit}, ["evidence"])))
+
+
+def by_model(found: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries, in their order, of each model."""
+    models: dict[str, list[Entry]] = {}
+    for entry in found:
+        models.setdefault(entry.model, []).append(entry)
+    return models
 
 
 def hash_of(store: Store, number: int) -> str | None:
-    row = store.row(select(ledger.c.hash).where(ledger.c.id == number))
+    row = store.read_one("SELECT hash FROM workbench_ledger WHERE id = :id", {"id": number})
     return row["hash"] if row else None
 
 
 def broken(store: Store, noted: tuple[int, str] | None = None) -> str | None:
     """The first place where the chain does not hold, as a sentence; None when it does."""
-    return next(iter(problems(store, noted)), None)
+    return next(iter(problems(rows(store), noted)), None)
 
 
-def problems(store: Store, noted: tuple[int, str] | None = None) -> list[str]:
+def problems(stored: Sequence[Row], noted: tuple[int, str] | None = None) -> list[str]:
     """Every place where the chain does not hold, oldest first: rows changed, removed or re-ordered by hand.
 
     `noted`: number and hash of the newest entry as the other store remembers it; without it, entries cut off
     at the end cannot be missed.
     """
     found, previous, expected, hashes = [], GENESIS, 1, {}
-    for row in store.rows(select(ledger).order_by(ledger.c.id)):
+    for row in stored:
         number, at = row["id"], f"Ledger entry {row['id']}"
         if number != expected:
             gap = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
@@ -307,9 +336,9 @@ class Verification(Value):
 
 def verify(store: Store, noted: tuple[int, str] | None) -> Verification:
     """Walk the chain from its beginning."""
-    rows = store.rows(select(ledger.c.hash).order_by(ledger.c.id))
-    head = rows[-1]["hash"] if rows else GENESIS
-    return Verification(len(rows), head, noted[0] if noted else None, tuple(problems(store, noted)))
+    found = rows(store)
+    head = found[-1]["hash"] if found else GENESIS
+    return Verification(len(found), head, noted[0] if noted else None, tuple(problems(found, noted)))
 
 
 def pointers(moves: Sequence[Entry]) -> dict[str, int]:

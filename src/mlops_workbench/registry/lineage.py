@@ -8,17 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-
 from mlops_workbench.base.values import Value, cell, plain
-from mlops_workbench.data.tables import snapshot_versions, validations
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
-from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.fastpath import proving
-from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Run, Stored
+from mlops_workbench.registry.fastpath import summary
+from mlops_workbench.registry.origin import Origin, RowsOrigin
+from mlops_workbench.track.tracking import Run
 
 Tree = Mapping[str, Any]
 
@@ -91,82 +86,6 @@ def _html(tree: Tree) -> str:
     return (f'<table style="{_LEAVES}">{leaves}</table>' if leaves else "") + branches
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows that a version was fitted on or judged by. `known_as`: names a person gave them; `contracts`: checks."""
-
-    what: str
-    name: str
-    sha256: str
-    rows: int
-    columns: int
-    known_as: tuple[Mapping[str, Any], ...]
-    contracts: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Everything that is recorded about a version; what lineage, card and archive are made from."""
-
-    project: str
-    stored: Stored
-    manifest: Manifest
-    run: Run | None
-    files: tuple[str, ...]
-    data: tuple[Rows, ...]
-    gate: Mapping[str, Any] | None
-    approvals: tuple[Approval, ...]
-    entries: tuple[Entry, ...]
-    image: Mapping[str, Any] | None
-    deployments: tuple[Mapping[str, Any], ...]
-    state: str
-
-
-ROLES = {"data": "fitted on", "evaluate": "held out"}
-
-
-def rows_of(store: Store, stored: Stored) -> tuple[Rows, ...]:
-    """The rows that a version's tags name, with what else is known of the same content."""
-    return tuple(
-        _rows(store, role, {key: stored.tags.get(f"{tag}.{key}", "") for key in _MARKS})
-        for tag, role in ROLES.items()
-        if f"{tag}.sha256" in stored.tags
-    )
-
-
-_MARKS = ("name", "sha256", "rows", "columns")
-
-
-def _rows(store: Store, what: str, mark: Mapping[str, str]) -> Rows:
-    sha256 = mark["sha256"]
-    names = store.rows(
-        select(snapshot_versions).where(snapshot_versions.c.sha256 == sha256).order_by(snapshot_versions.c.id)
-    )
-    checks = store.rows(
-        select(validations).where(validations.c.data_sha256 == sha256).order_by(validations.c.id)
-    )
-    return Rows(
-        what,
-        mark["name"],
-        sha256,
-        int(mark["rows"] or 0),
-        int(mark["columns"] or 0),
-        tuple(
-            {"name": f"{r['name']}@{r['version']}", "file": r["source"], "revision": r["revision"]}
-            for r in names
-        ),
-        tuple(
-            {
-                "contract": r["contract"],
-                "digest": r["contract_digest"],
-                "passed": bool(r["passed"]),
-                "at": r["at"],
-            }
-            for r in checks
-        ),
-    )
-
-
 def trace(origin: Origin) -> Lineage:
     """Put the records together; what does not exist is said, not left out."""
     stored, manifest = origin.stored, origin.manifest
@@ -210,7 +129,7 @@ def trace(origin: Origin) -> Lineage:
 def _path(manifest: Manifest) -> dict[str, Any]:
     """What answers when it is served, and what it was tried on."""
     record = manifest.extra.get("fast")
-    tree: dict[str, Any] = {"path": proving.sentence(record)}
+    tree: dict[str, Any] = {"path": summary.sentence(record)}
     if record and record["proven"]:
         tree |= {
             "rows tried": dict(record["rows"]),
@@ -222,14 +141,13 @@ def _path(manifest: Manifest) -> dict[str, Any]:
     return tree
 
 
-def _data(rows: Rows) -> dict[str, Any]:
+def _data(rows: RowsOrigin) -> dict[str, Any]:
     known = {
-        f"snapshot {k['name']}": ", ".join(filter(None, (k["file"], k["revision"]))) or "named by hand"
+        f"snapshot {k.reference}": ", ".join(filter(None, (k.source, k.revision))) or "named by hand"
         for k in rows.known_as
     }
     checks = {
-        f"contract {c['contract']}": f"{'kept' if c['passed'] else 'BROKEN'}, {_time(c['at'])}, "
-        f"digest {c['digest'][:12]}"
+        f"contract {c.contract}": f"{'kept' if c.passed else 'BROKEN'}, {_time(c.at)}, digest {c.digest[:12]}"
         for c in rows.contracts
     }
     return {"name": rows.name, "rows": rows.rows, "sha256": rows.sha256} | known | checks

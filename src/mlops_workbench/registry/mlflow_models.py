@@ -16,23 +16,13 @@ from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
 from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath.proving import Proof
-from mlops_workbench.registry.versions import Kept, Load
+from mlops_workbench.registry.versions import Kept, ServingRuntime
 from mlops_workbench.track import flavours, requirements
 from mlops_workbench.track.flavours import Column, Logged
 from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """How the runtime treats MLflow models; handed in by the workbench."""
-
-    open: Callable[[Path], Any]
-    """a folder → MLflow's `PyFuncModel`"""
-    read: Callable[[Any, int], list[Any]]
-    """what it answers for so many rows → one plain value a row"""
 
 
 _ASKED = 1_000
@@ -78,11 +68,12 @@ def keep(
     data_name: str,
     target: str | None,
     run_id: str | None,
-    load: Load,
-    runtime: Runtime,
+    runtime: ServingRuntime,
 ) -> tuple[Looked, Kept]:
     """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
-    looked = look(_opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read)
+    looked = look(
+        _opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read_pyfunc
+    )
     needed = requirements.for_mlflow_model(flavours.requirements_of(folder), label)
     flavour = flavours.name_of(folder)
     fast = Proof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
@@ -115,7 +106,7 @@ def keep(
             },
         )
         manifest.dump(place)
-        served = load(place)
+        served = runtime.load(place)
         versions.prove(manifest, served, label)
         _prove_alone(manifest, served, label)
         if tree_sha256(place) != digest:
@@ -169,10 +160,10 @@ def look(
     )
 
 
-def _opened(folder: Path, label: str, runtime: Runtime) -> Any:
+def _opened(folder: Path, label: str, runtime: ServingRuntime) -> Any:
     try:
         with flavours.calm():
-            return runtime.open(folder)
+            return runtime.open_pyfunc(folder)
     except Exception as problem:  # a flavour raises whatever its library does
         raise InvalidModel(
             f"MLflow cannot load '{label}': {type(problem).__name__}: {' '.join(str(problem).split())[:300]}.",
@@ -281,7 +272,7 @@ def _task(answers: Sequence[Any], truth: Any) -> tuple[Task, tuple[Any, ...]]:
     return ("regression", ()) if types <= numbers and kinds <= {*numbers, bool} else ("other", ())
 
 
-def _prove_alone(manifest: Manifest, served: versions.Served, label: str) -> None:
+def _prove_alone(manifest: Manifest, served: versions.Predictor, label: str) -> None:
     """Requests that come together are asked together: an answer must not depend on its neighbours."""
     alone = [value for row in manifest.sample for value in served([row]).values]
     if any(not versions.alike(a, b) for a, b in zip(alone, manifest.expected, strict=True)):
@@ -291,4 +282,4 @@ def _prove_alone(manifest: Manifest, served: versions.Served, label: str) -> Non
         )
 
 
-__all__ = ["Looked", "Runtime", "keep", "look", "prepare"]
+__all__ = ["Looked", "keep", "look", "prepare"]

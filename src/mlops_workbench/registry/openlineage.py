@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench import __version__
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.lineage import Origin, Rows
+    from mlops_workbench.registry.origin import Origin, RowsOrigin
 
 SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 PRODUCER = f"urn:mlops-workbench:{__version__}"
@@ -83,7 +83,7 @@ def _own(**values: Any) -> dict[str, Any]:
     } | values
 
 
-def _input(namespace: str, rows: Rows, origin: Origin) -> dict[str, Any]:
+def _input(namespace: str, rows: RowsOrigin, origin: Origin) -> dict[str, Any]:
     fields = [{"name": f.name, "type": _TYPES[f.kind]} for f in origin.manifest.inputs]
     return {
         "namespace": namespace,
@@ -91,7 +91,12 @@ def _input(namespace: str, rows: Rows, origin: Origin) -> dict[str, Any]:
         "facets": {
             "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=rows.sha256),
             "schema": _facet("1-1-1/SchemaDatasetFacet", fields=fields),
-            "mlops_role": _own(role=rows.what, knownAs=[dict(k) for k in rows.known_as]),
+            "mlops_role": _own(
+                role=rows.what,
+                knownAs=[
+                    {"name": k.reference, "file": k.source, "revision": k.revision} for k in rows.known_as
+                ],
+            ),
         },
         "inputFacets": {
             "dataQualityMetrics": _facet(
@@ -100,7 +105,7 @@ def _input(namespace: str, rows: Rows, origin: Origin) -> dict[str, Any]:
             "dataQualityAssertions": _facet(
                 "1-0-1/DataQualityAssertionsDatasetFacet",
                 assertions=[
-                    {"assertion": f"contract {c['contract']} {c['digest'][:12]}", "success": c["passed"]}
+                    {"assertion": f"contract {c.contract} {c.digest[:12]}", "success": c.passed}
                     for c in rows.contracts
                 ],
             ),

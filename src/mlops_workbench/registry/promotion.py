@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
-from mlops_workbench.config.project import Policy
-from mlops_workbench.registry import approvals, gate, ledger
+from mlops_workbench.config.policy import Policy
+from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
 from mlops_workbench.registry.ledger import CHAMPION, Entry
 from mlops_workbench.store.engine import Store
@@ -21,7 +21,7 @@ Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
 that must not be."""
 
 
-class Carried(Protocol):
+class Prepared(Protocol):
     """What follows an alias, while that is moved."""
 
     @property
@@ -29,25 +29,25 @@ class Carried(Protocol):
         """What the ledger should say of it."""
         ...
 
-    def hold(self) -> None:
-        """The alias moves now."""
+    def pause(self) -> None:
+        """Requests wait from now on: the alias moves."""
         ...
 
 
-Carry = Callable[[int | None], AbstractContextManager[Carried]]
+CutOver = Callable[[int | None], AbstractContextManager[Prepared]]
 """Entered, it has what follows the alias make the new version ready (None: the alias goes), and raises when that fails;
-left, it has them take what the alias is on then. Handed in by the workbench."""
+left, it has them take what the alias is on then. Handed in by the verb."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Nothing:
     evidence: Mapping[str, Any]
 
-    def hold(self) -> None:
-        """There is nothing that could."""
+    def pause(self) -> None:
+        """There is nothing that could wait."""
 
 
-def unfollowed(_new: int | None) -> AbstractContextManager[Carried]:
+def unfollowed(_new: int | None) -> AbstractContextManager[Prepared]:
     return nullcontext(_Nothing({}))
 
 
@@ -59,19 +59,19 @@ def move(
     action: str,
     why: str,
     plan: Plan,
-    carry: Carry = unfollowed,
+    cut_over: CutOver = unfollowed,
     alias: str = CHAMPION,
 ) -> Entry:
-    """Put an alias on another version. Raises what `plan` and `carry` raise, or `Conflict` if someone else is moving
+    """Put an alias on another version. Raises what `plan` and `cut_over` raise, or `Conflict` if someone else is moving
     it."""
     reconcile(store, tracking, model)
     with intent(store, tracking, model) as change:
         old = tracking.alias(model, alias)
         new, evidence = plan(old)
-        with carry(new) as carried:
-            told = {**evidence, **carried.evidence}
+        with cut_over(new) as prepared:
+            told = {**evidence, **prepared.evidence}
             change.mean(action, why=why, evidence=told, alias=alias, old_version=old, new_version=new)
-            carried.hold()
+            prepared.pause()
             if new is None:
                 tracking.remove_alias(model, alias)
             else:
@@ -89,7 +89,7 @@ def to_champion(
     name, version = stored.name, stored.version
     if champion == version:
         raise Conflict(f"Version {version} of '{name}' is the champion already.")
-    seen = gate.latest(store, name, version)
+    seen = gates.latest(store, name, version)
     entries = ledger.entries(store, name)
     given = approvals.standing(entries, stored, seen, policy.approval, policy.governance, store.clock.now())
 
@@ -102,7 +102,7 @@ def to_champion(
     lacking = []
     for check in (
         not_retired,
-        lambda: gate.require_green(name, version, champion, seen, policy.gate.digest),
+        lambda: gates.require_green(name, version, champion, seen, policy.gate.digest),
         lambda: approvals.require(given, stored, policy.approval),
     ):
         try:
@@ -179,6 +179,22 @@ def _lost(store: Store, tracking: Tracking, model: str) -> list[int]:
     """Versions that the ledger knows and MLflow has no more."""
     there = tracking.version_numbers(model)
     return sorted(ledger.standing(ledger.entries(store, model)) - there)
+
+
+def reconcile_all(store: Store, tracking: Tracking) -> None:
+    """`reconcile` for every model, asking both stores once: as a rule nothing was changed outside."""
+    recorded = ledger.by_model(ledger.entries(store))
+    aliases, numbers = tracking.all_aliases(), tracking.all_version_numbers()
+    models = {*tracking.model_names(), *intents.concerned(store)}
+    for model in sorted(models):
+        moves = recorded.get(model, [])
+        same = ledger.pointers(moves) == aliases.get(model, {})
+        if (
+            not same
+            or ledger.standing(moves) - numbers.get(model, set())
+            or model in intents.concerned(store)
+        ):
+            reconcile(store, tracking, model)
 
 
 def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:

@@ -5,31 +5,27 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from mlops_workbench.base.errors import InvalidModel, NotFound, UsageError, closest
-from mlops_workbench.config.project import ApprovalPolicy, Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.package.tables import images
-from mlops_workbench.registry import approvals, gate, ledger, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
-from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry import versions
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.registry.mlflow_models import Runtime
-from mlops_workbench.registry.versions import Inspected, Load, Quicken, Version
-from mlops_workbench.store.engine import Store
+from mlops_workbench.registry.versions import Inspected, ServingRuntime
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked
 from mlops_workbench.track.flavours import Logged
-from mlops_workbench.track.tracking import Run, Stored, Tracking
+from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,43 +60,52 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
     ]
     if foreign:
         raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
+            f"'{path}' holds {foreign[0]}, which is not trusted.", "LoadPredictor it in a notebook yourself."
         )
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
 
 
+def logged_by(model: Any, tracking: Tracking) -> str | None:
+    """The run that logged a model which MLflow keeps."""
+    logged = flavours.address_of(model, tracking) or model
+    return logged.run_id if isinstance(logged, Logged) else None
+
+
+@dataclass(frozen=True)
+class RegisterRequest:
+    """How a model is to be registered. `data`, `evaluate`: rows it was fitted on and is judged by; None: its run's."""
+
+    name: str
+    data: Any = None
+    evaluate: Any = None
+    target: str | None = None
+    serialization: str = "skops"
+
+
 def register(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
+    context: TrackedContext,
     model: Any,
     label: str,
+    request: RegisterRequest,
     *,
-    name: str,
     run: Run | None,
-    data: Any,
-    evaluate: Any,
-    target: str | None,
-    serialization: str,
-    namespace: Mapping[str, Any],
-    load: Load,
-    quicken: Quicken,
-    runtime: Runtime,
-) -> Stored:
+    runtime: ServingRuntime,
+) -> RegisteredVersion:
     """Look at the model, keep it with its data, write the ledger. Nothing is registered unless all of it works."""
+    store, tracking, name = context.store, context.tracking, request.name
     flavour = "" if isinstance(model, Logged) else flavours.flavour_of(model)
     scikit = flavour != "python_function" and source.is_fitted_model(model)
     if not (scikit or flavour or isinstance(model, Logged)):
         raise _not_a_model(model, label)
-    fitted_on, marks = _rows(project, store, run, "data", data, namespace)
+    fitted_on, marks = _rows(context, run, "data", request.data)
     if fitted_on is None:
         raise UsageError(
             f"'{label}' was not made in a tracked run with data, so what it was fitted on is not known.",
             "Fit it in a tracked run, or say data.",
         )
-    held_out_rows, held_out_marks = _rows(project, store, run, "evaluate", evaluate, namespace)
+    held_out_rows, held_out_marks = _rows(context, run, "evaluate", request.evaluate)
     run_id = run.id if run else None
-    label_column = target or (run.tags.get("target") if run else None)
+    label_column = request.target or (run.tags.get("target") if run else None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = None
         if not scikit:
@@ -118,23 +123,21 @@ def register(
                 data_name=marks["data.name"],
                 target=label_column,
                 run_id=run_id,
-                load=load,
                 runtime=runtime,
             )
         else:
             looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)
-            trusted = versions.trusted_types(model, label) if serialization == "skops" else ()
+            trusted = versions.trusted_types(model, label) if request.serialization == "skops" else ()
             kept = versions.keep(
                 tracking,
                 looked,
                 name=name,
                 label=label,
-                serialization=serialization,
+                serialization=request.serialization,
                 requirements=requirements.for_model(versions.modules_in(trusted, model)),
                 trusted=trusted,
                 run_id=run_id,
-                load=load,
-                quicken=quicken,
+                runtime=runtime,
                 ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
             )
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
@@ -142,7 +145,7 @@ def register(
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
-    path = proving.sentence(kept.fast)
+    path = summary.sentence(kept.fast)
     tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
@@ -164,9 +167,10 @@ def _not_a_model(model: Any, label: str) -> InvalidModel:
 
 
 def _rows(
-    project: Project, store: Store, run: Run | None, what: str, given: Any, namespace: Mapping[str, Any]
+    context: TrackedContext, run: Run | None, what: str, given: Any
 ) -> tuple[pd.DataFrame | None, dict[str, str]]:
     """Rows that were given now, else those that the run recorded; with the tags that name them."""
+    project, store, namespace = context.project, context.store, context.namespace
     if given is not None:
         frame, name = snapshots.resolve(project, store, given, namespace)
         mark = snapshots.keep(project, store, frame, name)
@@ -186,7 +190,7 @@ def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
     }
 
 
-def held_out(project: Project, stored: Stored) -> pd.DataFrame | None:
+def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None:
     """The version's held-out rows, if it has any."""
     sha256 = stored.tags.get("evaluate.sha256")
     return snapshots.find(project, sha256) if sha256 else None
@@ -213,53 +217,3 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
         probabilities=probabilities,
         ask=lambda rows: versions.ask(model, rows, label),
     )
-
-
-def describe(store: Store, found: Sequence[Stored], policy: ApprovalPolicy, digest: str) -> list[Version]:
-    """Versions as people see them: with their state, last gate and image. `digest`: of the policy (see `approvals`)."""
-    entries: dict[str, tuple[Entry, ...]] = {}
-    for name in {stored.name for stored in found}:
-        entries[name] = ledger.entries(store, name)
-    return [_describe(store, stored, entries[stored.name], policy, digest) for stored in found]
-
-
-def _describe(
-    store: Store, stored: Stored, entries: Sequence[Entry], policy: ApprovalPolicy, digest: str
-) -> Version:
-    seen = gate.latest(store, stored.name, stored.version)
-    image = store.row(
-        select(images.c.tag).where(images.c.model == stored.name, images.c.version == stored.version)
-    )
-    return Version(
-        name=stored.name,
-        version=stored.version,
-        aliases=stored.aliases,
-        state=_state(
-            stored,
-            entries,
-            approvals.standing(entries, stored, seen, policy, digest, store.clock.now()),
-            policy,
-        ),
-        created=stored.created,
-        run_id=stored.run_id,
-        task=stored.tags.get("task", "other"),
-        target=stored.tags.get("target") or None,
-        metrics=versions.metrics_of(stored),
-        digest=stored.tags.get("digest", ""),
-        gate=None if seen is None else "passed" if seen["passed"] else "failed",
-        image=image["tag"] if image else None,
-        path=stored.tags.get("path", ""),
-    )
-
-
-def _state(
-    stored: Stored, entries: Sequence[Entry], given: Sequence[Approval], policy: ApprovalPolicy
-) -> str:
-    if ledger.CHAMPION in stored.aliases:
-        return "champion"
-    if stored.version in ledger.retired(entries):
-        return "retired"
-    if sum(a.valid for a in given) >= max(policy.required, 1):
-        return "approved"
-    moved = any(e.alias == ledger.CHAMPION and e.new_version == stored.version for e in entries)
-    return "former champion" if moved else "candidate"

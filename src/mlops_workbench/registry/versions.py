@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
-from mlops_workbench.base.values import Value, plain
+from mlops_workbench.base.values import plain
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
@@ -35,16 +33,25 @@ class Answers(Protocol):
     def probabilities(self) -> Sequence[Sequence[float]] | None: ...
 
 
-Served = Callable[[Sequence[Mapping[str, Any]]], Answers]
+Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 """A loaded model: rows as JSON would carry them → answers."""
-Load = Callable[[Path], Served]
-"""Loads a model folder with the real serving runtime; handed in by the workbench."""
-Quicken = Callable[
-    [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]],
-    dict[str, Any],
-]
-"""Makes and proves the fast path of a model in a folder, given rows by what they are; handed in likewise. Returns the
-record that the manifest keeps (`fastpath.proving.Proof`)."""
+
+
+@dataclass(frozen=True)
+class ServingRuntime:
+    """The real serving runtime, in this process; handed in by the verb."""
+
+    load: Callable[[Path], Predictor]
+    """a model folder → what answers"""
+    compile_fast_path: Callable[
+        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]], dict[str, Any]
+    ]
+    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out. Returns the
+    record that the manifest keeps (`fastpath.proving.Proof`)"""
+    open_pyfunc: Callable[[Path], Any]
+    """a folder → MLflow's `PyFuncModel`"""
+    read_pyfunc: Callable[[Any, int], list[Any]]
+    """what that answers for so many rows → one plain value a row"""
 
 
 @dataclass(frozen=True)
@@ -54,55 +61,6 @@ class Kept:
     source: str
     sha256: str
     fast: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Version(Value):
-    """One registered version. `state`: candidate, approved, champion, former champion or retired; `gate`: passed,
-    failed or None."""
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    state: str
-    created: datetime
-    run_id: str
-    task: str
-    target: str | None
-    metrics: Mapping[str, float]
-    digest: str
-    gate: str | None = None
-    image: str | None = None
-    path: str = ""
-    """what answers when it is served, and why: `fast path: …` or `original path: …`"""
-    note: str = ""
-
-    @property
-    def title(self) -> str:
-        return f"Version {self.version} of '{self.name}' ({self.state})"
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        rows: list[list[Any]] = [["task", self.task], ["label", self.target], ["sha256", self.digest[:12]]]
-        rows += [["answers by", self.path]] if self.path else []
-        rows += [[name, value] for name, value in self.metrics.items()]
-        return ["", ""], rows + ([["note", self.note]] if self.note else [])
-
-
-@dataclass(frozen=True)
-class ModelList(Value):
-    """Versions by model, newest first."""
-
-    models: tuple[Version, ...]
-
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        names = list(dict.fromkeys(n for v in self.models for n in v.metrics))[:4]
-        return ["model", "version", "state", "gate", "created", *names, "path", "image"], [
-            [
-                *(v.name, v.version, v.state, v.gate, v.created, *(v.metrics.get(n) for n in names)),
-                *(v.path.partition(" ")[0] or None, v.image),
-            ]
-            for v in self.models
-        ]
 
 
 @dataclass(frozen=True)
@@ -288,8 +246,7 @@ def keep(
     requirements: Sequence[str],
     trusted: Sequence[str],
     run_id: str | None,
-    load: Load,
-    quicken: Quicken,
+    runtime: ServingRuntime,
     ordinary: Mapping[str, pd.DataFrame],
 ) -> Kept:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
@@ -322,9 +279,9 @@ def keep(
         )
         manifest.dump(folder)
         digest = manifest.sha256
-        prove(manifest, load(folder), label)
+        prove(manifest, runtime.load(folder), label)
         rows = {kind: to_rows(some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
-        fast = quicken(folder, looked.model, manifest, rows)
+        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
     source = tracking.log_model(
@@ -386,7 +343,7 @@ def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
     return folder, manifest
 
 
-def prove(manifest: Manifest, served: Served, label: str) -> None:
+def prove(manifest: Manifest, served: Predictor, label: str) -> None:
     """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
     found = difference(manifest, served(manifest.sample))
     if found:
@@ -423,7 +380,3 @@ def alike(got: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
             alike(a, b, tolerance) for a, b in zip(got, wanted, strict=True)
         )
     return bool(got == wanted)
-
-
-def metrics_of(stored: Stored) -> dict[str, float]:
-    return dict(json.loads(stored.tags.get("metrics", "{}")))

@@ -22,16 +22,18 @@ from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import MlopsError, NotFound, ServingFailed
 from mlops_workbench.base.files import write_text
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import file_sha256
+from mlops_workbench.registry import promotion
 from mlops_workbench.registry.intents import under_way
 from mlops_workbench.rollout import records
-from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import api_key
+from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import FILE_NAME, Pointer, Target
 from mlops_workbench.store.engine import Store
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.tracking import Stored, Tracking
 
 NOT_LOADED = "serving: version did not load"
@@ -47,17 +49,23 @@ _KEPT_FOLDERS = 4
 class Alias:
     """An alias that deployments follow, and where all that it takes is kept."""
 
-    project: Project
-    store: Store
-    tracking: Tracking
+    context: TrackedContext
     model: str
     name: str
     key: str | None = None
     """API key for asking the deployments"""
 
     @property
+    def store(self) -> Store:
+        return self.context.store
+
+    @property
+    def tracking(self) -> Tracking:
+        return self.context.tracking
+
+    @property
     def folder(self) -> Path:
-        return self.project.state / "follow" / f"{self.model}@{self.name}"
+        return self.context.project.state / "follow" / f"{self.model}@{self.name}"
 
     @property
     def pointer(self) -> Path:
@@ -69,11 +77,11 @@ class Alias:
 
 
 @dataclass(frozen=True)
-class Carried:
+class Prepared:
     """The deployments that are taken along while the alias moves."""
 
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    hold: Callable[[], None] = lambda: None
+    pause: Callable[[], None] = lambda: None
 
 
 # the pointer
@@ -188,19 +196,19 @@ def forget(alias: Alias) -> None:
 
 
 @contextmanager
-def carried(
+def prepare_followers(
     alias: Alias, new: int | None, *, force: bool, stop: Callable[[], int], progress: Progress
-) -> Iterator[Carried]:
+) -> Iterator[Prepared]:
     """What follows the alias loads `new` before the block, and swaps to what the alias is on after it.
 
     Raises `ServingFailed` when one of them cannot, unless forced; an alert is recorded. `stop` ends them, when
     the alias is taken away.
     """
     if not alias.deployments:
-        yield Carried()
+        yield Prepared()
         return
     if new is None:
-        yield Carried()
+        yield Prepared()
         progress(f"stopping what follows {alias.name}")
         stop()
         forget(alias)
@@ -216,7 +224,7 @@ def carried(
                 f"Version {new} of '{alias.model}' was not made {alias.name}: {lacking[0]}",
                 "Nothing was changed. Mend it, or stop what serves.",
             )
-        yield Carried({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
+        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.
@@ -234,7 +242,7 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
         progress(f"{ready} of {len(waiting)} deployments have {what} ready", ready / len(waiting))
         said = _wait(alias, deployment, lambda said: _has(said, target, generation), PREPARE_SECONDS)
         if said is None:
-            if running.alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
+            if alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
                 continue  # nobody is answered by it
             lacking.append(f"{deployment.url} did not have it ready within {PREPARE_SECONDS:.0f} s.")
         elif failed := _failed(said, target):
@@ -258,9 +266,9 @@ def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
         said = _wait(alias, deployment, lambda said: _serves(said, target), FOLLOW_SECONDS)
         if said is not None:
             records.moved(alias.store, deployment, target.version, target.digest)
-        elif running.alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
+        elif alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
             alerts.raised(
-                alias.store,
+                alias.context,
                 model=alias.model,
                 kind=NOT_FOLLOWED,
                 subject=f"version {target.version}",
@@ -280,7 +288,7 @@ def _wait(
         if said is not None and enough(said):
             return said
         silent = silent + 1 if said is None else 0
-        if silent > 3 and running.alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
+        if silent > 3 and alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
             return None
         time.sleep(_ASK_SECONDS)
     return None
@@ -351,7 +359,7 @@ def look(aliases: Sequence[Alias]) -> None:
 def alert(alias: Alias, deployment: Deployment, failed: Mapping[str, Any]) -> None:
     version = failed["version"]
     alerts.raised(
-        alias.store,
+        alias.context,
         model=alias.model,
         kind=NOT_LOADED,
         subject=f"version {version}",
@@ -364,13 +372,27 @@ def alert(alias: Alias, deployment: Deployment, failed: Mapping[str, Any]) -> No
 
 def _cannot_follow(alias: Alias, why: str) -> None:
     alerts.raised(
-        alias.store,
+        alias.context,
         model=alias.model,
         kind=NOT_FOLLOWED,
         subject=f"alias {alias.name}",
         message=f"The alias '{alias.name}' of '{alias.model}' cannot be followed. {why}",
         occurrence=why,
     )
+
+
+def followed(context: TrackedContext, model: str, alias: str) -> Alias:
+    """An alias of the project's."""
+    key = api_key(context.project.policy.serving, context.project.root)
+    return Alias(context, model, alias, key)
+
+
+def sync_followers(context: TrackedContext, model: str | None = None) -> None:
+    """See to it that what follows an alias has the version that the registry says, and record what it serves."""
+    known = {(d.model, str(d.follows)) for d in records.following(context.store, model)}
+    for name in {name for name, _ in known}:
+        promotion.reconcile(context.store, context.tracking, name)
+    look([followed(context, *one) for one in sorted(known)])
 
 
 def require(alias: Alias) -> Pointer:

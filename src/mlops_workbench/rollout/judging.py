@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel
-from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project, user
+from mlops_workbench.config.names import user
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.store.engine import Store
+from mlops_workbench.registry.versions import Predictor, ServingRuntime
+from mlops_workbench.serving import pyfunc
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.tracking import Stored, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.registry.checks.check import Measured
-    from mlops_workbench.registry.gate import Contestant, GateReport
-    from mlops_workbench.registry.mlflow_models import Runtime
-    from mlops_workbench.registry.versions import Served
+    from mlops_workbench.registry.checks.check import Contestant, Measured
+    from mlops_workbench.registry.gate_report import GateReport
     from mlops_workbench.serving.dataplane import Prediction
 
 
-def load(folder: Path) -> Served:
+def load(folder: Path) -> Predictor:
     """A model folder behind the real serving runtime. Raises `InvalidModel`."""
     from mlops_workbench.serving.dataplane import DataPlane
     from mlops_workbench.serving.errors import ModelRefused
@@ -47,19 +47,13 @@ def load(folder: Path) -> Served:
     return served
 
 
-def mlflow_runtime() -> Runtime:
-    from mlops_workbench.registry.mlflow_models import Runtime
-    from mlops_workbench.serving import pyfunc
-
-    return Runtime(pyfunc.opened, pyfunc.values_of)
-
-
-def quicken(
+def compile_fast_path(
     folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """Compile the model to a plan in its folder and prove it against the real runtime. Returns the record.
 
-    `ordinary`: rows as JSON carries them, by what they are. Whatever goes wrong means: the original path.
+    `ordinary`: rows as JSON carries them, keyed by split: train, held-out. Whatever goes wrong, the original
+    path answers.
     """
     from mlops_workbench.registry.fastpath import NotCovered, compiling, proving
     from mlops_workbench.serving.dataplane import DataPlane
@@ -87,8 +81,11 @@ def quicken(
     return found.to_dict()
 
 
+RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_of)
+
+
 def contestant(tracking: Tracking, stored: Stored) -> Contestant:
-    from mlops_workbench.registry.gate import Contestant
+    from mlops_workbench.registry.checks.check import Contestant
     from mlops_workbench.registry.versions import recorded
 
     folder, manifest = recorded(tracking, stored)
@@ -96,21 +93,20 @@ def contestant(tracking: Tracking, stored: Stored) -> Contestant:
 
 
 def judge(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
+    context: TrackedContext,
     stored: Stored,
     champion: Stored | None,
     image: Mapping[str, Any] | None,
     *,
     data: Any,
-    namespace: Mapping[str, Any],
     first: bool,
-    progress: Progress,
 ) -> GateReport:
     """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
+    project, store, tracking = context.project, context.store, context.tracking
+    progress = context.progress
     from mlops_workbench.data import snapshots
-    from mlops_workbench.registry import gate, registering
+    from mlops_workbench.registry import gate, gates, registering
+    from mlops_workbench.registry.checks.check import GateContext
     from mlops_workbench.rollout.runtime import trials
 
     progress("loading the version")
@@ -118,7 +114,7 @@ def judge(
     beside = contestant(tracking, champion) if champion else None
     facts = {"name": stored.name, "version": str(stored.version), "digest": stored.tags["digest"]}
     rows, label = (
-        snapshots.resolve(project, store, data, namespace)
+        snapshots.resolve(project, store, data, context.namespace)
         if data is not None
         else (registering.held_out(project, stored), stored.tags.get("evaluate.name", ""))
     )
@@ -129,7 +125,7 @@ def judge(
         return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
 
     tag = str(image["tag"]) if image else ""
-    around = gate.Around(
+    asked = GateContext(
         root=project.root,
         rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
         first_by=user() if first else "",
@@ -138,10 +134,10 @@ def judge(
         ask_image=trials.image(tag, **facts) if tag else None,
     )
     progress("asking it for the held-out rows")
-    report = gate.judge(stored.name, candidate, beside, rows, project.policy.gate, around)
+    report = gate.judge(stored.name, candidate, beside, rows, project.policy.gate, asked)
     if data is not None and rows is not None:
         snapshots.keep(project, store, rows, label)  # evidence that nobody can look at again is none
-    report = gate.keep(store, report)
+    report = gates.keep(store, report)
     _attach(tracking, stored, report)
     return report
 

@@ -3,68 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
-from mlops_workbench.base.progress import Progress
-from mlops_workbench.config import serving as servingpolicy
 from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
+from mlops_workbench.registry import promotion
 from mlops_workbench.rollout import following, records
 from mlops_workbench.rollout.following import Alias
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments as running
+from mlops_workbench.rollout.runtime import environment as environments
 from mlops_workbench.rollout.runtime.containers import start_container
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.rollout.runtime.processes import start_local
+from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.tracking import Stored
 
 
+@dataclass(frozen=True)
+class ServeRequest:
+    """How a version is to be served; None: as the policy says, and as it can be."""
+
+    port: int | None = None
+    kind: str | None = None
+    memory: str | None = None
+    cpus: float | None = None
+
+
 def serve(
-    project: Project,
-    store: Store,
+    context: Context,
     stored: Stored,
     folder: Path,
     image: Mapping[str, Any] | None,
+    request: ServeRequest,
     *,
-    port: int | None,
-    kind: str | None,
     follow: Alias | None = None,
-    memory: str | None = None,
-    cpus: float | None = None,
-    progress: Progress,
 ) -> Live:
     """Start a version, wait until it is ready, then stop what served the model before.
 
     `follow`: the alias that the version has, and whose later versions are to be served as well.
     """
-    kind = kind or ("container" if image and docker_client.engine_answers() else "process")
+    project, store, progress = context.project, context.store, context.progress
+    kind = request.kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
         raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
-    if kind == "process" and (memory or cpus):
+    if kind == "process" and (request.memory or request.cpus):
         raise UsageError(
             "A local process has no limits of memory and cores.", "Serve the version as a container."
         )
     old = records.current(store, stored.name)
-    _make_room(store, old, port)
+    _make_room(store, old, request.port)
     progress(f"starting version {stored.version} as a {kind}")
-    environment = servingpolicy.environment(project.policy.serving, project.root)
+    environment = environments.variables(project.policy.serving, project.root)
     if follow is not None:
         following.require(follow)
-        environment[servingpolicy.FOLLOW] = str(follow.pointer)
+        environment[environments.FOLLOW] = str(follow.pointer)
     role = follow.name if follow else "champion"
     if kind == "container":
         assert image is not None
-        new = _container(project, stored, image, port, role, environment, memory, cpus)
+        new = _container(project, stored, image, request, role, environment)
     else:
         # what is installed here is there for all versions; an image has what its own needs
         environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
-        new = _process(project, stored, folder, port, role, environment)
+        new = _process(project, stored, folder, request.port, role, environment)
     new = replace(new, follows=follow.name if follow else None)
     records.keep(store, new)
     if follow is not None:
@@ -112,11 +120,9 @@ def _container(
     project: Project,
     stored: Stored,
     image: Mapping[str, Any],
-    port: int | None,
+    request: ServeRequest,
     role: str,
     environment: Mapping[str, str],
-    memory: str | None,
-    cpus: float | None,
 ) -> Deployment:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
@@ -132,11 +138,11 @@ def _container(
         version=str(stored.version),
         digest=stored.tags["digest"],
         role=role,
-        port=port,
+        port=request.port,
         inference_dir=Path(str(url.database)).parent,
         environment=environment,
-        memory=memory or project.policy.serving.memory,
-        cpus=cpus or project.policy.serving.cpus,
+        memory=request.memory or project.policy.serving.memory,
+        cpus=request.cpus or project.policy.serving.cpus,
     )
 
 
@@ -164,3 +170,15 @@ def stop_version(store: Store, model: str, version: int) -> int:
     for live in found:
         _end(store, live)
     return len(found)
+
+
+def cut_over(context: TrackedContext, model: str, alias: str, *, force: bool = False) -> promotion.CutOver:
+    """What follows an alias, cut over together with it when it moves."""
+    following.sync_followers(context, model)
+    return lambda new: following.prepare_followers(
+        following.followed(context, model, alias),
+        new,
+        force=force,
+        stop=lambda: stop_following(context.store, model, alias),
+        progress=context.progress,
+    )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from sqlalchemy import Insert, select, update
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime.deployment import Deployment
-from mlops_workbench.rollout.tables import deployments
+from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.store.engine import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Insert
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ def keep(store: Store, deployment: Deployment) -> None:
 
 
 def _inserted(store: Store, deployment: Deployment) -> Insert:
+    from mlops_workbench.rollout.tables import deployments
+
     return deployments.insert().values(
         id=deployment.id,
         model=deployment.model,
@@ -103,6 +105,10 @@ def _inserted(store: Store, deployment: Deployment) -> Insert:
 
 def moved(store: Store, deployment: Deployment, version: str, digest: str) -> Deployment:
     """It serves another version from now on: a record of its own, so that each version has its deployments."""
+    from sqlalchemy import update
+
+    from mlops_workbench.rollout.tables import deployments
+
     after = replace(
         deployment, id=uuid.uuid4().hex[:12], version=version, digest=digest, started_at=store.clock.now()
     )
@@ -119,6 +125,10 @@ def following(store: Store, model: str | None = None, alias: str | None = None) 
 
 
 def end(store: Store, deployment: Deployment) -> None:
+    from sqlalchemy import update
+
+    from mlops_workbench.rollout.tables import deployments
+
     with store.write() as connection:
         connection.execute(
             update(deployments).where(deployments.c.id == deployment.id).values(ended=store.now())
@@ -127,14 +137,13 @@ def end(store: Store, deployment: Deployment) -> None:
 
 def current(store: Store, model: str | None = None) -> tuple[Live, ...]:
     """Deployments that were not stopped, newest first, with the state they are in now."""
-    return tuple(Live(d, running.alive(d, store.clock.now())) for d in _unended(store, model))
+    return tuple(Live(d, alive(d, store.clock.now())) for d in _unended(store, model))
 
 
 def _unended(store: Store, model: str | None) -> list[Deployment]:
-    statement = select(deployments).where(deployments.c.ended.is_(None)).order_by(deployments.c.at.desc())
-    if model is not None:
-        statement = statement.where(deployments.c.model == model)
-    return [Deployment.from_dict(dict(row["deployment"])) for row in store.rows(statement)]
+    sql = "SELECT model, deployment FROM workbench_deployments WHERE ended IS NULL ORDER BY at DESC"
+    found = store.read(sql, {}, ["deployment"])
+    return [Deployment.from_dict(dict(row["deployment"])) for row in found if model in (None, row["model"])]
 
 
 def require(store: Store, model: str) -> Deployment:
@@ -148,12 +157,9 @@ def require(store: Store, model: str) -> Deployment:
 
 def of_version(store: Store, model: str, version: int) -> list[Mapping[str, Any]]:
     """All deployments that a version ever had, oldest first: id, kind, url, at, ended."""
-    statement = (
-        select(deployments)
-        .where(deployments.c.model == model, deployments.c.version == version)
-        .order_by(deployments.c.at)
-    )
+    sql = "SELECT * FROM workbench_deployments WHERE model = :model AND version = :version ORDER BY at"
+    found = store.read(sql, {"model": model, "version": version}, ["deployment"])
     return [
         {"id": r["id"], "at": r["at"], "ended": r["ended"]} | {k: r["deployment"][k] for k in ("kind", "url")}
-        for r in store.rows(statement)
+        for r in found
     ]

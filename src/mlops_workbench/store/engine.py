@@ -1,20 +1,25 @@
-"""Opens the workbench's database: SQLite in WAL mode or any URL, brought to the newest schema first."""
+"""Opens the workbench's database: SQLite in WAL mode or any URL, brought to the newest schema first.
+
+SQLAlchemy is imported by what writes, not by what reads: see `reader`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
-
-from sqlalchemy import Connection, Engine, String, column, create_engine, event, inspect, select, table, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_workbench.base.clock import SYSTEM, Clock, stamp
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MissingDependency
+from mlops_workbench.store.reader import Reader
+from mlops_workbench.store.reader import Row as Row
 
-HEAD = "0003"
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+HEAD = "0004"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
 WRITE_LOCK = 7245701
@@ -25,47 +30,52 @@ VERSION_TABLE = "workbench_version"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-Row = Mapping[str, Any]
-
 
 class Store:
-    """A database of the workbench. Values in, mappings out; a write is one transaction."""
+    """A database of the workbench. Values in, mappings out; a write is one transaction.
+
+    What verbs read goes through `read`, which needs no SQLAlchemy on SQLite; it is loaded for the first write.
+    """
 
     def __init__(self, url: str, clock: Clock = SYSTEM) -> None:
         """`clock`: what records are stamped by."""
         self.url = url
         self.clock = clock
-        self.engine = open_engine(url)
-        try:
-            if self.revision() != HEAD:
-                self._upgrade()
-        except DatabaseError as problem:
-            raise InvalidConfig(
-                f"The store {self.name} cannot be opened: {problem.orig}.",
-                "Check [stores] in mlops.toml and the rights on its folder.",
-            ) from None
+        self._reader = Reader(url, lambda: self.engine)
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+        if self.revision() != HEAD:
+            self._upgrade()
+
+    @property
+    def engine(self) -> Engine:
+        """Connections for writing, and for SQLAlchemy's statements."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = open_engine(self.url)
+            return self._engine
 
     @property
     def name(self) -> str:
         """Its URL without the password."""
-        return make_url(self.url).render_as_string(hide_password=True)
+        return self._reader.name
 
     def now(self) -> str:
         """The moment on this store's clock, as records hold it."""
         return stamp(self.clock.now())
 
     def revision(self) -> str | None:
-        with self.engine.connect() as connection:
-            if not inspect(connection).has_table(VERSION_TABLE):
-                return None
-            statement = select(column("version_num", String)).select_from(table(VERSION_TABLE))
-            found: str | None = connection.execute(statement).scalar()
-            return found
+        """The schema that the database has; None for a new one. Raises `InvalidConfig` when it cannot be opened."""
+        if not self._reader.has_table(VERSION_TABLE):
+            return None
+        found = self._reader.tuples("SELECT version_num FROM workbench_version")
+        return str(found[0][0]) if found else None
 
     def _upgrade(self) -> None:
         from alembic import command
         from alembic.config import Config
         from alembic.script import ScriptDirectory
+        from sqlalchemy.exc import DatabaseError
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -75,6 +85,13 @@ class Store:
                 f"The store {self.name} has schema {self.revision()}; this version knows up to {HEAD}.",
                 "Use the version of mlops-workbench that wrote it, or a later one.",
             )
+        try:
+            self.engine.connect().close()
+        except DatabaseError as problem:
+            raise InvalidConfig(
+                f"The store {self.name} cannot be opened: {problem.orig}.",
+                "Check [stores] in mlops.toml and the rights on its folder.",
+            ) from None
         with self.write() as connection:  # two processes may open a new project at once
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -85,6 +102,9 @@ class Store:
 
         Raises `Conflict` when the store cannot be written: read-only, full, or locked for too long.
         """
+        from sqlalchemy import text
+        from sqlalchemy.exc import OperationalError
+
         try:
             with self.engine.execution_options(writes=True).begin() as connection:
                 if connection.dialect.name == "postgresql":
@@ -96,6 +116,13 @@ class Store:
                 "Check its rights and the free space; if it is locked, try again.",
             ) from None
 
+    def read(self, sql: str, values: Row | None = None, json_columns: Sequence[str] = ()) -> list[Row]:
+        """Rows of a SELECT with `:name` parameters; `json_columns` are parsed. Raises `InvalidConfig`."""
+        return self._reader.rows(sql, values, json_columns)
+
+    def read_one(self, sql: str, values: Row | None = None, json_columns: Sequence[str] = ()) -> Row | None:
+        return next(iter(self.read(sql, values, json_columns)), None)
+
     def rows(self, statement: Any) -> Sequence[Row]:
         with self.engine.connect() as connection:
             return cast("Sequence[Row]", list(connection.execute(statement).mappings()))
@@ -105,13 +132,25 @@ class Store:
             return cast("Row | None", connection.execute(statement).mappings().first())
 
     def close(self) -> None:
-        self.engine.dispose()
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
 
 
-def open_engine(url: str) -> Engine:
-    """Raises `InvalidConfig` for a URL that cannot be read, `MissingDependency` for a driver that is not there."""
+def open_engine(url: str, *, pooled: bool = True) -> Engine:
+    """Raises `InvalidConfig` for a URL that cannot be read, `MissingDependency` for a driver that is not there.
+
+    `pooled=False`: a connection is closed when it is given back.
+    """
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.pool import NullPool
+
+    options: dict[str, Any] = (
+        {"pool_pre_ping": not url.startswith("sqlite")} if pooled else {"poolclass": NullPool}
+    )
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_engine(url, **options)
     except (ArgumentError, NoSuchModuleError) as problem:
         raise InvalidConfig(f"The store URL {url.split('@')[-1]!r} cannot be used: {problem}.") from None
     except ModuleNotFoundError as problem:

@@ -11,8 +11,8 @@ from typing import Any
 
 from mlops_workbench.base.values import Value, html_table, text_table
 from mlops_workbench.track import drawing, notebook
-from mlops_workbench.track.runs import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE
-from mlops_workbench.track.tracking import Run, Tracking
+from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.tracking import Tracking
 
 _DATA_TAGS = (("fitted on", "data"), ("held out", "evaluate"))
 _LONGEST_DIFF = 2000

@@ -1,29 +1,33 @@
-"""`--where` and `--sort` of `runs` for a tracking server, whose tables cannot be asked: all its runs are looked at."""
+"""`--where` and `--sort` of `runs` where the tables cannot be asked: all runs that MLflow's client gives are read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_workbench.track.ranking import SIGNS, Test, comparable
 
 
-def is_server(url: str) -> bool:
-    """Whether runs are kept behind HTTP, not in a database that we can read."""
-    return url.startswith(("http://", "https://", "databricks"))
-
-
 def value_of(run: Any, kind: str, key: str) -> Any:
-    """A figure of one of MLflow's runs; None where it has none. Seconds for `seconds`, else as MLflow keeps it."""
+    """A value of one of MLflow's runs; None where it has none. Seconds for `seconds`, else as MLflow keeps it."""
     if kind == "attribute":
         info = run.info
         if key == "seconds":
             return None if info.end_time is None else info.end_time - info.start_time
         return {"started": info.start_time, "name": info.run_name, "status": info.status}[key]
-    kept = {"metric": run.data.metrics, "param": run.data.params, "tag": run.data.tags}[kind]
-    value = kept.get(key)
-    return None if value != value else value  # NaN is no figure
+    value = kept(run, kind).get(key)
+    return None if value != value else value  # NaN cannot be compared
+
+
+def kept(run: Any, kind: str) -> Mapping[str, Any]:
+    """The metrics, parameters or tags of one of MLflow's runs."""
+    found: Mapping[str, Any] = {
+        "metric": run.data.metrics,
+        "param": run.data.params,
+        "tag": run.data.tags,
+    }[kind]
+    return found
 
 
 def holds(run: Any, test: Test) -> bool:
@@ -39,7 +43,7 @@ def holds(run: Any, test: Test) -> bool:
 def chosen(
     runs: Sequence[Any], tests: Sequence[Test], kind: str, key: str, ascending: bool, limit: int
 ) -> list[Any]:
-    """Of runs that come newest first: those that fulfil all tests, in order; last those that have no such figure."""
+    """Of runs that come newest first: those that fulfil all tests, in order; last those that have no such value."""
     fit = [run for run in runs if all(holds(run, test) for test in tests)]
     have = [run for run in fit if value_of(run, kind, key) is not None]
     have.sort(key=lambda run: comparable(value_of(run, kind, key)), reverse=not ascending)

@@ -14,25 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
-from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import frames
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.store.engine import Store
 from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Asked, Evaluation
 from mlops_workbench.track.input_data import Given, Kept
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.tracking import Run, Tracking
-
-SOURCE = "source.py"
-ENVIRONMENT = "requirements.txt"
-NOTEBOOK = "notebook.ipynb"
-CHANGES = "changes.diff"
-"""artifacts of a run: the code that ran, all that was installed, the notebook as executed so far (of a cell), what
-differed from the commit (if anything did)"""
+from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.tracking import Tracking
 
 Measure = Callable[[Any, Any, str, str | None], Asked | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
@@ -129,33 +122,33 @@ def script(path: Path) -> Cell:
     return Cell(text, execute, namespace, script=True)
 
 
-def track(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
-    cell: Cell,
-    *,
-    name: str,
-    data: Sequence[str],
-    evaluate: str | None,
-    params: Sequence[str],
-    named: Sequence[str],
-    measure: Measure,
-    target: str | None,
-    progress: Progress = silent,
-) -> Finished:
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked of a run. `data`: variables or snapshots, the first is what a model is fitted on;
+    `evaluate`: held-out rows; `params`, `metrics`: variables to record."""
+
+    name: str
+    data: tuple[str, ...] = ()
+    evaluate: str | None = None
+    params: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    target: str | None = None
+
+
+def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: Measure) -> Finished:
     """Run the cell inside an MLflow run. What the cell raises fails the run and is raised on.
 
-    `data`: the first is what a model is fitted on. `named`: variables to record as metrics.
-    `measure(model, frame, name, target)`: the model's answers on held-out rows; handed in by the workbench.
+    `measure(model, frame, name, target)`: the model's answers on held-out rows; handed in by the verb.
     """
+    project, store, tracking = context.project, context.store, context.tracking
+    data, evaluate, target = request.data, request.evaluate, request.target
     rows = [*data, *([evaluate] if evaluate is not None else [])]
     given = Given(project, store, rows)
     given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
-    _check_names(cell, [*(r for r in rows if not given.known(r)), *params, *named])
+    _check_names(cell, [*(r for r in rows if not given.known(r)), *request.params, *request.metrics])
     changed, untold = source.changes(project.root)
     tags = _tags(project) | ({"git.untold": ", ".join(untold)} if untold else {})
-    with tracking.start(name, tags) as run_id:
+    with tracking.start(request.name, tags) as run_id:
         tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
         value, seen = _execute(tracking, run_id, cell)
         kept = given.after(cell.namespace)
@@ -168,10 +161,10 @@ def track(
             asked = measure(next(iter(models.values())), held_out.frame, held_out.mark.name, target)
         figures = {
             **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
-            **figures_of.named(named, cell.namespace),
+            **figures_of.named(request.metrics, cell.namespace),
             **(_measured(asked) if asked else {}),
         }
-        params_found = _params(cell, models, params)
+        params_found = _params(cell, models, request.params)
         tracking.log(
             run_id,
             params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
@@ -183,7 +176,7 @@ def track(
         )
         judged, note = None, ""
         if asked is not None:
-            progress("drawing the evaluation")
+            context.progress("drawing the evaluation")
             try:
                 judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
             except Exception as problem:  # a model that took hours is not lost for a picture of it

@@ -52,14 +52,14 @@ def against(case: Case) -> Check:
             "rows": len(mine.truth),
             "method": f"paired percentile bootstrap, {RESAMPLES} resamples (Efron & Tibshirani 1993, ch. 13)",
         },
-        next_step=f"Both answered the same rows: {case.around.rows_from}.",
+        next_step=f"Both answered the same rows: {case.context.rows_from}.",
     )
 
 
 def _first(case: Case) -> Check:
     """Without a champion there is nothing to compare with: a pass only by somebody's choice."""
-    if case.around.first_by:
-        by = f"first version, by choice of {case.around.first_by}"
+    if case.context.first_by:
+        by = f"first version, by choice of {case.context.first_by}"
         return Check(TITLE, None, NOTHING, NOTHING, by, applies=False)
     if case.policy.first_version == "allow":
         by = 'first version, by choice of the policy: first_version = "allow"'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.versions import Served
+from mlops_workbench.registry.versions import Predictor
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Contestant:
 
     version: int
     manifest: Manifest
-    served: Served
+    served: Predictor
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Around:
+class GateContext:
     """What the gate is told and handed besides versions and rows. What is None was not handed in."""
 
     root: Path = Path()
@@ -83,7 +83,7 @@ class Around:
     """starts the serving runtime in a process of its own, and asks it requests of so many rows"""
     image: str = ""
     """tag of the version's image, if one was built"""
-    ask_image: Served | None = None
+    ask_image: Predictor | None = None
     """starts a container of it, asks it, and removes it"""
 
 
@@ -99,7 +99,7 @@ class Case:
     theirs: Judged | str | None
     """the champion's answers; a text: why it has none"""
     policy: GatePolicy
-    around: Around
+    context: GateContext
 
     @property
     def manifest(self) -> Manifest:

@@ -53,7 +53,7 @@ def fairness(case: Case) -> list[Check]:
 def _by(case: Case, stem: str, form: str) -> Check:
     policy, title = case.policy.fairness, f"{TITLE} by {case.policy.fairness.column}"
     limit = f"{'≤' if form == 'difference' else '≥'} {policy.limit:.4f}"
-    where = case.around.rows_from
+    where = case.context.rows_from
     if policy.column not in case.frame.columns:
         step = f"Judge rows that have it: the model need not read it. These are {where}."
         return unknown(title, f"the rows have no column '{policy.column}'", limit, step)

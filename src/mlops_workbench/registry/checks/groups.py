@@ -23,7 +23,10 @@ def groups(series: pd.Series[Any]) -> pd.Series[Any]:
     kind = pd.api.types
     ordered = kind.is_numeric_dtype(series.dtype) or kind.is_datetime64_any_dtype(series.dtype)
     if not ordered or kind.is_bool_dtype(series.dtype) or series.nunique() <= FEW:
-        names = series.map(lambda v: f"{v:.12g}" if isinstance(v, float) else str(v), na_action="ignore")
+        # plus 0.0: -0.0 equals 0.0 and must not be a group of its own
+        names = series.map(
+            lambda v: f"{v + 0.0:.12g}" if isinstance(v, float) else str(v), na_action="ignore"
+        )
         return names.astype(object).where(series.notna(), MISSING)
     # By ranks: between large numbers or times that lie close together the edges would be rounded past a value.
     quarter = pd.qcut(series.rank(), 4, labels=False, duplicates="drop")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.config.gate import LatencyPolicy
-from mlops_workbench.registry.checks.check import Around, Check, unknown
+from mlops_workbench.registry.checks.check import Check, GateContext, unknown
 
 
-def latency(policy: LatencyPolicy, around: Around) -> list[Check]:
+def latency(policy: LatencyPolicy, context: GateContext) -> list[Check]:
     """A check a limit of the policy; nothing is started when it sets none."""
     asked = {"latency": policy.p99_ms, "memory": policy.memory_mb}
     limits = {"latency": f"≤ {policy.p99_ms:g} ms", "memory": f"≤ {policy.memory_mb:g} MB"}
     names = [name for name, limit in asked.items() if limit]
     if not names:
         return []
-    if around.measure is None:
+    if context.measure is None:
         return [unknown(name, "no serving runtime was handed in", limits[name]) for name in names]
     try:
-        found = around.measure(policy.rows)
+        found = context.measure(policy.rows)
     except MlopsError as problem:
         said = problem.message.splitlines()[0].removesuffix(" Its log ends:").rstrip(".")
         return [unknown(name, said, limits[name], problem.next_step) for name in names]

@@ -26,14 +26,14 @@ def constant(case: Case) -> Check:
         return unknown(
             title,
             f"{name} is not defined on these rows",
-            next_step=f"Judge rows of more than one class; they are {case.around.rows_from}.",
+            next_step=f"Judge rows of more than one class; they are {case.context.rows_from}.",
         )
     return Check(
         title,
         better(name, figure, limit) > 0,
         f"{name} {figure:.4f}",
         limit_of(name, limit, strict=True),
-        next_step=f"It has learnt nothing that holds on these rows: {case.around.rows_from}.",
+        next_step=f"It has learnt nothing that holds on these rows: {case.context.rows_from}.",
     )
 
 
@@ -48,6 +48,6 @@ def thresholds(case: Case) -> list[Check]:
             checks.append(unknown(title, f"known here: {known}", asked, step))
         else:
             passed = better(name, figure, limit) >= 0
-            step = f"The rows are {case.around.rows_from}."
+            step = f"The rows are {case.context.rows_from}."
             checks.append(Check(title, passed, f"{figure:.4f}", asked, next_step=step))
     return checks

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.registry.checks.check import NOTHING, Around, Check, Contestant, unknown
-from mlops_workbench.registry.versions import Served, difference
+from mlops_workbench.registry.checks.check import NOTHING, Check, Contestant, GateContext, unknown
+from mlops_workbench.registry.versions import Predictor, difference
 
 RUNTIME = "training/serving skew"
 IMAGE = "training/image skew"
@@ -14,16 +14,16 @@ def runtime(candidate: Contestant) -> Check:
     return _compared(RUNTIME, candidate, candidate.served, "the serving runtime")
 
 
-def image(candidate: Contestant, around: Around) -> Check:
+def image(candidate: Contestant, context: GateContext) -> Check:
     """The image's own answers. Without an image there is nothing to ask; without an engine there is, but none can."""
-    if not around.image:
+    if not context.image:
         return Check(IMAGE, None, NOTHING, "none", "no image was built of this version", applies=False)
-    if around.ask_image is None:
-        return unknown(IMAGE, f"nothing was handed in that could start {around.image}", "none")
-    return _compared(IMAGE, candidate, around.ask_image, f"a container of {around.image}")
+    if context.ask_image is None:
+        return unknown(IMAGE, f"nothing was handed in that could start {context.image}", "none")
+    return _compared(IMAGE, candidate, context.ask_image, f"a container of {context.image}")
 
 
-def _compared(title: str, candidate: Contestant, served: Served, what: str) -> Check:
+def _compared(title: str, candidate: Contestant, served: Predictor, what: str) -> Check:
     manifest = candidate.manifest
     try:
         found = difference(manifest, served(manifest.sample))

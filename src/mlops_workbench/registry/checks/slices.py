@@ -25,7 +25,7 @@ def _by(case: Case, column: str, name: str) -> Check:
     policy, title = case.policy.slices, f"slices by {column}"
     if column not in case.frame.columns:
         return unknown(
-            title, f"the rows have no column '{column}'", next_step=f"The rows are {case.around.rows_from}."
+            title, f"the rows have no column '{column}'", next_step=f"The rows are {case.context.rows_from}."
         )
     whole = case.mine.metrics.get(name)
     found = table(case, column, name)
@@ -46,7 +46,7 @@ def _by(case: Case, column: str, name: str) -> Check:
         notes.append(f"{name} is not defined on {column} = {undefined[0]['slice']}: one class only")
     step = 'Judge rows with both classes there, or set [gate.slices] metric = "accuracy".'
     if red and worst:
-        step = f"Look at the rows with {column} = {worst['slice']} in {case.around.rows_from}."
+        step = f"Look at the rows with {column} = {worst['slice']} in {case.context.rows_from}."
     return Check(
         title,
         False if red else None if undefined else True,

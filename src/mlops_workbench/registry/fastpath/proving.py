@@ -81,17 +81,6 @@ class Proof:
         return asdict(self)
 
 
-def sentence(record: Mapping[str, Any] | None) -> str:
-    """Which path a version has and why, for people."""
-    if not record:
-        return "original path: registered before there was a fast one"
-    if not record["proven"]:
-        return f"original path: {record['reason']}"
-    tried = sum(record["rows"].values())
-    difference = f"{record['difference']:.0e}" if record["difference"] else "0"
-    return f"fast path: proven on {tried:,} rows, largest difference {difference}"
-
-
 def proof(
     plan: Compiled,
     manifest: Manifest,

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_workbench.base.errors import EngineUnavailable, NotFound, ServingFailed
-from mlops_workbench.config.serving import CPUS, FOLLOW, KEYS_FILE, MEMORY
+from mlops_workbench.config.resources import CPUS, MEMORY
 from mlops_workbench.package.docker_client import Engine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import FOLLOW, KEYS_FILE
 from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
 
 _HOST = "127.0.0.1"

@@ -16,8 +16,8 @@ from typing import Literal
 import psutil
 
 from mlops_workbench.base.errors import Conflict, ServingFailed
-from mlops_workbench.config.serving import without_platform
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
 
 _HOST = "127.0.0.1"

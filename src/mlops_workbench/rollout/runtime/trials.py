@@ -21,11 +21,11 @@ from typing import Any
 import psutil
 
 from mlops_workbench.base.errors import ServingFailed
-from mlops_workbench.config.serving import without_platform
 from mlops_workbench.registry.checks.check import Measured
-from mlops_workbench.registry.versions import Answers, Served
+from mlops_workbench.registry.versions import Answers, Predictor
 from mlops_workbench.rollout.runtime import client
 from mlops_workbench.rollout.runtime.containers import start_container, stop
+from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import until_ready
 
 HOST = "127.0.0.1"
@@ -200,7 +200,7 @@ class _Answered:
     probabilities: Sequence[Sequence[float]] | None
 
 
-def image(tag: str, *, name: str, version: str, digest: str) -> Served:
+def image(tag: str, *, name: str, version: str, digest: str) -> Predictor:
     """What a container of the image answers: started for the question, and removed whatever comes.
 
     The question raises EngineUnavailable, NotFound (no such image here) or ServingFailed.

@@ -1,41 +1,76 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_workbench import verbs as verbs_package
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.interface.parser import (
-    OPTIONAL_POSITIONALS,
-    VERBS,
-    Arg,
-    HelpRequested,
-    from_json,
-    line,
-    parse,
-)
-from mlops_workbench.workbench import Workbench
+from mlops_workbench.interface import parsing, words
+from mlops_workbench.interface.parsing import HelpRequested
+from mlops_workbench.interface.payloads import changes, from_json
+from mlops_workbench.interface.spec import Arg, Verb
+from mlops_workbench.workbench import Workbench, verbs
+
+VERBS = verbs()
+
+
+def parse(typed: Any, prog: str) -> parsing.Call:
+    return parsing.parse(typed, prog, VERBS)
+
+
+def line(verb: str, options: dict[str, Any]) -> str:
+    return words.line(VERBS[verb], options)
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=lambda v: v.name)
-def test_each_verb_is_a_method_with_the_same_options(verb: Any) -> None:
-    parameters = inspect.signature(getattr(Workbench, verb.name)).parameters
-    assert [p for p in parameters if p != "self"] == [a.name for a in verb.args]
-    for arg in verb.args:
-        parameter = parameters[arg.name]
-        needed = arg.required or (not arg.flags and (verb.name, arg.name) not in OPTIONAL_POSITIONALS)
-        assert (parameter.default is inspect.Parameter.empty) == needed, arg.name
-        if not needed:
-            default = False if arg.switch else () if arg.repeat else arg.default
-            assert parameter.default == default, arg.name
+def test_a_verb_is_a_file_of_its_name_and_a_line_of_the_table(verb: Verb) -> None:
+    assert verb.function.__module__ == f"mlops_workbench.verbs.{verb.name}"
+    assert getattr(Workbench, verb.name) is verb.function
+    assert verb.summary
+    assert all(arg.help for arg in verb.args)
+
+
+def test_the_table_holds_every_file() -> None:
+    files = {p.stem for p in Path(verbs_package.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda v: v.name)
+def test_its_options_are_the_functions_parameters(verb: Verb) -> None:
+    _, *parameters = inspect.signature(verb.function).parameters.values()
+    assert [p.name for p in parameters] == [a.name for a in verb.args]
+    for parameter, arg in zip(parameters, verb.args, strict=True):
+        assert bool(arg.flags) == (parameter.kind is inspect.Parameter.KEYWORD_ONLY)
+        assert arg.required == (parameter.default is inspect.Parameter.empty)
+        assert arg.required or arg.default == parameter.default
 
 
 def test_every_public_method_that_is_no_verb_is_known() -> None:
     public = {n for n, f in vars(Workbench).items() if not n.startswith("_") and inspect.isfunction(f)}
-    assert public - set(VERBS) == {"submit", "run_job"}
+    assert public - set(VERBS) == {"run_job"}
+
+
+def test_long_verbs_say_what_their_job_does_and_can_be_left_alone() -> None:
+    long = {name for name, verb in VERBS.items() if verb.long}
+    assert long == {"build", "retrain", "reproduce"}
+    for name in long:
+        assert VERBS[name].work is not None
+        assert VERBS[name].arg("detach").switch
+
+
+def test_what_changes_something_follows_from_the_effect() -> None:
+    reading = {name for name, verb in VERBS.items() if changes(verb, {}) is None}
+    assert {"status", "images", "alerts", "card", "ledger", "compare", "drift"} <= reading
+    assert not {"promote", "run", "build", "init", "label"} & reading
+    assert changes(VERBS["alerts"], {"action": "list"}) is None
+    assert changes(VERBS["alerts"], {"action": "ack", "id": 3}) == "The option 'action' of 'alerts'"
+    assert changes(VERBS["card"], {"name": "m", "out": "card.md"}) == "The option 'out' of 'card'"
+    assert changes(VERBS["jobs"], {"cancel": 3}) == "The option 'cancel' of 'jobs'"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -92,15 +127,15 @@ def values_of(arg: Arg) -> st.SearchStrategy[Any]:
         return st.sampled_from(arg.choices)
     if arg.name in _OF_A_FORM:
         one: st.SearchStrategy[Any] = st.sampled_from(_OF_A_FORM[arg.name])
-    elif arg.type is not str and arg.name != "parameters":
+    elif arg.parse is not str and arg.name != "parameters":
         one = st.integers(1, 65535)
     elif arg.name == "parameters":
         one = st.tuples(text.map(str.strip).filter(lambda t: t and "=" not in t and t[0] != "-"), text)
     else:
         one = text.filter(lambda t: not t.startswith("-"))
     if arg.repeat:
-        return st.lists(one, max_size=3)
-    return one if arg.required or not arg.flags else st.none() | one
+        return st.lists(one, min_size=int(arg.required), max_size=3)
+    return one if arg.required else st.none() | one
 
 
 @st.composite

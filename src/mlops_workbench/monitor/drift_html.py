@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mlops_workbench.base.values import Html, html_table
 from mlops_workbench.monitor.features import FeatureDrift, Overlay, Thresholds
-
-if TYPE_CHECKING:
-    from mlops_workbench.monitor.drift import DriftReport
+from mlops_workbench.monitor.performance import Performance
 
 REFERENCE = "#959ba6"
 CURRENT = "#2f81d6"
@@ -26,16 +23,24 @@ SHOWN = 30
 """features with a picture, by rank; the rest is named"""
 
 
-def report_html(report: DriftReport) -> str:
+def report_html(
+    title: str,
+    summary: str,
+    features: Sequence[FeatureDrift],
+    thresholds: Thresholds,
+    *,
+    performance: Performance | None = None,
+    extra_columns: Sequence[str] = (),
+) -> str:
     parts = [
         '<div class="mlops-drift" style="font-size:13px;line-height:1.45">',
-        f'<div style="font-weight:600;font-size:14px">{html.escape(report.title)}</div>',
-        f'<div style="opacity:.75">{html.escape(report.summary)}</div>',
+        f'<div style="font-weight:600;font-size:14px">{html.escape(title)}</div>',
+        f'<div style="opacity:.75">{html.escape(summary)}</div>',
     ]
-    if report.performance is not None:
-        parts.append(report.performance._repr_html_())
+    if performance is not None:
+        parts.append(performance._repr_html_())
     parts.append(_legend())
-    rows = [_row(feature, report.thresholds) for feature in report.features[:SHOWN]]
+    rows = [_row(feature, thresholds) for feature in features[:SHOWN]]
     heads = (
         "",
         "feature",
@@ -46,11 +51,11 @@ def report_html(report: DriftReport) -> str:
         "why",
     )
     parts.append(html_table(heads, rows))
-    if rest := report.features[SHOWN:]:
+    if rest := features[SHOWN:]:
         names = html.escape(", ".join(f"{f.name} ({WORDS[f.status]})" for f in rest))
         parts.append(f'<div style="opacity:.7">And {len(rest)} more: {names}</div>')
-    if report.extra_columns:
-        names = html.escape(", ".join(report.extra_columns))
+    if extra_columns:
+        names = html.escape(", ".join(extra_columns))
         parts.append(f'<div style="opacity:.7">Not compared, unknown to the reference: {names}</div>')
     return "".join([*parts, "</div>"])
 

@@ -8,26 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import EngineUnavailable
-from mlops_workbench.base.progress import Progress
-from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.context import TrackedContext
+from mlops_workbench.track.tracking import Stored
 
 if TYPE_CHECKING:
     from mlops_workbench.package.image import Image, ImageList, Proof
 
 
 def build(
-    project: Project,
-    store: Store,
-    tracking: Tracking,
-    stored: Stored,
-    *,
-    base: str | None,
-    fast_only: bool,
-    platform: str | None,
-    progress: Progress,
+    context: TrackedContext, stored: Stored, *, base: str | None, platform: str | None, fast_only: bool
 ) -> Image:
     """Build and prove the image of a version; lock, bill of materials and proof become artifacts of its run."""
     from mlops_workbench.package import build as building
@@ -36,6 +27,7 @@ def build(
     from mlops_workbench.rollout.runtime import proofs
     from mlops_workbench.track.source import git_state
 
+    project, store, tracking = context.project, context.store, context.tracking
     name, version, digest = stored.name, str(stored.version), stored.tags["digest"]
     made_of = tracking.run(stored.run_id).tags.get("git.commit") if stored.run_id else None
 
@@ -56,7 +48,7 @@ def build(
         prove=prove,
         commit=made_of or git_state(project.root).get("git.commit"),
         labels=_ledger(store, stored),
-        progress=progress,
+        progress=context.progress,
     )
     records.keep(store, name, stored.version, image)
     if stored.run_id:
@@ -90,11 +82,15 @@ def _artifacts(stored: Stored, image: Image) -> dict[str, str]:
 
 def images(store: Store, name: str | None) -> ImageList:
     """Every image on record, with what the engine and the deployments say now."""
-    from mlops_workbench.package import docker_client, records
+    from mlops_workbench.package import records
     from mlops_workbench.package.image import ImageList, listed
     from mlops_workbench.rollout import records as rollout
 
     found = records.find(store, name)
+    if not found:
+        return ImageList(())
+    from mlops_workbench.package import docker_client
+
     serving = [live for live in rollout.current(store, name) if live.state in ("ready", "starting")]
     try:
         with docker_client.connect() as engine:

@@ -1,0 +1,121 @@
+"""Typed words to the options of a verb, by argparse: the same for magics and command line."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from mlops_workbench.base.errors import UsageError, closest
+from mlops_workbench.interface.spec import Verb
+
+
+class HelpRequested(Exception):
+    """`--help` was among the words; `text` is what to show. Not an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class VerbParser(argparse.ArgumentParser):
+    """argparse that raises our errors instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{self.prog}: {message[:1].lower()}{message[1:].rstrip('.')}.", f"Usage: {self.usage_line()}"
+        )
+
+    def usage_line(self) -> str:
+        return " ".join(self.format_usage().split()).removeprefix("usage: ")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise UsageError((message or "").strip() or f"{self.prog} ended with status {status}.")
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise HelpRequested(self.format_help())
+
+
+def verb_parser(verb: Verb, prog: str) -> VerbParser:
+    """The parser of one verb; `prog` is how this face calls it, for example `%mlops gate`."""
+    parser = VerbParser(
+        prog=prog,
+        description=verb.summary[:1].upper() + verb.summary[1:] + ".",
+        epilog=f"Example: {prog.rsplit(' ', 1)[0]} {verb.example}" if verb.example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for arg in verb.args:
+        options: dict[str, Any] = {"help": arg.help}
+        if arg.switch:
+            options["action"] = "store_true"
+        else:
+            options |= {
+                "type": arg.parse,
+                "default": arg.default,
+                "choices": arg.choices,
+                "metavar": arg.metavar or None,
+            }
+            if arg.repeat:
+                options |= {"action": "append", "default": []}
+        if arg.flags:
+            parser.add_argument(*arg.flags, dest=arg.name, required=arg.required, **options)
+        else:
+            if not arg.required:
+                options["nargs"] = "?"
+            parser.add_argument(arg.name, **options)
+    return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed line: the verb and the keywords of its method."""
+
+    verb: Verb
+    options: dict[str, Any]
+
+
+def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> Call:
+    """One line or list of words to a `Call`. `prog`: how this face calls itself.
+
+    Raises `UsageError` (unknown verb or option, missing or bad value) or `HelpRequested`.
+    """
+    if isinstance(words, str):
+        try:
+            words = shlex.split(words)
+        except ValueError as problem:
+            raise UsageError(
+                f"The line {words!r} cannot be read: {problem}.", "Close the quotation."
+            ) from None
+    if not words or words[0] in ("--help", "-h", "help"):
+        raise HelpRequested(overview(prog, verbs))
+    name, *rest = words
+    verb = verbs.get(name)
+    if verb is None:
+        raise UsageError(f"There is no verb '{name}'.", closest(name, verbs) or f"See {prog} --help.")
+    parser = verb_parser(verb, f"{prog} {name}")
+    _known_options(verb, rest)  # argparse would complain of what is missing before what is wrong
+    return Call(verb, vars(parser.parse_args(rest)))
+
+
+def _known_options(verb: Verb, words: Sequence[str]) -> None:
+    known = [flag for arg in verb.args for flag in arg.flags] + ["--help", "-h"]
+    for word in words:
+        option = word.partition("=")[0]
+        if option == "--":
+            return
+        if option.startswith("--") and option not in known:
+            raise UsageError(f"The verb '{verb.name}' has no option '{option}'.", closest(option, known))
+
+
+def overview(prog: str, verbs: Mapping[str, Verb]) -> str:
+    """All verbs by stage, for `%mlops` and `mlops --help`."""
+    lines = [f"{prog} VERB …   ({prog} VERB --help explains one)", ""]
+    stage = ""
+    for verb in verbs.values():
+        head = verb.stage if verb.stage != stage else ""
+        stage = verb.stage
+        lines.append(f"  {head:<9} {verb.name:<12} {verb.summary}")
+    return "\n".join(lines)

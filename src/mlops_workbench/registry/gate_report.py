@@ -1,0 +1,108 @@
+"""The gate's verdict on a version, as a value that shows itself."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_workbench.base.values import Html, Value, html_table, plain
+from mlops_workbench.registry.checks.check import Check
+
+
+@dataclass(frozen=True)
+class GateReport(Value):
+    """The verdict on a version with all its evidence. `rows`: how many labelled rows were judged."""
+
+    model: str
+    version: int
+    champion: int | None
+    passed: bool
+    rows: int
+    metric: str
+    metrics: Mapping[str, float]
+    champion_metrics: Mapping[str, float]
+    checks: tuple[Check, ...]
+    importance: Mapping[str, float]
+    policy: Mapping[str, Any]
+    policy_digest: str = ""
+    rows_from: str = ""
+    """where the judged rows are"""
+    first_by: str = ""
+    """who chose that this is a first version"""
+    at: str = ""
+    id: int = 0
+
+    @property
+    def title(self) -> str:
+        verdict = "passed" if self.passed else "NOT passed"
+        return f"Gate {verdict}: version {self.version} of '{self.model}' on {self.rows:,} labelled rows."
+
+    @property
+    def digest(self) -> str:
+        body = {k: v for k, v in self.to_dict().items() if k != "id"}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(c for c in self.checks if c.applies and not c.passed)
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        return ["", "check", "figure", "limit", "detail"], [
+            [_mark(c), c.name, c.figure, c.limit, c.detail] for c in self.checks
+        ]
+
+    def text(self) -> str:
+        steps = "\n".join(f"→ {c.name}: {c.next_step}" for c in self.failures if c.next_step)
+        return super().text() + (f"\n{steps}" if steps else "")
+
+    def _repr_html_(self) -> str:
+        heads, rows = self.table()
+        colour = {"✓": "#2e8540", "✗": "#d1383d", "?": "#b07d00", "–": "inherit"}
+        marked = [
+            [
+                Html(f'<b style="color:{colour[row[0]]}">{html.escape(row[0])}</b>'),
+                *row[1:-1],
+                _detail(check) or row[-1],
+            ]
+            for row, check in zip(rows, self.checks, strict=True)
+        ]
+        return html_table(heads, marked, title=self.title)
+
+
+def _mark(check: Check) -> str:
+    return "–" if not check.applies else "?" if check.passed is None else "✓" if check.passed else "✗"
+
+
+def _detail(check: Check) -> Html | None:
+    """Detail, what to look at when it is red, and the evidence folded below; None when the text alone will do."""
+    red = check.applies and not check.passed and check.next_step
+    if not red and not check.evidence:
+        return None
+    said = html.escape(check.detail)
+    if red:
+        said += f"{'<br>' if said else ''}→ {html.escape(check.next_step)}"
+    if check.evidence:
+        said += (
+            '<details style="margin:1px 0"><summary style="cursor:pointer;opacity:.7">evidence</summary>'
+            f"{_evidence(check.evidence)}</details>"
+        )
+    return Html(said)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    parts = []
+    facts = [(k, v) for k, v in evidence.items() if not _is_table(v)]
+    if facts:
+        parts.append(html_table(("", ""), facts))
+    for rows in (v for v in evidence.values() if _is_table(v)):
+        heads = list(dict.fromkeys(head for row in rows for head in row))
+        parts.append(html_table(heads, [[plain(row.get(head)) for head in heads] for row in rows]))
+    return "".join(parts)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(v, Mapping) for v in value)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from mlops_workbench.interface.spec import Opt, verb
+from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, Version
+
+if TYPE_CHECKING:
+    from mlops_workbench.monitor.drift import DriftReport
+    from mlops_workbench.session import Session
+
+
+@verb(stage="monitor", effect="reads", example="drift flights")
+def drift(
+    session: Session,
+    name: ModelVersion,
+    *,
+    version: Version = None,
+    data: Annotated[Data, Opt("rows to compare (default: the logged requests)", flags=("-d",))] = None,
+    last: Annotated[Positive | None, Opt("only the newest N logged rows")] = None,
+    profile: Annotated[
+        OutputFile | None,
+        Opt("also write a whylogs profile of the rows to this file; profiles of several periods merge"),
+    ] = None,
+    report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
+) -> DriftReport:
+    """Compare what the model is asked now with what it was fitted on."""
+    from mlops_workbench.data import snapshots
+    from mlops_workbench.manifest import Manifest
+    from mlops_workbench.monitor import watching
+    from mlops_workbench.registry import gates
+
+    stored = session.version(name, version)
+    seen = gates.latest(session.store, stored.name, stored.version)
+    manifest = Manifest.load(session.tracking.folder(stored))
+    if data is None:
+        manifest = watching.readable(manifest, session.project.policy.serving)
+    session.progress("reading the reference")
+    return watching.drift(
+        session,
+        manifest,
+        str(stored.version),
+        watching.DriftRequest(
+            reference=snapshots.find(session.project, stored.tags["data.sha256"]),
+            current=None if data is None else session.frame(data)[0],
+            last=last,
+            importance=seen["report"]["importance"] if seen else {},
+            baseline=seen["report"]["metrics"] if seen else {},
+            profile=Path(profile) if profile else None,
+            report=Path(report) if report else None,
+        ),
+    )

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from mlops_workbench.interface.spec import Opt, verb
+from mlops_workbench.interface.types import Data, Model, Version
+
+if TYPE_CHECKING:
+    from mlops_workbench.registry.explanation import Explanation
+    from mlops_workbench.registry.gate_report import GateReport
+    from mlops_workbench.session import Session
+
+
+@verb(stage="registry", effect="writes", example="gate flights --version 2")
+def gate(
+    session: Session,
+    name: Model,
+    *,
+    version: Annotated[Version, Opt("version (default: the newest)")] = None,
+    data: Annotated[Data, Opt("labelled rows (default: the version's held-out rows)", flags=("-d",))] = None,
+    first: Annotated[
+        bool,
+        Opt("it is the first version: none is champion yet to compare with; recorded as your choice"),
+    ] = False,
+    explain: Annotated[bool, Opt("say what the gate asks, and judge nothing")] = False,
+) -> GateReport | Explanation:
+    """Decide whether a version may become champion, and keep the evidence.
+
+    Raises `GateFailed` with the report when it is not a pass.
+    """
+    from mlops_workbench.registry import explanation, gates
+
+    if explain:
+        return explanation.explain(name, session.project.policy.gate)
+    report = judged(session, name, version or session.tracking.versions(name)[0].version, data, first=first)
+    gates.require_passed(report)
+    return report
+
+
+def judged(
+    session: Session, name: str, version: int, data: Data = None, *, first: bool = False
+) -> GateReport:
+    """The report on a version beside the present champion, kept."""
+    from mlops_workbench.package import records as images
+    from mlops_workbench.rollout import judging
+    from mlops_workbench.session import CHAMPION
+
+    number = session.tracking.alias(name, CHAMPION)
+    return judging.judge(
+        session,
+        session.tracking.version(name, version),
+        session.tracking.version(name, number) if number else None,
+        images.get(session.store, name, version),
+        data=data,
+        first=first,
+    )

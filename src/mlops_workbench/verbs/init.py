@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from mlops_workbench.config import project as projects
+from mlops_workbench.interface.spec import Opt, verb
+
+if TYPE_CHECKING:
+    from mlops_workbench.config.project import Project
+    from mlops_workbench.session import Session
+
+
+@verb(stage="project", effect="writes", example="init flights")
+def init(session: Session, name: Annotated[str, Opt("name of the project")]) -> Project:
+    """Make this folder a project: mlops.toml (policy) and .mlops/ (state).
+
+    The project that is there stays as it is. Raises `Conflict` for one of another name, `UsageError`.
+    """
+    made = projects.init(session.folder, name)
+    session.use(made)
+    session.progress("opening the stores")
+    _ = session.store.engine, session.tracking.experiment_id
+    return made

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from mlops_workbench.interface.spec import Opt, verb
+from mlops_workbench.interface.types import Data, Model, Positive
+
+if TYPE_CHECKING:
+    from mlops_workbench.rollout.requests import Predictions
+    from mlops_workbench.session import Session
+
+
+@verb(stage="serve", effect="kernel", example="predict flights february")
+def predict(
+    session: Session,
+    name: Model,
+    data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
+    *,
+    batch: Annotated[Positive, Opt("rows a request")] = 500,
+) -> Predictions:
+    """Send rows to the served model over HTTP; each answer is logged before it comes back."""
+    from mlops_workbench.manifest import Manifest
+    from mlops_workbench.rollout import following, records, requests
+    from mlops_workbench.rollout.runtime.environment import api_key
+
+    frame, label = session.frame(data)
+    following.sync_followers(session, name)
+    deployment = records.require(session.store, name)
+    stored = session.tracking.version(name, int(deployment.version))
+    manifest = Manifest.load(session.tracking.folder(stored))
+    key = api_key(session.project.policy.serving, session.project.root)
+    return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)
