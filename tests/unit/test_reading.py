@@ -231,11 +231,11 @@ READING = {
 }
 HEAVY = {"mlflow", "pandas", "sklearn", "evidently", "sqlalchemy", "numpy", "docker", "nbformat", "IPython"}
 SCRIPT = """
-import shlex, sys
+import json, shlex, sys
 from mlops_workbench.cli import main
 for line in sys.argv[1:]:
     assert main(shlex.split(line)) == 0, line
-    print("LOADED", sorted({name.partition(".")[0] for name in sys.modules}))
+    print("LOADED" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
@@ -244,19 +244,36 @@ def two_runs(workbench: Workbench) -> None:
     fit(workbench, run="second", c=0.1)
 
 
-@pytest.mark.prepared(by=two_runs)
-def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
+def loaded(workbench: Workbench, *lines: str) -> list[set[str]]:
+    """Packages that are loaded after each line, all in one new process."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *READING.values()],
+        [sys.executable, "-c", SCRIPT, *lines],
         cwd=workbench.project.root,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    loaded = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
-    heavy = {
-        verb: sorted(HEAVY & set(json.loads(line.removeprefix("LOADED ").replace("'", '"'))))
-        for verb, line in zip(READING, loaded, strict=True)
-    }
-    assert heavy == {verb: [] for verb in READING}
+    found = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    return [set(json.loads(line.removeprefix("LOADED"))) for line in found]
+
+
+@pytest.mark.prepared(by=two_runs)
+def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
+    seen = loaded(workbench, *READING.values())
+    heavy = {verb: HEAVY & packages for verb, packages in zip(READING, seen, strict=True)}
+    assert heavy == {verb: set() for verb in READING}
+
+
+@pytest.mark.prepared(by=two_runs)
+def test_predict_and_label_load_what_their_data_needs(workbench: Workbench) -> None:
+    rows = workbench.namespace["test"].head(20)
+    rows.drop(columns="late").to_csv(workbench.project.root / "rows.csv", index=False)
+    truth = rows[["late"]].assign(request_id="r", row_index=range(20))
+    truth.to_csv(workbench.project.root / "truth.csv", index=False)
+    workbench.serve("trips", kind="process")
+    try:
+        for packages in loaded(workbench, "predict trips rows.csv", "label trips truth.csv"):
+            assert packages & {"mlflow", "sklearn", "evidently", "matplotlib", "skops"} == set()
+    finally:
+        workbench.stop("trips")

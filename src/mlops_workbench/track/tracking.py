@@ -18,7 +18,8 @@ from typing import Any
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.config.project import ARTIFACTS, Project
 from mlops_workbench.manifest import FILE_NAME
-from mlops_workbench.track import queries, sql_reader, writing
+from mlops_workbench.store.reader import sqlite_file
+from mlops_workbench.track import queries, sql_reader, template, writing
 from mlops_workbench.track.client import Client
 from mlops_workbench.track.reading import Reader, RunQuery
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
@@ -70,6 +71,15 @@ class Tracking:
                 if found is None:
                     raise
                 return found.id
+
+    def prepare(self) -> None:
+        """Make the store if there is none. Raises `Conflict` when the project was moved."""
+        file = sqlite_file(self.project.tracking_url)
+        if file is None:
+            _ = self.experiment_id
+        elif not file.exists() and not template.copy(file, self.project.artifact_root):
+            _ = self.client
+        _ = self._experiment
 
     @property
     def _experiment(self) -> Experiment | None:
