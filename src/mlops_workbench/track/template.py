@@ -38,6 +38,7 @@ def copy(target: Path, artifact_root: str) -> bool:
         with closing(connect(draft)) as connection:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{artifact_root}/0",))
         os.link(draft, target)  # never in the place of a store that is there
+        return True
     except FileExistsError:
         return True
     except (OSError, sqlite3.Error):
