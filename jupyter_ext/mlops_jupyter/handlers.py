@@ -16,7 +16,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from mlops_jupyter.pages import notebook_page
-from mlops_jupyter.request import Call, call, project_folder
+from mlops_jupyter.request import VerbCall, call, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.payloads import describe, from_json
@@ -165,7 +165,7 @@ class LineHandler(MlopsHandler):
         self.finish(json.dumps({"line": "%mlops " + line(verb, from_json(verb, raw.get("options") or {}))}))
 
 
-def carry_out(workbench: Any, asked: Call) -> Any:
+def carry_out(workbench: Any, asked: VerbCall) -> Any:
     """Long verbs become a job and return at once; the others run here."""
     if asked.verb.long:
         return getattr(workbench, asked.verb.name)(**asked.options | {"detach": True})

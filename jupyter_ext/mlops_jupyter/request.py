@@ -1,4 +1,4 @@
-"""From what an HTTP request says to one call of a verb. Plain values in, a `Call` or an error out."""
+"""From what an HTTP request says to one call of a verb. Plain values in, a `VerbCall` or an error out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MethodNotAllowed(MlopsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VerbCall:
     """What is to be done: the verb, the checked keywords of its method, and the folder it is done in."""
 
     verb: Verb
@@ -37,7 +37,7 @@ def project_folder(root: Path, relative: str) -> Path:
     return _inside(root, root, relative, kind="folder")
 
 
-def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> Call:
+def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> VerbCall:
     """Checks verb and options as a typed line would be.
 
     Raises `NotFound` (verb, file), `MethodNotAllowed`, `UsageError` (options), or `Conflict` when the verb
@@ -57,7 +57,7 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
         )
     for arg in (*variables, *(arg for arg in verb.args if arg.offer == "file" and options[arg.name])):
         options[arg.name] = str(_option_file(arg, options[arg.name], folder, root))
-    return Call(verb, options, folder)
+    return VerbCall(verb, options, folder)
 
 
 def _is_data_file(value: Any) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.serving.dataplane import Prediction
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.predlog import Entry, LogRefused, PredictionLog
+from mlops_workbench.serving.predlog import LogEntry, LogRefused, PredictionLog
 from mlops_workbench.serving.tables import log_engine
 
 FIELDS = (Field("100% ä:ö", "double"), Field("n", "long"), Field("yes", "boolean"))
@@ -47,9 +47,11 @@ def manifest(*inputs: Field) -> Manifest:
     return Manifest("m", "classification", inputs, "f", "skops", (), "0", "3.11", (), classes=("no", "yes"))
 
 
-def entry(request_id: str, rows: list[dict[str, Any]], label: str = "yes", role: str = "champion") -> Entry:
+def entry(
+    request_id: str, rows: list[dict[str, Any]], label: str = "yes", role: str = "champion"
+) -> LogEntry:
     answer = Prediction([label] * len(rows), [[0.25, 0.75]] * len(rows))
-    return Entry(request_id, rows, answer, version="2", role=role, at=1_800_000_000.5, latency_ms=1.25)
+    return LogEntry(request_id, rows, answer, version="2", role=role, at=1_800_000_000.5, latency_ms=1.25)
 
 
 def old_row(request_id: str, index: int = 0) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from sqlalchemy import exc, inspect, select
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.serving.dataplane import Prediction
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.predlog import Entry, LogRefused, PredictionLog
+from mlops_workbench.serving.predlog import LogEntry, LogRefused, PredictionLog
 from mlops_workbench.serving.tables import feature_columns, slug, table_name
 
 STRANGE = (
@@ -73,10 +73,10 @@ def entry(
     chances: Any = (0.25, 0.75),
     role: str = "champion",
     variant: str | None = None,
-) -> Entry:
+) -> LogEntry:
     probabilities = None if chances is None else [list(chances)] * len(rows)
     answer = Prediction([label] * len(rows), probabilities)
-    return Entry(request_id, rows, answer, "3", role, 1_800_000_000.5, 1.25, variant)
+    return LogEntry(request_id, rows, answer, "3", role, 1_800_000_000.5, 1.25, variant)
 
 
 def rows_in(log: PredictionLog) -> list[dict[str, Any]]:

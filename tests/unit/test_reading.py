@@ -17,8 +17,8 @@ from projects import champion, fit
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.track import sql_reader
 from mlops_workbench.track.client import Client
-from mlops_workbench.track.ranking import Test as Comparison
-from mlops_workbench.track.reading import Reader, RunQuery
+from mlops_workbench.track.ranking import RunTest as Comparison
+from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX
 from mlops_workbench.workbench import Workbench
 
@@ -80,7 +80,7 @@ def fill(workbench: Workbench) -> None:
     registry.create_model_version("prompt", "prompt", tags=prompt)
 
 
-def readers(workbench: Workbench) -> tuple[Reader, Reader]:
+def readers(workbench: Workbench) -> tuple[TrackingReader, TrackingReader]:
     ours = sql_reader.reader(workbench.project.tracking_url)
     assert ours is not None
     return ours, Client(workbench.project)
@@ -97,7 +97,7 @@ def plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-def asked(reader: Reader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
+def asked(reader: TrackingReader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
     """Every question of `reading.Reader`, with its answer."""
     name = workbench.project.name
     found = reader.experiment(name)

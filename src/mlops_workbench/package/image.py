@@ -26,7 +26,7 @@ class ContractProof(Value):
 
 
 @dataclass(frozen=True)
-class Proof(Value):
+class ImageProof(Value):
     """A container of the image, asked the recorded sample rows through every contract."""
 
     contracts: tuple[ContractProof, ...]
@@ -42,7 +42,7 @@ class Proof(Value):
         return f"{said}, largest difference {worst:.0e}" if worst else said
 
 
-Prove = Callable[[str, Manifest], Proof]
+Prove = Callable[[str, Manifest], ImageProof]
 """Starts an image by its tag and asks it; handed in by the workbench. Raises ServingFailed with the end of its log."""
 
 
@@ -69,7 +69,7 @@ class Image(Value):
     steps: int
     cached: int
     """steps that an earlier build had done already"""
-    proof: Proof
+    proof: ImageProof
     lock: str
     """file of the locked requirements with their hashes"""
     sbom: str
@@ -90,7 +90,7 @@ class Image(Value):
         } | {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
         made = {
             "created": datetime.fromisoformat(raw["created"]),
-            "proof": Proof(contracts, proof["seconds"]),
+            "proof": ImageProof(contracts, proof["seconds"]),
         }
         return cls(**known | made)
 

@@ -16,7 +16,7 @@ from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.names import user
 from mlops_workbench.registry.gates import GateVerdict
 from mlops_workbench.registry.intents import record
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -106,7 +106,7 @@ def _by_another(policy: ApprovalPolicy) -> bool:
     return policy.second_person and policy.required > 0
 
 
-def _approval(entry: Entry, lacks: str) -> Approval:
+def _approval(entry: LedgerEntry, lacks: str) -> Approval:
     found = entry.evidence
     return Approval(
         entry.model,
@@ -124,7 +124,7 @@ def _approval(entry: Entry, lacks: str) -> Approval:
 
 
 def standing(
-    entries: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
     stored: RegisteredVersion,
     seen: GateVerdict | None,
     policy: ApprovalPolicy,
@@ -132,7 +132,7 @@ def standing(
     when: datetime,
 ) -> tuple[Approval, ...]:
     """Each person's newest approval of a version, with why it does not count if it does not."""
-    newest: dict[str, Entry] = {}
+    newest: dict[str, LedgerEntry] = {}
     for entry in entries:
         if entry.action == "approve" and entry.new_version == stored.version:
             newest[entry.who] = entry
@@ -140,7 +140,7 @@ def standing(
 
 
 def _lacks(
-    entry: Entry,
+    entry: LedgerEntry,
     stored: RegisteredVersion,
     seen: GateVerdict | None,
     policy: ApprovalPolicy,

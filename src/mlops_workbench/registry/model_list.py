@@ -11,7 +11,7 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.registry import approvals, gates, ledger
 from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.context import Context
 from mlops_workbench.track.records import RegisteredVersion
 
@@ -106,11 +106,11 @@ class _Past:
 
     retired: set[int]
     champions: set[int | None]
-    approvals: Mapping[int | None, Sequence[Entry]]
+    approvals: Mapping[int | None, Sequence[LedgerEntry]]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry]) -> _Past:
-        approved: dict[int | None, list[Entry]] = {}
+    def of(cls, entries: Sequence[LedgerEntry]) -> _Past:
+        approved: dict[int | None, list[LedgerEntry]] = {}
         for entry in entries:
             if entry.action == "approve":
                 approved.setdefault(entry.new_version, []).append(entry)

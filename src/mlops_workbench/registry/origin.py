@@ -11,7 +11,7 @@ from mlops_workbench.data.validations import Validation
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.approvals import Approval
 from mlops_workbench.registry.gates import KeptReport
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import RegisteredVersion, RowsMark, Run
 
@@ -52,7 +52,7 @@ class Origin:
     data: tuple[RowsOrigin, ...]
     gate: KeptReport | None
     approvals: tuple[Approval, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     image: Value | None
     deployments: tuple[DeploymentPeriod, ...]
     state: str

@@ -12,17 +12,17 @@ from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
 from mlops_workbench.config.policy import Policy
 from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
-from mlops_workbench.registry.ledger import CHAMPION, Entry
+from mlops_workbench.registry.ledger import CHAMPION, LedgerEntry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
 
-Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
+AliasPlan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
 """From the version the alias is on to the new one (None: the alias is taken away) and the evidence; raises when
 that must not be."""
 
 
-class Prepared(Protocol):
+class Followers(Protocol):
     """What follows an alias, while that is moved."""
 
     @property
@@ -35,7 +35,7 @@ class Prepared(Protocol):
         ...
 
 
-CutOver = Callable[[int | None], AbstractContextManager[Prepared]]
+CutOver = Callable[[int | None], AbstractContextManager[Followers]]
 """Entered, it has what follows the alias make the new version ready (None: the alias goes), and raises when that fails;
 left, it has them take what the alias is on then. Handed in by the verb."""
 
@@ -48,7 +48,7 @@ class _Nothing:
         """There is nothing that could wait."""
 
 
-def unfollowed(_new: int | None) -> AbstractContextManager[Prepared]:
+def unfollowed(_new: int | None) -> AbstractContextManager[Followers]:
     return nullcontext(_Nothing({}))
 
 
@@ -59,10 +59,10 @@ def move(
     model: str,
     action: str,
     why: str,
-    plan: Plan,
+    plan: AliasPlan,
     cut_over: CutOver = unfollowed,
     alias: str = CHAMPION,
-) -> Entry:
+) -> LedgerEntry:
     """Put an alias on another version. Raises what `plan` and `cut_over` raise, or `Conflict` if someone else is moving
     it."""
     reconcile(store, tracking, model)
@@ -160,10 +160,10 @@ def to_alias(
     return target.version, {"sha256": target.facts.digest}
 
 
-Difference = tuple[str, int | None, int | None]
+AliasDifference = tuple[str, int | None, int | None]
 
 
-def _compared(store: Store, tracking: Tracking, model: str) -> list[Difference]:
+def _compared(store: Store, tracking: Tracking, model: str) -> list[AliasDifference]:
     """Aliases that are on another version (None: on none) than the ledger says. Empty while someone moves one."""
     if under_way(store, model):
         return []
@@ -198,7 +198,7 @@ def reconcile_all(store: Store, tracking: Tracking) -> None:
             reconcile(store, tracking, model)
 
 
-def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
+def reconcile(store: Store, tracking: Tracking, model: str) -> LedgerEntry | None:
     """Record what was moved or deleted behind the workbench's back; None when ledger and registry agree."""
     repair(store, tracking, model)
     if not _compared(store, tracking, model) and not _lost(store, tracking, model):

@@ -23,7 +23,7 @@ from mlops_workbench.registry.versions import Inspected, ServingRuntime
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.evaluation import Asked
+from mlops_workbench.track.evaluation import HeldOutAnswers
 from mlops_workbench.track.flavours import Logged
 from mlops_workbench.track.records import RegisteredVersion, Run
 from mlops_workbench.track.tracking import Tracking
@@ -208,7 +208,7 @@ def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None
     return snapshots.find(project, mark.sha256) if mark else None
 
 
-def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> Asked | None:
+def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> HeldOutAnswers | None:
     """A fitted model's answers on held-out rows; None when no column is their label. Raises `InvalidData`."""
     features = versions.features_of(model, frame, name, target)
     column = versions.target_of(frame, features, name, target)
@@ -218,7 +218,7 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
     label = type(model).__name__
     predicted, probabilities = versions.ask(model, frame[list(features)], label)
     task = versions.task_of(model)
-    return Asked(
+    return HeldOutAnswers(
         task=task,
         target=column,
         classes=classes,

@@ -12,7 +12,7 @@ from typing import Any
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.registry.promotion import reconcile
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import RegisteredVersion
@@ -28,7 +28,7 @@ def retire(
     archive: Path,
     documents: Mapping[str, str],
     stop: Callable[[], int],
-) -> Entry:
+) -> LedgerEntry:
     """Put a version out of use: archived, its deployments stopped, its aliases taken away.
 
     `documents`: file name → text, kept in the archive beside the model's files. `stop` ends what serves the version
@@ -71,7 +71,7 @@ def pack(folder: Path, documents: Mapping[str, str], archive: Path) -> None:
 
 def delete(
     store: Store, tracking: Tracking, stored: RegisteredVersion, *, why: str, deployments: int
-) -> Entry:
+) -> LedgerEntry:
     """Delete a version that nothing refers to. Raises `Conflict` naming what does.
 
     `deployments`: how many serve it now.

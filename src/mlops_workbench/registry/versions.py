@@ -56,7 +56,7 @@ class ServingRuntime:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptModel:
     """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
 
     source: str
@@ -249,7 +249,7 @@ def keep(
     run_id: str | None,
     runtime: ServingRuntime,
     ordinary: Mapping[str, pd.DataFrame],
-) -> Kept:
+) -> KeptModel:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
 
     `ordinary`: the rows that the fast path is proven on, by what they are.
@@ -296,7 +296,7 @@ def keep(
         trusted=trusted,
         write_manifest=finish,
     )
-    return Kept(source, digest, fast)
+    return KeptModel(source, digest, fast)
 
 
 def ordinary(

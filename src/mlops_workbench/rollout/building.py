@@ -14,7 +14,7 @@ from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 
 if TYPE_CHECKING:
-    from mlops_workbench.package.image import Image, ImageList, Proof
+    from mlops_workbench.package.image import Image, ImageList, ImageProof
 
 
 def build(
@@ -36,7 +36,7 @@ def build(
     name, version, digest = stored.name, str(stored.version), stored.facts.digest
     made_of = tracking.run(stored.run_id).tags.get("git.commit") if stored.run_id else None
 
-    def prove(tag: str, manifest: Manifest) -> Proof:
+    def prove(tag: str, manifest: Manifest) -> ImageProof:
         return proofs.prove(tag, manifest, name=name, version=version, digest=digest)
 
     image = building.build_image(

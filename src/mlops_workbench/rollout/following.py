@@ -78,7 +78,7 @@ class Alias:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedFollowers:
     """The deployments that are taken along while the alias moves."""
 
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -199,17 +199,17 @@ def forget(alias: Alias) -> None:
 @contextmanager
 def prepare_followers(
     alias: Alias, new: int | None, *, force: bool, stop: Callable[[], int], progress: Progress
-) -> Iterator[Prepared]:
+) -> Iterator[PreparedFollowers]:
     """What follows the alias loads `new` before the block, and swaps to what the alias is on after it.
 
     Raises `ServingFailed` when one of them cannot, unless forced; an alert is recorded. `stop` ends them, when
     the alias is taken away.
     """
     if not alias.deployments:
-        yield Prepared()
+        yield PreparedFollowers()
         return
     if new is None:
-        yield Prepared()
+        yield PreparedFollowers()
         progress(f"stopping what follows {alias.name}")
         stop()
         forget(alias)
@@ -225,7 +225,7 @@ def prepare_followers(
                 f"Version {new} of '{alias.model}' was not made {alias.name}: {lacking[0]}",
                 "Nothing was changed. Mend it, or stop what serves.",
             )
-        yield Prepared({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
+        yield PreparedFollowers({"not followed": lacking} if lacking else {}, lambda: _all_pause(alias))
         moved = True
     finally:
         # Once it has moved, the next one may be preparing another version already.

@@ -71,12 +71,14 @@ def compile_fast_path(
         rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
         found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
     except NotCovered as reason:
-        found = proving.Proof(False, str(reason))
+        found = proving.FastPathProof(False, str(reason))
     except (
         Exception
     ) as problem:  # scikit-learn's insides change: a version must not fail to register for that
         sentence = " ".join(str(problem).split())[:200]
-        found = proving.Proof(False, f"it could not be compiled ({type(problem).__name__}: {sentence})")
+        found = proving.FastPathProof(
+            False, f"it could not be compiled ({type(problem).__name__}: {sentence})"
+        )
     if not found.proven:
         for name in (HEADER, ARRAYS):
             (folder / name).unlink(missing_ok=True)

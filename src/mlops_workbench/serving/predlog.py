@@ -35,7 +35,7 @@ _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One answered request."""
 
     request_id: str
@@ -69,7 +69,7 @@ class PredictionLog:
         self._insert = Insert(self.table, self.engine.dialect)
         self._quick = Quick(self.engine, self.table.name) if self.engine.dialect.name == "sqlite" else None
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[LogEntry]) -> None:
         """All rows of all entries in one commit.
 
         Raises sqlalchemy.exc.IntegrityError if a request id is answered already (nothing is written then), and
@@ -92,7 +92,7 @@ class PredictionLog:
         except exc.SQLAlchemyError as error:
             raise _unavailable(error) from error
 
-    def write_or_replay(self, entry: Entry) -> Entry:
+    def write_or_replay(self, entry: LogEntry) -> LogEntry:
         """Write one entry; if its request id was answered before for the same rows, give the answer of then.
 
         So a client that saw no answer may send its request again. Raises ServingError Conflict if the id
@@ -104,7 +104,7 @@ class PredictionLog:
             return self._stored(entry)
         return entry
 
-    def _stored(self, entry: Entry) -> Entry:
+    def _stored(self, entry: LogEntry) -> LogEntry:
         try:
             with self.engine.begin() as connection:
                 # As it is, not as this version has it: another one may have answered, with further columns.
@@ -131,14 +131,14 @@ class PredictionLog:
             return row
         return {name.lower(): value for name, value in row.items()}
 
-    def _entry(self, entry: Entry, stored: list[dict[str, Any]]) -> Entry:
+    def _entry(self, entry: LogEntry, stored: list[dict[str, Any]]) -> LogEntry:
         probabilities = [r["probabilities"] for r in stored]
         prediction = Prediction(
             [self._label(r["prediction"]) for r in stored],
             None if None in probabilities else [json.loads(p) for p in probabilities],
         )
         first = stored[0]
-        return Entry(
+        return LogEntry(
             entry.request_id,
             entry.rows,
             prediction,
@@ -173,7 +173,7 @@ class PredictionLog:
             self._quick.close()
         self.engine.dispose()
 
-    def _records(self, entry: Entry) -> list[dict[str, Any]]:
+    def _records(self, entry: LogEntry) -> list[dict[str, Any]]:
         prediction = entry.prediction
         records = []
         for index, row in enumerate(entry.rows):

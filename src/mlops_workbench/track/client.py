@@ -19,7 +19,7 @@ from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config.project import Project
 from mlops_workbench.store.reader import sqlite_file
 from mlops_workbench.track import remote_runs, template
-from mlops_workbench.track.queries import Kind
+from mlops_workbench.track.queries import NameKind
 from mlops_workbench.track.reading import RunQuery
 from mlops_workbench.track.records import (
     Experiment,
@@ -116,7 +116,7 @@ class Client:
         found = remote_runs.chosen(runs, query.tests, query.kind, query.key, query.ascending, query.limit)
         return [_run(run) for run in found]
 
-    def has(self, experiment: str, kind: Kind, key: str) -> bool:
+    def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         return any(key in remote_runs.kept(run, kind) for run in self._all_runs(experiment))
 
     def artifact_location(self, run_id: str) -> str | None:

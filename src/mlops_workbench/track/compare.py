@@ -22,7 +22,7 @@ _LONGEST_LIST = 10
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """One thing that differs. None: this run does not have it."""
 
     what: str
@@ -41,8 +41,8 @@ class Comparison(Value):
 
     first: Run
     second: Run
-    metrics: tuple[Difference, ...]
-    differences: tuple[Difference, ...]
+    metrics: tuple[RunDifference, ...]
+    differences: tuple[RunDifference, ...]
     code: str
     notebook: str = ""
     changes: str = ""
@@ -147,10 +147,10 @@ def _diff(names: tuple[str, str], before: str, after: str) -> str:
 
 def _differences(
     what: str, first: Mapping[str, Any], second: Mapping[str, Any], *, all_of_them: bool = False
-) -> tuple[Difference, ...]:
+) -> tuple[RunDifference, ...]:
     names = dict.fromkeys([*first, *second])
     return tuple(
-        Difference(what, name, first.get(name), second.get(name))
+        RunDifference(what, name, first.get(name), second.get(name))
         for name in names
         if all_of_them or first.get(name) != second.get(name)
     )

@@ -14,7 +14,7 @@ _ORANGE = "#d1873d"
 _FONT = 'font-family="inherit" font-size="11" fill="currentColor"'
 _MOST_LINES = 500
 
-Rows = Sequence[tuple[str, Sequence[Any]]]
+ParallelRows = Sequence[tuple[str, Sequence[Any]]]
 
 
 def _svg(wide: float, high: float, title: str, parts: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)] or [low]
 
 
-def parallel(names: Sequence[str], rows: Rows) -> str:
+def parallel(names: Sequence[str], rows: ParallelRows) -> str:
     """A line a run through an axis a name; the colour grows with the last name's value."""
     axes = [_Axis(name, [values[i] for _, values in rows]) for i, name in enumerate(names)]
     gap, top, bottom = 128, 34, 200

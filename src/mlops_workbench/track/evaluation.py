@@ -37,7 +37,7 @@ _POINTS = 200
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeldOutAnswers:
     """A fitted model's answers on labelled rows. `ask`: rows → labels or numbers, and probabilities or None."""
 
     task: Task
@@ -117,7 +117,7 @@ class Evaluation(Value):
         )
 
 
-def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
+def evaluate(asked: HeldOutAnswers, wanted: str = "") -> Evaluation:
     """All figures of the task. `wanted`: the policy's metric; the task's usual one if it does not fit."""
     import numpy as np
 
@@ -230,7 +230,7 @@ def _calibration(name: str, said: Any, right: Any) -> Curve:
     return Curve(name, tuple(x.tolist()), tuple(y.tolist()), gap)
 
 
-def permutation_importance(asked: Asked, name: str) -> tuple[dict[str, float], int]:
+def permutation_importance(asked: HeldOutAnswers, name: str) -> tuple[dict[str, float], int]:
     """How much the metric falls when one column is shuffled, in shares that sum to 1, largest first; and of how many
     rows. Fewer rows are asked of a slow model, so that all of it takes about a second.
     """
@@ -287,7 +287,7 @@ def _stacked(some: Any, shuffled: Sequence[str | None], turns: Mapping[str, Any]
     )
 
 
-def _segments(asked: Asked, name: str) -> tuple[Segment, ...]:
+def _segments(asked: HeldOutAnswers, name: str) -> tuple[Segment, ...]:
     """By the text, category and boolean columns with the fewest values; what has few rows says nothing."""
     import numpy as np
     import pandas as pd

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO, cast
 
-from mlops_workbench.track.printed import Reader
+from mlops_workbench.track.printed import PrintedReader
 
 INTERVAL = 0.05
 """seconds between two looks at the memory"""
@@ -79,7 +79,7 @@ class _Tee:
     No `io` class: one that is collected would close what it writes to.
     """
 
-    def __init__(self, stream: TextIO, reader: Reader) -> None:
+    def __init__(self, stream: TextIO, reader: PrintedReader) -> None:
         self._stream, self._reader, self._lock = stream, reader, threading.Lock()
 
     def write(self, text: str) -> int:
@@ -98,7 +98,7 @@ class Observed:
     def __init__(self) -> None:
         import psutil
 
-        self.reader = Reader()
+        self.reader = PrintedReader()
         self.figures = Figures()
         self.open_before = set(open_figures())
         self.seconds = self.cpu_seconds = 0.0

@@ -96,7 +96,7 @@ def is_metric(name: str) -> bool:
     return any(word in WORDS for word in re.split(r"[^a-z0-9]+", clean(name).replace("_", " ")))
 
 
-class Reader:
+class PrintedReader:
     """Collects figures from text that comes in pieces. The last figure of a name and step counts."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from mlops_workbench.manifest import FILE_NAME
 from mlops_workbench.store.reader import sqlite_file
 from mlops_workbench.track import queries, sql_reader, template, writing
 from mlops_workbench.track.client import Client
-from mlops_workbench.track.reading import Reader, RunQuery
+from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
 
 _UPLOADING = ".artifact.uploading."
@@ -34,7 +34,7 @@ class Tracking:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._client = Client(project)
-        self._known_reader: Reader | None = None
+        self._known_reader: TrackingReader | None = None
         self._making = threading.Lock()
 
     @property
@@ -43,7 +43,7 @@ class Tracking:
         return self._client.raw
 
     @property
-    def _reader(self) -> Reader:
+    def _reader(self) -> TrackingReader:
         if self._known_reader is not None:
             return self._known_reader
         found = sql_reader.reader(self.project.tracking_url)
@@ -173,12 +173,12 @@ class Tracking:
 
     require_figure = require_metric
 
-    def _kind_of(self, experiment: Experiment | None, name: str) -> tuple[queries.Kind, str]:
+    def _kind_of(self, experiment: Experiment | None, name: str) -> tuple[queries.NameKind, str]:
         """What a name stands for in this experiment. Raises `NotFound` when no run has it."""
         kind, bare = queries.split(name)
         if kind == "attribute":
             return kind, bare
-        kept: tuple[tuple[queries.Kind, str], ...] = (("metric", ""), ("param", ""), ("tag", PREFIX))
+        kept: tuple[tuple[queries.NameKind, str], ...] = (("metric", ""), ("param", ""), ("tag", PREFIX))
         for each, prefix in kept:
             if experiment and kind in (None, each) and self._reader.has(experiment.id, each, prefix + bare):
                 return each, bare

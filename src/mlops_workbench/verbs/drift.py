@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, Version
+from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport
@@ -16,7 +16,7 @@ def drift(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     data: Annotated[Data, Opt("rows to compare (default: the logged requests)", flags=("-d",))] = None,
     last: Annotated[Positive | None, Opt("only the newest N logged rows")] = None,
     profile: Annotated[

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.base import files
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import ModelVersion, OutputFile, Version
+from mlops_workbench.interface.types import ModelVersion, OutputFile, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.lineage import Lineage
@@ -18,7 +18,7 @@ def lineage(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     out: Annotated[
         OutputFile | None, Opt("also write it to this file as JSON, with an OpenLineage event")
     ] = None,

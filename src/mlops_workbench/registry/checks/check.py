@@ -27,7 +27,7 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ContestantAnswers:
     """A contestant's answers on the labelled rows."""
 
     truth: Any
@@ -72,8 +72,8 @@ class Case:
     champion: Contestant | None
     frame: pd.DataFrame
     metric: str
-    mine: Judged
-    theirs: Judged | str | None
+    mine: ContestantAnswers
+    theirs: ContestantAnswers | str | None
     """the champion's answers; a text: why it has none"""
     policy: GatePolicy
     context: GateContext
@@ -83,13 +83,13 @@ class Case:
         return self.candidate.manifest
 
 
-def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
+def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
     answers = contestant.served(to_rows(frame[manifest.columns]))
     measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
-    return Judged(truth, answers.values, answers.probabilities, measured)
+    return ContestantAnswers(truth, answers.values, answers.probabilities, measured)
 
 
 def limit_of(name: str, value: float, strict: bool = False) -> str:
