@@ -1,4 +1,4 @@
-# The whole set-up needs git, make, Python 3.11 or 3.12 with venv, and node >= 20.19 with npm.
+# The whole set-up needs git, make, Python 3.11 to 3.13 with venv, and node >= 20.19 with npm.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

@@ -30,6 +30,10 @@ def drift(
     from mlops_workbench.monitor import watching
     from mlops_workbench.registry import gates, registering
 
+    if profile is not None:
+        from mlops_workbench.data import profiles
+
+        profiles.require()
     stored = session.version(name, version)
     seen = gates.latest(session.store, stored.name, stored.version)
     manifest = Manifest.load(session.tracking.folder(stored))
