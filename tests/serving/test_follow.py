@@ -22,7 +22,7 @@ import pytest
 from serving_kit import ask, free_port, process, served, wait_ready
 
 from mlops_workbench.manifest import Field, Manifest
-from mlops_workbench.rollout import following
+from mlops_workbench.rollout import followers
 from mlops_workbench.serving import follower
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -236,7 +236,7 @@ def test_names_of_before_are_read_and_written(place: Place, classifier_folder: P
         assert said["generation"] == "by hand"
         assert (said["paused"], said["holding"]) == (True, True)
     for answer in ({"turn": "x"}, {"generation": "x", "turn": "y"}, {"generation": "x"}):
-        assert following._generation({"follow": answer}) == "x"
+        assert followers.generation_of({"follow": answer}) == "x"
 
 
 def test_who_holds_and_never_moves_is_not_waited_for(

@@ -13,8 +13,9 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
 from mlops_workbench.package.image import Image
 from mlops_workbench.registry import promotion
-from mlops_workbench.rollout import following, records
-from mlops_workbench.rollout.following import Alias
+from mlops_workbench.rollout import following, pointers, records
+from mlops_workbench.rollout.cut_over import prepare_followers
+from mlops_workbench.rollout.pointers import Alias
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime import environment as environments
@@ -63,7 +64,7 @@ def serve(
     progress(f"starting version {stored.version} as a {kind}")
     environment = environments.variables(project.policy.serving, project.root)
     if follow is not None:
-        following.require(follow)
+        pointers.require(follow)
         environment[environments.FOLLOW] = str(follow.pointer)
     role = follow.name if follow else "champion"
     if kind == "container":
@@ -175,7 +176,7 @@ def stop_version(store: Store, model: str, version: int) -> int:
 def cut_over(context: TrackedContext, model: str, alias: str, *, force: bool = False) -> promotion.CutOver:
     """What follows an alias, cut over together with it when it moves."""
     following.sync_followers(context, model)
-    return lambda new: following.prepare_followers(
+    return lambda new: prepare_followers(
         following.followed(context, model, alias),
         new,
         force=force,
