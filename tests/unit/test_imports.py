@@ -40,7 +40,7 @@ ORDER = [
     "workbench",
 ]
 """Who may import whom: each only what stands to its left, and itself."""
-TOP = {"cli", "demo", "jobrunner", "__main__", "__init__"}
+TOP = {"cli", "demo", "errors", "jobrunner", "__main__", "__init__"}
 FACES = {"mlops_magics", "mlops_jupyter"}
 FORBIDDEN_IN_CORE = {"IPython", "tornado", "jupyter_server", "jupyterlab", "ipywidgets", "notebook"}
 WRAPPED = {
