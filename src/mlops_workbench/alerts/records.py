@@ -84,7 +84,7 @@ def raised(
     """Record an alert and have the channels hear of it. An open one of the same model, kind and subject is counted
     instead.
 
-    `occurrence` tells one time from the next: seen again it is not counted again, and one that a person
+    `occurrence` distinguishes one time from the next: seen again it is not counted again, and one that a person
     has acknowledged is not raised again while it goes on.
     """
     from sqlalchemy import update

@@ -188,7 +188,7 @@ def read(path: Path) -> Contract:
     """Raises `InvalidConfig` naming file, column and key."""
     raw = _load(path)
     if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
-        raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract anew, or add them.")
+        raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract again, or add them.")
     for name in raw:
         if name not in _TOP:
             raise InvalidConfig(f"{path} has a key '{name}' that is not known.", closest(str(name), _TOP))
@@ -221,7 +221,7 @@ def _load(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise InvalidConfig(
-            f"{path} is not YAML: {' '.join(str(problem).split())}.", "Mend that line."
+            f"{path} is not YAML: {' '.join(str(problem).split())}.", "Fix that line."
         ) from None
     except OSError as problem:
         raise InvalidConfig(

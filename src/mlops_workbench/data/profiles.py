@@ -22,7 +22,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.data.contracts import ColumnRule, Contract
 
 CHUNK = 200_000
-"""rows profiled at once; parts merge, and between them progress is told and an interrupt is heard"""
+"""rows profiled at once; parts merge, and between them progress is reported and an interrupt is noticed"""
 
 
 def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
@@ -80,7 +80,7 @@ def newest(project: Project, contract: str) -> Path | None:
 
 
 def forget(project: Project, contract: str) -> None:
-    """A contract that was made anew of other data has nothing to do with the profile of the old."""
+    """A contract that was made again from other data has nothing to do with the profile of the old."""
     for path in _kept(project, contract):
         path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Long verbs as jobs: started by whoever calls the verb, carried out by the job's own process."""
+"""Long verbs as jobs: started by the caller of the verb, carried out by a process of their own."""
 
 from __future__ import annotations
 

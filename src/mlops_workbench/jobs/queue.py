@@ -1,4 +1,4 @@
-"""Jobs: long work in a process of its own that outlives the notebook, with a row that always tells the truth."""
+"""Jobs: long work in a process of its own that outlives the notebook, with a row whose state is always true."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _sampled(frame: Any, wanted: Sequence[str]) -> pd.DataFrame:
 
 def _write(frames: Sequence[pd.DataFrame], columns: Sequence[str], path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its dependencies and of divisions; none tells the user anything
+        warnings.simplefilter("ignore")  # of its dependencies and of divisions; none helps the user
         from evidently import Report
         from evidently.presets import DataDriftPreset
 

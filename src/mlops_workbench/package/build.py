@@ -76,7 +76,7 @@ def build_image(
         dependencies = f"{DEPENDENCIES}:{parts.key[:24]}"
         log = BuildLog(progress)
         _dependencies(engine, dependencies, parts, platform, progress, log)
-        told = {
+        facts = {
             "org.opencontainers.image.base.digest": parts.base.id,
             "mlops.requirements.digest": hashlib.sha256(parts.lock.encode()).hexdigest(),
         }
@@ -88,7 +88,7 @@ def build_image(
             commit=commit,
             plan=plan,
             fast_only=fast_only,
-            labels=told | dict(labels or {}),
+            labels=facts | dict(labels or {}),
         )
         repository = image_repository(name)
         service = service_files(model_dir, manifest, fast_only=fast_only)

@@ -58,7 +58,7 @@ class BuildLog:
     def _step(self, number: int, total: int, what: str) -> None:
         if what.startswith("FROM "):
             self.stages.append(len(self.layers))
-        if number == 1:  # Podman counts in each stage anew
+        if number == 1:  # Podman starts counting again in each stage
             self.total += total
         self.done += 1
         self.progress(f"step {self.done}/{self.total}: {what[:60]}", (self.done - 1) / self.total)

@@ -43,7 +43,7 @@ class ImageProof(Value):
 
 
 Prove = Callable[[str, Manifest], ImageProof]
-"""Starts an image by its tag and asks it; handed in by the workbench. Raises ServingFailed with the end of its log."""
+"""Starts an image by its tag and asks it; handed in by the verb. Raises ServingFailed with the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Image(Value):
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Image:
-        """The inverse of `to_dict`, also for records of before there was a proof."""
+        """The inverse of `to_dict`, also for older records, which have no proof."""
         proof = raw.get("proof") or {"contracts": (), "seconds": 0.0}
         contracts = tuple(ContractProof(**one) for one in proof["contracts"])
         known: dict[str, Any] = {

@@ -164,9 +164,9 @@ def require(given: Sequence[Approval], stored: RegisteredVersion, policy: Approv
     counting = [a for a in given if a.valid]
     if len(counting) >= policy.required:
         return
-    told = "; ".join(f"{a.who}: {a.lacks}" for a in given if not a.valid)
+    lacking = "; ".join(f"{a.who}: {a.lacks}" for a in given if not a.valid)
     raise Conflict(
         f"Version {stored.version} of '{stored.name}' has {len(counting)} of the {policy.required} approvals "
-        f"that the policy asks for{f' ({told})' if told else ''}.",
+        f"that the policy asks for{f' ({lacking})' if lacking else ''}.",
         "Let " + ("a second person" if policy.second_person else "someone") + " approve it.",
     )

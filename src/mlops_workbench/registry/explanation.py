@@ -92,7 +92,7 @@ def _checks(policy: GatePolicy) -> Iterator[GateQuestion]:
     yield GateQuestion(
         "no worse than the champion",
         f"Both answer the same rows. The {policy.confidence:.0%} bootstrap interval of the gain must lie above "
-        f"minus {policy.tolerance:.0%} of the champion's figure.",
+        f"minus {policy.tolerance:.0%} of the champion's metric.",
         f"gain ≥ −{policy.tolerance:.0%}",
         "without a champion, "
         + (

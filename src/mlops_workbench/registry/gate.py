@@ -42,8 +42,8 @@ def judge(
             "Run the gate without the choice first: it compares the two.",
         )
     manifest = candidate.manifest
-    chances = bool(manifest.expected_probabilities)
-    name = deciding(policy.metric, manifest.task, manifest.classes, chances=chances)
+    probabilities = bool(manifest.expected_probabilities)
+    name = deciding(policy.metric, manifest.task, manifest.classes, probabilities=probabilities)
     checks = [skew.runtime(candidate)]
     case = None
     weights: dict[str, float] = {}

@@ -38,7 +38,7 @@ class GateReport(Value):
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> GateReport:
-        """The inverse of `to_dict`, also for reports of before a field was there."""
+        """The inverse of `to_dict`, also for older reports, which lack some fields."""
         checks = tuple(Check(**_known(Check, one)) for one in raw["checks"])
         return cls(**_known(cls, raw) | {"checks": checks})
 

@@ -60,7 +60,7 @@ class KeptReport(GateVerdict):
 
     @property
     def policy_digest(self) -> str | None:
-        """Of the policy that it was judged by; None for a report of before that was recorded."""
+        """Of the policy that it was judged by; None for an older report, which does not name it."""
         return self.body.get("policy_digest")
 
 

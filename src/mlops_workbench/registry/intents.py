@@ -153,7 +153,7 @@ def record(store: Store, tracking: Tracking, **fields: Any) -> LedgerEntry:
 
 
 def anchor(store: Store, tracking: Tracking, entry: LedgerEntry) -> None:
-    """Note the newest entry in the other store too: the chain alone cannot tell that its end was cut off.
+    """Note the newest entry in the other store too: the chain alone does not show that its end was cut off.
 
     What was noted and is not in the ledger stays noted: it is the witness that somebody was at it.
     """
@@ -219,7 +219,7 @@ def under_way(store: Store, model: str) -> bool:
 
 
 def _alive(store: Store, row: StoreRow) -> bool:
-    """Whether the process of an intent may still be at work; on another machine its age has to tell."""
+    """Whether the process of an intent may still be at work; on another machine its age decides."""
     if row["host"] != socket.gethostname():
         age = store.clock.now() - datetime.fromisoformat(row["at"])
         return age.total_seconds() < ABANDONED_SECONDS

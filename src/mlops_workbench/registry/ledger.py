@@ -46,13 +46,13 @@ class LedgerEntry(Value):
     def title(self) -> str:
         about = f"version {self.new_version} of '{self.model}'"
         if self.alias and self.new_version is None:
-            told = f"'{self.model}' has no {self.alias} any more"
+            what = f"'{self.model}' has no {self.alias} any more"
         elif self.alias:
-            told = f"{about} is {self.alias}"
+            what = f"{about} is {self.alias}"
         else:
-            told = about
+            what = about
         before = f", before it version {self.old_version}" if self.old_version else ""
-        return f"{self.action.capitalize()}: {told}{before}."
+        return f"{self.action.capitalize()}: {what}{before}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["", ""], [
@@ -169,7 +169,7 @@ def champion_periods(entries: Sequence[LedgerEntry]) -> list[ChampionPeriod]:
 def history(
     model: str, champion: int | None, entries: Sequence[LedgerEntry], at: datetime | None = None
 ) -> History:
-    """`entries`: oldest first. `at`: tell who was champion then."""
+    """`entries`: oldest first. `at`: say who was champion at that time."""
     newest_first = tuple(reversed(entries))
     if at is None:
         return History(model, champion, newest_first)

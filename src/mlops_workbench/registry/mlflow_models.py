@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _ASKED = 1_000
-"""rows whose answers tell the task"""
+"""rows whose answers decide the task"""
 _MOST_LABELS = 100
 _GAPLESS = ("int", "uint", "bool")
 
@@ -255,7 +255,7 @@ def _asked(model: Any, rows: pd.DataFrame, label: str, read: Callable[[Any, int]
         sentence = " ".join(str(problem).split())[:300]
         raise InvalidModel(
             f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.",
-            "Mend the model, or say which column is the label (target).",
+            "Fix the model, or say which column is the label (target).",
         ) from None
 
 

@@ -70,8 +70,8 @@ def move(
         old = tracking.alias(model, alias)
         new, evidence = plan(old)
         with cut_over(new) as prepared:
-            told = {**evidence, **prepared.evidence}
-            change.mean(action, why=why, evidence=told, alias=alias, old_version=old, new_version=new)
+            known = {**evidence, **prepared.evidence}
+            change.mean(action, why=why, evidence=known, alias=alias, old_version=old, new_version=new)
             prepared.pause()
             if new is None:
                 tracking.remove_alias(model, alias)
@@ -97,7 +97,7 @@ def to_champion(
     def not_retired() -> None:
         if version in ledger.retired(entries):
             raise Conflict(
-                f"Version {version} of '{name}' is retired.", "Register it anew, or force it with a reason."
+                f"Version {version} of '{name}' is retired.", "Register it again, or force it with a reason."
             )
 
     lacking = []
@@ -205,7 +205,7 @@ def reconcile(store: Store, tracking: Tracking, model: str) -> LedgerEntry | Non
         return None
     entry = None
     with store.write() as connection:
-        # Looked at again behind the lock: between the two looks of before, someone may have promoted.
+        # Looked at again behind the lock: between the two reads, someone may have promoted.
         for version in [] if under_way(store, model) else _lost(store, tracking, model):
             entry = ledger.append(
                 connection,

@@ -134,7 +134,7 @@ def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
     except Exception as problem:  # whatever a model raises means the same here
         sentence = " ".join(str(problem).split())[:300]
         raise InvalidModel(
-            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Mend the model."
+            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Fix the model."
         ) from None
     if getattr(predicted, "ndim", 1) != 1:
         raise InvalidModel(
@@ -160,7 +160,7 @@ def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | N
     if target is None and wanted != len(columns):
         raise InvalidData(
             f"The model reads {wanted or 'an unknown number of'} columns and does not keep their names, so which of "
-            f"the {len(columns)} columns of '{data_name}' is the label cannot be told.",
+            f"the {len(columns)} columns of '{data_name}' is the label is not clear.",
             "Say which it is: the option target.",
         )
     if wanted is not None and wanted != len(columns):
@@ -201,7 +201,7 @@ def sample_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def trusted_types(model: Any, label: str) -> tuple[str, ...]:
-    """Type names that skops must be told to load: scikit-learn's, NumPy's and SciPy's of a model made here.
+    """Type names that skops must be allowed to load: scikit-learn's, NumPy's and SciPy's of a model made here.
 
     Raises `InvalidModel` for others, with the remedy.
     """
@@ -212,7 +212,7 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
-            "Choose the format cloudpickle if you trust whoever can write to the store.",
+            "Choose the format cloudpickle if you trust everyone who can write to the store.",
         ) from None
     own = [n for n in found if n.startswith("__main__.")]
     if own:
@@ -223,8 +223,8 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     foreign = [n for n in found if not n.startswith(TRUSTED_PREFIXES)]
     if foreign:
         raise InvalidModel(
-            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load without being told to trust it.",
-            "Choose the format cloudpickle if you trust whoever can write to the store.",
+            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load unless it is trusted explicitly.",
+            "Choose the format cloudpickle if you trust everyone who can write to the store.",
         )
     return tuple(found)
 
@@ -334,12 +334,12 @@ def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manif
     which = f"version {stored.version} of '{stored.name}'"
     if manifest.sha256 != stored.facts.digest:
         raise InvalidModel(
-            f"V{which[1:]} is not what was registered: its digest differs.", "Register it anew."
+            f"V{which[1:]} is not what was registered: its digest differs.", "Register it again."
         )
     if manifest.extra.get("fast", {}).get("sha256", "") != stored.facts.plan:
         raise InvalidModel(
             f"The fast path of {which} is not the one that was proven: its digest is not the registry's.",
-            "Register it anew.",
+            "Register it again.",
         )
     return folder, manifest
 

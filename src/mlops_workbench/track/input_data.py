@@ -71,7 +71,7 @@ class Given:
         return name in self._found
 
     def after(self, namespace: Mapping[str, Any]) -> dict[str, KeptRows]:
-        """All of them. What the cell bound anew, or gave new columns, counts as the cell left it; any other change
+        """All of them. What the cell rebound, or gave new columns, counts as the cell left it; any other change
         in place does not: the rows are those that it was given. Raises what `frames.resolve` raises."""
         for name in self.names:
             variable = self._variables.get(name, name)

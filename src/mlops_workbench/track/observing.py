@@ -125,7 +125,7 @@ class Observed:
             self.peak_memory = max(self.peak_memory, self._held())
             if (
                 now := _highest()
-            ) > self._highest:  # the kernel saw every moment, but tells a new record only
+            ) > self._highest:  # the kernel saw every moment, but reports a new record only
                 self.peak_memory = max(self.peak_memory, now)
 
     def _held(self) -> int:
@@ -146,7 +146,7 @@ class Observed:
 
 
 def _highest() -> int:
-    """The most memory that this process ever held, in bytes; 0 where that is not told."""
+    """The most memory that this process ever held, in bytes; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -91,7 +91,7 @@ def _unreadable(expression: str, why: str) -> UsageError:
 
 
 def split(name: str) -> tuple[NameKind | None, str]:
-    """A name's kind, if its prefix or itself tells, and the name without the prefix."""
+    """A name's kind, if its prefix or the name itself says it, and the name without the prefix."""
     prefix, dot, rest = name.partition(".")
     if dot and rest and prefix in PREFIXES:
         return PREFIXES[prefix], rest

@@ -48,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class GateContext:
-    """What the gate is told and handed besides versions and rows. What is None was not handed in."""
+    """What the gate gets besides versions and rows. What is None was not given."""
 
     root: Path = Path()
     """the project, for the files that the policy names"""

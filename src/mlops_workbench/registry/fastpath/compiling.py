@@ -68,7 +68,7 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
     asked = _Asked(model, parts, manifest, frame)
     header, arrays = estimator(last, sparse=asked.sparse)
     if asked.width != len(columns):
-        raise NotCovered("the number of features cannot be told")
+        raise NotCovered("the number of features is not known")
     arrays = {f"estimator.{name}": np.ascontiguousarray(a) for name, a in arrays.items()}
     # also those that no feature is made of: the original looks at them
     numbers = [raw for raw, f in enumerate(manifest.inputs) if f.kind in ("double", "long")]

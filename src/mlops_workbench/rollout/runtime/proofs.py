@@ -87,13 +87,14 @@ def _asked(contract: str, deployment: Deployment, manifest: Manifest, name: str)
     worst = 0.0
     for row, (got, wanted) in enumerate(zip(answer.values, manifest.expected, strict=True)):
         worst = max(worst, _gap(contract, row, "prediction", got, wanted))
-    recorded, chances = manifest.expected_probabilities, answer.probabilities or ()
-    if recorded and len(chances) != len(recorded):
+    recorded, probabilities = manifest.expected_probabilities, answer.probabilities or ()
+    if recorded and len(probabilities) != len(recorded):
         raise ServingFailed(
-            f"{contract} answered the probabilities of {len(chances)} rows, those of {len(recorded)} were recorded.",
+            f"{contract} answered the probabilities of {len(probabilities)} rows, those of {len(recorded)} were "
+            "recorded.",
             "Register the version again.",
         )
-    for row, pair in enumerate(zip(chances, recorded, strict=False)):
+    for row, pair in enumerate(zip(probabilities, recorded, strict=False)):
         for got, wanted in zip(*pair, strict=True):
             worst = max(worst, _gap(contract, row, "probability", got, wanted))
     return ContractProof(contract, path.format(name=name), places, places, worst)
@@ -142,10 +143,10 @@ def _infer(url: str, manifest: Manifest, rows: SampleRows, name: str) -> _Answer
     ]
     answer = _post(f"{url}/v2/models/{name}/infer", {"inputs": inputs})
     outputs = {output["name"]: output for output in answer["outputs"]}
-    chances = outputs.get("predict_proba")
-    if chances is None:
+    probabilities = outputs.get("predict_proba")
+    if probabilities is None:
         return _Answer(outputs["predict"]["data"], None)
-    width, flat = chances["shape"][1], chances["data"]
+    width, flat = probabilities["shape"][1], probabilities["data"]
     return _Answer(
         outputs["predict"]["data"],
         [flat[i : i + width] for i in range(0, len(flat), width)] if width else None,
