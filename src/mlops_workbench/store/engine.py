@@ -60,6 +60,11 @@ class Store:
         """Its URL without the password."""
         return self._reader.name
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.url.partition(":")[0].partition("+")[0]
+
     def now(self) -> str:
         """The moment on this store's clock, as records hold it."""
         return stamp(self.clock.now())

@@ -45,6 +45,7 @@ def copy(target: Path, artifact_root: str) -> bool:
         return False
     finally:
         draft.unlink(missing_ok=True)
+    return True
 
 
 def keep(store: Path) -> None:

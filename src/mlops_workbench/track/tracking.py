@@ -58,7 +58,7 @@ class Tracking:
     def experiment_id(self) -> str:
         """For writing: made if it is not there."""
         with self._making:
-            found = self._experiment
+            found = self.experiment
             if found is not None:
                 return found.id
             try:
@@ -67,7 +67,7 @@ class Tracking:
                 )
                 return made
             except self._client.mlflow.MlflowException:  # another process made it meanwhile
-                found = self._experiment
+                found = self.experiment
                 if found is None:
                     raise
                 return found.id
@@ -79,11 +79,12 @@ class Tracking:
             _ = self.experiment_id
         elif not file.exists() and not template.copy(file, self.project.artifact_root):
             _ = self.client
-        _ = self._experiment
+        _ = self.experiment
 
     @property
-    def _experiment(self) -> Experiment | None:
-        """Raises `Conflict` when the project was moved: MLflow names artifacts by absolute paths."""
+    def experiment(self) -> Experiment | None:
+        """None until the first run or version. Raises `Conflict` when the project was moved: MLflow names artifacts by
+        absolute paths."""
         found = self._reader.experiment(self.project.name)
         if found is not None:
             self._require_home(found.artifact_location)
@@ -159,7 +160,7 @@ class Tracking:
         conditions = queries.parse(where) if where.strip() else ()
         if name is not None:
             conditions = (*conditions, queries.named(name))
-        experiment = self._experiment
+        experiment = self.experiment
         tests = [queries.resolve(c, lambda n: self._kind_of(experiment, n), PREFIX) for c in conditions]
         kind, key = self._kind_of(experiment, sort)
         if experiment is None:
@@ -169,7 +170,7 @@ class Tracking:
 
     def require_metric(self, name: str) -> None:
         """Raises `NotFound` when no run has a metric, parameter or tag of that name."""
-        self._kind_of(self._experiment, name)
+        self._kind_of(self.experiment, name)
 
     require_figure = require_metric
 
@@ -196,7 +197,7 @@ class Tracking:
     def run(self, name_or_id: str) -> Run:
         """The run of that id, or the newest of that name. Raises `NotFound`."""
         found = self._reader.run(name_or_id) if len(name_or_id) == 32 else None
-        experiment = self._experiment
+        experiment = self.experiment
         if found is None and experiment is not None:  # a name may be as long as an id
             found = self._reader.newest_run(experiment.id, name_or_id)
         if found is None:
@@ -329,7 +330,7 @@ class Tracking:
 
     def noted_ledger(self) -> tuple[int, str] | None:
         """Number and hash of the newest ledger entry, as this store remembers it."""
-        found = self._experiment
+        found = self.experiment
         number, _, digest = (found.tags.get("ledger", "") if found else "").partition(":")
         return (int(number), digest) if number.isdigit() else None
 
@@ -353,7 +354,7 @@ class Tracking:
             )
         path = local_path(location) or self._fetched(model_id, location)
         if not (path / FILE_NAME).is_file():
-            _ = self._experiment  # says so when the project was moved
+            _ = self.experiment  # says so when the project was moved
             raise NotFound(
                 f"Version {version.version} of '{version.name}' has no {FILE_NAME} in {path}.",
                 "Register it again.",
