@@ -122,8 +122,13 @@ def seconds_between(start: int, end: int | None) -> float | None:
     return None if end is None else (end - start) / 1000
 
 
+RENAMED = {"git.untold": "git.omitted_files"}
+"""tags of older runs, read under today's names"""
+
+
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
+    own = {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
+    return {RENAMED.get(key, key): value for key, value in own.items()}
 
 
 def local_path(location: str) -> Path | None:

@@ -146,8 +146,8 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
     given = Given(project, store, rows)
     given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
     _check_names(cell, [*(r for r in rows if not given.known(r)), *request.params, *request.metrics])
-    changed, untold = source.changes(project.root)
-    tags = _tags(project) | ({"git.untold": ", ".join(untold)} if untold else {})
+    changed, omitted = source.changes(project.root)
+    tags = _tags(project) | ({"git.omitted_files": ", ".join(omitted)} if omitted else {})
     with tracking.start(request.name, tags) as run_id:
         tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
         value, seen = _execute(tracking, run_id, cell)
