@@ -342,6 +342,18 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   jobs: 'reads'
 };
 
+/** Options (or these of their values) with which a reading verb changes something, so that it needs POST. */
+export const WRITING: {
+  readonly [verb in VerbName]?: Readonly<Record<string, true | readonly string[]>>;
+} = {
+  contract: { data: true, suite: true, replace: true },
+  lineage: { out: true },
+  card: { out: true },
+  alerts: { action: ['ack'] },
+  drift: { profile: true, report: true },
+  jobs: { cancel: true }
+};
+
 /** Verbs that become a job: they are answered with it, and `jobs` says how far it is. */
 export const LONG: ReadonlySet<VerbName> = new Set<VerbName>([
   'build',

@@ -31,6 +31,13 @@ def module(verbs: Mapping[str, Verb]) -> str:
         ",\n".join(f"  {name}: '{verb.effect}'" for name, verb in verbs.items()),
         "};",
         "",
+        "/** Options (or these of their values) with which a reading verb changes something, so that it needs POST. */",
+        "export const WRITING: {",
+        "  readonly [verb in VerbName]?: Readonly<Record<string, true | readonly string[]>>;",
+        "} = {",
+        ",\n".join(filter(None, map(_writing, verbs.values()))),
+        "};",
+        "",
         "/** Verbs that become a job: they are answered with it, and `jobs` says how far it is. */",
         "export const LONG: ReadonlySet<VerbName> = new Set<VerbName>([",
         ",\n".join(f"  '{name}'" for name, verb in verbs.items() if verb.long),
@@ -46,6 +53,22 @@ def _options(verb: Verb) -> str:
     return "\n".join([f"  {verb.name}: {{", *lines, "  };"])
 
 
+def _writing(verb: Verb) -> str:
+    """Empty when there are none, or the verb changes something anyway."""
+    options = [arg for arg in verb.args if arg.writes]
+    if verb.effect != "reads" or not options:
+        return ""
+    return f"  {verb.name}: {{ {', '.join(f'{arg.name}: {_when(arg.writes)}' for arg in options)} }}"
+
+
+def _when(values: bool | Sequence[str]) -> str:
+    return "true" if isinstance(values, bool) else f"[{_words(values)}]"
+
+
+def _words(choices: Iterable[str], between: str = ", ") -> str:
+    return between.join(f"'{choice}'" for choice in choices)
+
+
 def _comment(arg: Arg) -> str:
     return arg.help.replace("*/", "* /")
 
@@ -58,7 +81,7 @@ def _type(arg: Arg) -> str:
     if arg.switch:
         one = "boolean"
     elif arg.choices:
-        one = " | ".join(f"'{choice}'" for choice in arg.choices)
+        one = _words(arg.choices, " | ")
     else:
         one = "number" if arg.kind in _NUMBERS else "string"
     return f"{one if ' ' not in one else f'({one})'}[]" if arg.repeat else one
@@ -99,7 +122,7 @@ def _json(hint: Any, merged: Mapping[type, str], known: dict[type, str]) -> str:
     if origin in (Union, types.UnionType):
         return " | ".join(_json(one, merged, known) for one in inner)
     if origin is Literal:
-        return " | ".join(f"'{one}'" for one in inner)
+        return _words(inner, " | ")
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"Record<string, {_json(inner[1], merged, known)}>"
     if isinstance(origin, type) and issubclass(origin, Sequence):
