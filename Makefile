@@ -60,6 +60,7 @@ test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browse
 .PHONY: lint
 lint: $(READY) ## types and style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@cd jupyter_ext && npm run --silent lint
 
 # The environment is enough: a front end that no longer fits the verbs need not be built first.
 .PHONY: generated docs

@@ -54,18 +54,16 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
     const control = controlFor(field);
     control.name = field.name;
     control.required = field.required;
+    control.setAttribute('aria-label', field.label);
     this._controls.set(field.name, control);
     const row = element('label', 'mlops-Form-row');
     row.append(element('span', 'mlops-Form-label', field.label));
     if (field.kind === 'switch') {
       const box = element('span', 'mlops-Form-switch');
-      box.append(control, capital(field.help));
+      box.append(control, helpOf(field, control));
       row.append(box);
     } else {
-      row.append(control);
-    }
-    if (field.more && field.kind !== 'switch') {
-      row.append(element('span', 'mlops-Form-help', capital(field.help)));
+      row.append(control, ...(field.more ? [helpOf(field, control)] : []));
     }
     return row;
   }
@@ -122,6 +120,14 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
 function valueOf(control: Control): string {
   const off = control instanceof HTMLInputElement && control.type === 'checkbox' && !control.checked;
   return off ? '' : control.value;
+}
+
+/** What the field is about, beside or below it; a screen reader reads it after the field's name. */
+function helpOf(field: IField, control: Control): HTMLElement {
+  const help = element('span', 'mlops-Form-help', capital(field.help));
+  help.id = `mlops-help-${field.name}`;
+  control.setAttribute('aria-describedby', help.id);
+  return help;
 }
 
 function controlFor(field: IField): Control {

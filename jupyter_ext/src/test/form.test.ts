@@ -60,6 +60,9 @@ describe('the form', () => {
   it('explains what is asked', () => {
     const { node, control } = show('promote');
     expect(control('Why').placeholder).toBe('Reason, kept in the ledger');
-    expect(node.querySelector('details')!.textContent).toContain('Without a green gate');
+    const force = control('Force');
+    const help = node.querySelector(`#${force.getAttribute('aria-describedby')}`);
+    expect(help!.textContent).toBe('Without a green gate or approvals; recorded as such');
+    expect(force.getAttribute('aria-label')).toBe('Force');
   });
 });
