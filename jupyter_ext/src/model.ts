@@ -94,7 +94,7 @@ export class ProjectModel {
     }
     this._visible = value;
     if (value) {
-      void this.refresh();
+      this._freshen();
       void this._poll.start();
     } else {
       void this._poll.stop();
@@ -171,12 +171,19 @@ export class ProjectModel {
     return snapshotOf(await this.api.overview(folder));
   }
 
+  /** Reads everything, unless that is being done: nothing has happened that a second answer would show. */
+  private _freshen(): void {
+    if (!this._loading) {
+      void this.refresh();
+    }
+  }
+
   /** One tick: only the jobs while one runs; everything when one ended or time is up; else nothing. */
   private async _look(): Promise<void> {
     const known = this._snapshot;
     const folder = this._folder;
     if (Date.now() - this._lastFull >= this.timing.idle) {
-      return this.refresh();
+      return this._freshen();
     }
     if (!known || !known.jobs.some(isLive)) {
       return;

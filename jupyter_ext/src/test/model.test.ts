@@ -82,6 +82,13 @@ describe('ProjectModel', () => {
     expect(model.verb('nonsense')).toBeUndefined();
   });
 
+  it('reads once when it starts, whoever asks first', async () => {
+    model.folder = 'work';
+    model.visible = true;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(server.asked.sort()).toEqual(['overview?project=work', 'verbs', 'version']);
+  });
+
   it('asks again for what it did not get', async () => {
     server.failure = { status: 503, body: { error: 'X', message: 'Locked.' } };
     await model.refresh();
