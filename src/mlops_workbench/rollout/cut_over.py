@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_workbench.alerts import records as alerts
+from mlops_workbench.alerts.records import NewAlert
 from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.rollout import records
@@ -110,11 +111,13 @@ def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
         elif alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
             alerts.raised(
                 alias.context,
-                model=alias.model,
-                kind=NOT_FOLLOWED,
-                subject=f"version {target.version}",
-                message=f"{deployment.url} does not serve version {target.version} of '{alias.model}' after "
-                f"{FOLLOW_SECONDS:.0f} s.",
+                NewAlert(
+                    alias.model,
+                    NOT_FOLLOWED,
+                    subject=f"version {target.version}",
+                    message=f"{deployment.url} does not serve version {target.version} of '{alias.model}' after "
+                    f"{FOLLOW_SECONDS:.0f} s.",
+                ),
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -103,11 +103,13 @@ def _app(
     return create_app(
         dataplane,
         log,
-        role=settings.role,
-        limits=settings.limits,
-        keys=settings.keys,
-        vertex_routes=settings.vertex_routes,
-        answer_unlogged=settings.answer_unlogged,
+        AppOptions(
+            settings.role,
+            settings.limits,
+            settings.keys,
+            settings.vertex_routes,
+            settings.answer_unlogged,
+        ),
         follow=follow,
     )
 
