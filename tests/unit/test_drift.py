@@ -306,7 +306,7 @@ def test_frames_are_left_as_they_were() -> None:
 
 
 def test_performance_is_shown_on_top() -> None:
-    performance = Performance(1200, {"accuracy": 0.71, "roc_auc": 0.8}, {"accuracy": 0.79})
+    performance = Performance(1200, {"accuracy": 0.71, "roc_auc": 0.8}, {"accuracy": 0.79}, 1200)
     report: DriftReport = replace(compare(frame(), frame(1)), performance=performance)
     text = report.text()
     assert text.index("0.71") < text.index("steady")

@@ -16,6 +16,8 @@ from sklearn import metrics
 from mlops_workbench.base.errors import InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.inference import LogSelection
+from mlops_workbench.monitor.labels import LabelForm, write_labels
+from mlops_workbench.monitor.performance import Performance, performance
 from mlops_workbench.serving.tables import slug
 
 START = datetime(2013, 7, 1, tzinfo=UTC).timestamp()
@@ -83,6 +85,19 @@ def url(tmp_path: Path) -> str:
     return log(tmp_path)
 
 
+def measured(
+    url: str,
+    model: str,
+    selection: LogSelection = inference.EVERYTHING,
+    *,
+    limit: int | None = None,
+    **options: Any,
+) -> Performance:
+    found = performance(inference.read(url, model, selection, limit=limit), **options)
+    assert found is not None
+    return found
+
+
 def truth(rows: int = ROWS) -> pd.DataFrame:
     """Labels that agree with the score's draw in about four of five cases."""
     score = np.random.default_rng(0).random(rows)
@@ -98,32 +113,27 @@ def truth(rows: int = ROWS) -> pd.DataFrame:
 
 
 def test_rows_come_back_typed_and_in_order(url: str) -> None:
-    frame = inference.read(url, "flights", features=list(FEATURES), datetimes=["dep"])
-    assert list(frame.columns) == [
-        *FEATURES,
-        "request_id",
-        "row_index",
-        "at",
-        "model_version",
-        "prediction",
-        "score",
-    ]
-    assert len(frame) == ROWS
+    rows = inference.read(url, "flights", features=list(FEATURES), datetimes=["dep"])
+    frame, facts = rows.features, rows.facts
+    assert list(frame.columns) == list(FEATURES)
+    assert list(facts.columns) == [*inference.FACTS, "label"]
+    assert len(rows) == len(frame) == len(facts) == ROWS
     assert frame["Entfernung in km"].dtype == np.float64
     assert np.isnan(frame["Entfernung in km"][0])
     assert frame["seats"].dtype == np.int64
     assert frame["night"].tolist()[:2] == [True, False]
     assert frame["航空"][0] is None
     assert frame["dep"][1] == pd.Timestamp(START + 1, unit="s", tz="UTC")
-    assert frame["at"].is_monotonic_increasing
-    assert frame["at"][0] == pd.Timestamp("2013-07-01", tz="UTC")
-    assert list(inference.read(url, "flights").columns) == list(frame.columns)
+    assert facts["at"].is_monotonic_increasing
+    assert facts["at"][0] == pd.Timestamp("2013-07-01", tz="UTC")
+    assert facts["label"].isna().all()
+    assert list(inference.read(url, "flights").features.columns) == list(frame.columns)
 
 
 def test_period_versions_and_limit(url: str) -> None:
     def ids(limit: int | None = None, **selected: Any) -> list[str]:
         found = inference.read(url, "flights", LogSelection(**selected), features=["seats"], limit=limit)
-        return found["request_id"].tolist()
+        return found.facts["request_id"].tolist()
 
     assert set(ids(versions=[2])) == {f"r{i}" for i in range(100, 200)}
     assert ids(since=datetime(2013, 7, 1, 0, 3), until=START + 240) == ["r3", "r3"]
@@ -150,14 +160,22 @@ def test_what_is_not_logged(url: str, tmp_path: Path) -> None:
 
 def test_labels_are_matched_kept_and_replaced(url: str) -> None:
     labels = truth().iloc[:10]
-    receipt = inference.write_labels(url, "flights", labels)
+    receipt = write_labels(url, "flights", labels)
     assert (receipt.matched, receipt.unmatched, receipt.replaced, receipt.total) == (10, 0, 0, 10)
     more = pd.DataFrame(
-        {"request_id": ["r0", "r0", "unknown", "r7"], "label": ["late", "on time", "late", None]}
+        {
+            "request_id": ["r0", "r0", "unknown", "r7"],
+            "row_index": 0,
+            "label": ["late", "on time", "late", None],
+        }
     )
-    receipt = inference.write_labels(url, "flights", more)
+    receipt = write_labels(url, "flights", more)
     assert (receipt.matched, receipt.unmatched, receipt.replaced) == (1, 1, 1)
-    assert (receipt.skipped, receipt.total) == (1, 2)
+    assert (receipt.skipped, receipt.total, receipt.doubled) == (1, 2, 1)
+    assert receipt.title == (
+        "1 of 2 labels found their prediction; 1 replaced an earlier one; "
+        "1 were there twice, and the later one counts; 1 rows had none."
+    )
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         found = connection.exec_driver_sql(
@@ -183,21 +201,66 @@ def test_labels_are_matched_kept_and_replaced(url: str) -> None:
 )
 def test_labels_that_do_not_fit(url: str, frame: pd.DataFrame, column: str | None, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
-        inference.write_labels(url, "flights", frame, column=column)
+        write_labels(url, "flights", frame, LabelForm(column))
+
+
+def test_labels_of_one_request_are_told_apart(url: str) -> None:
+    """Without row_index only a request of one row can be labelled: of two rows, one label would be lost."""
+    for requests in (["r1", "r1"], ["r1"]):
+        frame = pd.DataFrame({"request_id": requests, "y": ["late"] * len(requests)})
+        with pytest.raises(InvalidData, match="The request 'r1' has several rows"):
+            write_labels(url, "flights", frame)
+    assert measured(url, "flights", task="classification").n == 0
+
+
+def test_labels_that_find_no_prediction_are_no_success(url: str) -> None:
+    frame = pd.DataFrame({"request_id": ["x1", "x2"], "row_index": 0, "y": "late"})
+    with pytest.raises(
+        InvalidData, match=r"None of the 2 labels belongs to a logged prediction, such as .* 'x1'"
+    ):
+        write_labels(url, "flights", frame)
+
+
+@pytest.mark.parametrize(("given", "shown"), [("LATE", "'LATE'"), ("maybe", "'maybe'"), (1, "1")])
+def test_labels_that_are_no_class_replace_nothing(url: str, given: Any, shown: str) -> None:
+    classes = ["late", "on time"]
+    right = truth().iloc[:10]
+    write_labels(url, "flights", right, LabelForm(classes=classes))
+    before = measured(url, "flights", task="classification", classes=classes)
+    wrong = right.assign(outcome=[given, *right["outcome"][1:]])
+    with pytest.raises(
+        InvalidData, match=rf"1 of 10 labels are no class .*: {shown} is none of 'late', 'on time'"
+    ):
+        write_labels(url, "flights", wrong, LabelForm(classes=classes))
+    assert measured(url, "flights", task="classification", classes=classes) == before
+
+
+def test_other_words_for_the_classes_are_mapped(tmp_path: Path) -> None:
+    words = {"YES": "late", "NO": "on time"}
+    url = log(tmp_path)
+    other = truth().assign(outcome=lambda f: np.where(f["outcome"] == "late", "YES", "NO"))
+    form = LabelForm(classes=["late", "on time"], mapping=words)
+    with pytest.raises(UsageError, match="No label is 'YEP'"):
+        write_labels(url, "flights", other, LabelForm(mapping={"YEP": "late"}))
+    write_labels(url, "flights", other, form)
+    found = measured(url, "flights", task="classification", classes=("late", "on time"))
+    assert found.metrics["accuracy"] == pytest.approx(0.8, abs=0.1)
+    numbers = truth().assign(outcome=lambda f: (f["outcome"] == "late").astype(float))
+    again = LabelForm(classes=["late", "on time"], mapping={"1": "late", "0": "on time"})
+    assert write_labels(url, "flights", numbers, again).replaced == ROWS
+    assert measured(url, "flights", task="classification", classes=("late", "on time")) == found
 
 
 def test_numeric_models_take_numeric_labels(tmp_path: Path) -> None:
     url = log(tmp_path, prediction=sa.Double)
     with pytest.raises(InvalidData, match="'late' is not a number"):
-        inference.write_labels(url, "flights", truth(), column="outcome")
+        write_labels(url, "flights", truth(), LabelForm("outcome"))
     labels = truth().assign(outcome=lambda f: f["outcome"] == "late")
-    inference.write_labels(url, "flights", labels)
-    found = inference.performance(url, "flights", task="classification", classes=(False, True))
-    assert found is not None
+    write_labels(url, "flights", labels)
+    found = measured(url, "flights", task="classification", classes=(False, True))
     assert found.metrics["accuracy"] == pytest.approx(0.8, abs=0.1)
     assert 0 < found.metrics["roc_auc"] < 1
-    found = inference.performance(url, "flights", task="regression")
-    assert found is not None
+    found = measured(url, "flights", task="regression")
     assert found.metrics["mae"] == pytest.approx(1 - inference_accuracy(labels), abs=1e-9)
 
 
@@ -207,17 +270,17 @@ def inference_accuracy(labels: pd.DataFrame) -> float:
 
 
 def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
-    assert inference.performance(url, "flights", task="classification") is None
+    none = measured(url, "flights", task="classification")
+    assert (none.n, none.rows, none.title) == (0, ROWS, f"0 of {ROWS} rows are labelled yet")
     labels = truth()
-    inference.write_labels(url, "flights", labels.iloc[:300])
-    found = inference.performance(
+    write_labels(url, "flights", labels.iloc[:300])
+    found = measured(
         url,
         "flights",
         task="classification",
         classes=("on time", "late"),
         baseline={"roc_auc": 0.9, "other": 1},
     )
-    assert found is not None
     assert found.n == 300
     score = np.random.default_rng(0).random(ROWS)[:300]
     late = labels["outcome"][:300] == "late"
@@ -226,17 +289,19 @@ def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
     assert found.metrics["log_loss"] == pytest.approx(metrics.log_loss(late, score))
     assert found.metrics["positive_rate"] == pytest.approx(late.mean())
     assert found.baseline == {"roc_auc": 0.9}
-    first = inference.performance(
+    first = measured(
         url,
         "flights",
         LogSelection(until=START + 600),
         task="classification",
         classes=("on time", "late"),
     )
-    assert first is not None
     assert first.n == 20
     late_period = LogSelection(since=START + 60 * 180)
-    assert inference.performance(url, "flights", late_period, task="classification") is None
+    assert measured(url, "flights", late_period, task="classification").n == 0
+    newest = measured(url, "flights", task="classification", classes=("on time", "late"), limit=ROWS - 290)
+    assert (newest.n, newest.rows) == (10, ROWS - 290)
+    assert newest.title == f"Performance on the 10 of {ROWS - 290} rows that are labelled"
 
 
 def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
@@ -259,27 +324,27 @@ def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
     assert inference.count(url, "flights") == len(inference.read(url, "flights")) == ROWS
     assert inference.count(url, "flights", LogSelection(roles=["canary"])) == ROWS // 2
     assert inference.count(url, "flights", LogSelection(["2"], ["canary", "shadow"])) == 3 * ROWS // 4
-    assert set(inference.read(url, "flights", LogSelection(roles=["shadow"]))["prediction"]) == {"late"}
-    assert set(inference.read(url, "flights")["prediction"]) == {"late", "on time"}
+    assert set(inference.read(url, "flights", LogSelection(roles=["shadow"])).facts["prediction"]) == {"late"}
+    assert set(inference.read(url, "flights").facts["prediction"]) == {"late", "on time"}
     labels = truth()
-    receipt = inference.write_labels(url, "flights", labels)
+    receipt = write_labels(url, "flights", labels)
     assert (receipt.matched, receipt.total) == (ROWS, ROWS)
     every = {"task": "classification", "classes": ("on time", "late")}
-    answered = inference.performance(url, "flights", **every)
-    assert answered is not None
+    answered = measured(url, "flights", **every)
     assert (answered.n, answered.metrics["accuracy"]) == (ROWS, pytest.approx(0.8, abs=0.1))
-    shadow = inference.performance(url, "flights", LogSelection(roles=["shadow"]), **every)
-    assert shadow is not None
+    shadow = measured(url, "flights", LogSelection(roles=["shadow"]), **every)
     assert shadow.metrics["accuracy"] == pytest.approx((labels["outcome"] == "late").mean())
-    assert inference.performance(url, "flights", LogSelection(roles=[]), **every) is None
+    assert measured(url, "flights", LogSelection(roles=[]), **every).n == 0
 
 
 def test_labels_let_the_runtime_write_between(url: str) -> None:
     """Labels go in by short transactions: a writer of predictions never waits for all of them."""
-    many = pd.DataFrame({"request_id": [f"x{i}" for i in range(60_000)], "label": "late"})
+    many = pd.DataFrame(
+        {"request_id": ["r0", *(f"x{i}" for i in range(59_999))], "row_index": 0, "label": "late"}
+    )
     import threading
 
-    worker = threading.Thread(target=inference.write_labels, args=(url, "flights", many))
+    worker = threading.Thread(target=write_labels, args=(url, "flights", many))
     engine = sa.create_engine(url, connect_args={"timeout": 5})
     longest = 0.0
     worker.start()
@@ -292,7 +357,7 @@ def test_labels_let_the_runtime_write_between(url: str) -> None:
     worker.join()
     engine.dispose()
     assert longest < 2
-    assert inference.write_labels(url, "flights", many.iloc[:5]).replaced == 5
+    assert write_labels(url, "flights", many.iloc[:5]).replaced == 5
 
 
 def test_reads_what_the_runtime_writes(tmp_path: Path) -> None:
@@ -323,6 +388,6 @@ def test_reads_what_the_runtime_writes(tmp_path: Path) -> None:
         table.create(connection)
         connection.execute(sa.insert(table), [fixed | {"latency_ms": 1.0, "prediction": 7.0} | values])
     engine.dispose()
-    frame = inference.read(url, "Flights 2013", features=names)
+    frame = inference.read(url, "Flights 2013", features=names).features
     assert frame[names].to_numpy().tolist() == [[1.0, 2.0, 3.0]]
     assert inference.count(url, "flights 2013") == 0

@@ -254,6 +254,8 @@ export interface IVerbOptions {
     data: string;
     /** label column (default: the model's target) */
     column?: string;
+    /** what a label stands for */
+    mapping?: string[];
   };
   drift: {
     /** registered model, also NAME/VERSION or NAME@alias */

@@ -6,7 +6,7 @@ by name, so that whatever columns the runtime added are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import (
     InvalidConfig,
     InvalidData,
@@ -27,9 +25,6 @@ from mlops_workbench.base.errors import (
     UsageError,
     closest,
 )
-from mlops_workbench.base.values import Value
-from mlops_workbench.manifest import Task
-from mlops_workbench.monitor.performance import Performance, classification, regression
 from mlops_workbench.serving.tables import SHADOW, feature_columns, slug, table_name
 
 Moment = datetime | float
@@ -37,9 +32,6 @@ Moment = datetime | float
 
 CHUNK = 50_000
 """rows fetched at once: bounds how many Python objects exist beside the columns"""
-
-LABEL_CHUNK = 5_000
-"""labels written in one transaction: the runtime commits before it answers, and waits no longer than that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +49,23 @@ class LogSelection:
 
 
 EVERYTHING = LogSelection()
+FACTS = ("request_id", "row_index", "at", "model_version", "prediction", "score")
+"""columns of the log that are no features, as they are read"""
 
 
-@dataclass(frozen=True)
-class LabelReceipt(Value):
-    """What became of a frame of labels."""
+@dataclass(frozen=True, slots=True)
+class LoggedRows:
+    """Logged rows of a model, oldest first; the two frames go together, row by row.
 
-    matched: int
-    """labels whose row was answered and is logged"""
-    unmatched: int
-    """labels of a request that is not logged (yet): kept, and used once it is"""
-    replaced: int
-    """labels that took the place of an earlier one for the same row"""
-    skipped: int
-    """rows without a label"""
-    total: int
-    """labels written"""
+    `features` under their own names; `facts`: request_id, row_index, at (UTC), model_version, prediction, score, and
+    label, missing where none has come yet. A feature may have any of these names.
+    """
 
-    @property
-    def title(self) -> str:
-        return f"{self.matched:,} of {self.total:,} labels found their prediction."
+    features: pd.DataFrame
+    facts: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.facts)
 
 
 def read(
@@ -87,9 +76,8 @@ def read(
     features: Sequence[str] | None = None,
     limit: int | None = None,
     datetimes: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Logged rows, oldest first: features under their own names, then request_id, row_index, at (UTC),
-    model_version, prediction and score.
+) -> LoggedRows:
+    """Rows of the log, with what was labelled of them.
 
     `features` defaults to all logged; `limit` takes the newest rows; `datetimes` names features that are stored as
     ISO 8601 text and shall be times again. Raises NotFound if nothing of this model has been logged, InvalidData for
@@ -97,12 +85,16 @@ def read(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The 'limit' must be at least 1. Got {limit} instead.")
-    with _open(url) as engine:
-        table = _predictions(engine, model)
+    with opened(url) as engine:
+        table = predictions_table(engine, model)
         wanted = _features(table, features)
-        fixed = ["request_id", "row_index", "at", "model_version", "prediction", "score"]
-        columns = [table.c[column] for column in wanted.values()] + [table.c[name] for name in fixed]
-        query = _within(sa.select(*columns), table, selection)
+        labels = labels_table(model, table.c.prediction.type)
+        labelled = sa.inspect(engine).has_table(labels.name)
+        label = labels.c.label if labelled else sa.null().cast(labels.c.label.type).label("label")
+        columns = [*(table.c[n] for n in wanted.values()), *(table.c[n] for n in FACTS), label]
+        same = (labels.c.request_id == table.c.request_id) & (labels.c.row_index == table.c.row_index)
+        source = table.outerjoin(labels, same) if labelled else table
+        query = _within(sa.select(*columns).select_from(source), table, selection)
         order = (table.c.at, table.c.request_id, table.c.row_index)
         if limit is None:
             found = _fetch(engine, query.order_by(*order), columns)
@@ -110,18 +102,27 @@ def read(
             found = [
                 v[::-1] for v in _fetch(engine, query.order_by(*map(sa.desc, order)).limit(limit), columns)
             ]
-    frame = pd.DataFrame(dict(zip([*wanted, *fixed], found, strict=True)), copy=False)
-    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
+    logged = pd.DataFrame(dict(zip(wanted, found, strict=False)), copy=False)
     for name in datetimes:
-        frame[name] = pd.to_datetime(frame[name], format="ISO8601", utc=True)
-    return frame
+        logged[name] = pd.to_datetime(logged[name], format="ISO8601", utc=True)
+    facts = pd.DataFrame(dict(zip([*FACTS, "label"], found[len(wanted) :], strict=True)), copy=False)
+    facts["at"] = pd.to_datetime(facts["at"], unit="s", utc=True)
+    return LoggedRows(logged, facts)
+
+
+def versions(url: str, model: str) -> set[str]:
+    """Numbers of the versions that have answered. Raises NotFound if nothing of this model has been logged."""
+    with opened(url) as engine:
+        table = predictions_table(engine, model)
+        with engine.connect() as connection:
+            return set(connection.execute(sa.select(table.c.model_version).distinct()).scalars())
 
 
 def count(url: str, model: str, selection: LogSelection = EVERYTHING) -> int:
     """Logged rows; 0 if nothing of this model has been logged."""
-    with _open(url) as engine:
+    with opened(url) as engine:
         try:
-            table = _predictions(engine, model)
+            table = predictions_table(engine, model)
         except NotFound:
             return 0
         query = _within(sa.select(sa.func.count()).select_from(table), table, selection)
@@ -129,62 +130,8 @@ def count(url: str, model: str, selection: LogSelection = EVERYTHING) -> int:
             return int(connection.execute(query).scalar_one())
 
 
-def write_labels(
-    url: str, model: str, frame: pd.DataFrame, *, column: str | None = None, now: datetime | None = None
-) -> LabelReceipt:
-    """Keeps what really happened, by `request_id` and `row_index` (0 if the frame has no such column).
-
-    The label is `column`, or the frame's only other column. A later label for the same row replaces the
-    earlier one; a label without a logged prediction is kept too. Rows without a label are skipped. Raises
-    InvalidData if the frame does not fit, NotFound if nothing of this model has been logged.
-    """
-    with _open(url) as engine:
-        predictions = _predictions(engine, model)
-        is_text = isinstance(predictions.c.prediction.type, sa.String)
-        rows, skipped = _label_rows(frame, column, (now or SYSTEM.now()).timestamp(), is_text=is_text)
-        labels = _labels(model, sa.Text() if is_text else sa.Double())
-        labels.create(engine, checkfirst=True)
-        receipt = _merge(engine, predictions, labels, rows)
-    matched, replaced = receipt
-    return LabelReceipt(matched, len(rows) - matched, replaced, skipped, len(rows))
-
-
-def performance(
-    url: str,
-    model: str,
-    selection: LogSelection = EVERYTHING,
-    *,
-    task: Task,
-    classes: Sequence[Any] = (),
-    baseline: Mapping[str, float] | None = None,
-) -> Performance | None:
-    """Metrics of the labelled predictions of the selection; None if there is none.
-
-    `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
-    same names are shown with them.
-    """
-    with _open(url) as engine:
-        table = _predictions(engine, model)
-        labels = _labels(model, table.c.prediction.type)
-        if task == "other" or not sa.inspect(engine).has_table(labels.name):
-            return None
-        columns = [labels.c.label, table.c.prediction, table.c.score]
-        same = (labels.c.request_id == table.c.request_id) & (labels.c.row_index == table.c.row_index)
-        query = (
-            sa.select(*columns).select_from(labels.join(table, same)).where(table.c.prediction.is_not(None))
-        )
-        label, prediction, score = _fetch(engine, _within(query, table, selection), columns)
-    if not len(label):
-        return None
-    if task == "regression":
-        metrics = regression(label, prediction)
-    else:
-        metrics = classification(label, prediction, score, classes=classes)
-    return Performance(len(label), metrics, {k: v for k, v in (baseline or {}).items() if k in metrics})
-
-
 @contextmanager
-def _open(url: str) -> Iterator[sa.Engine]:
+def opened(url: str) -> Iterator[sa.Engine]:
     """An engine for one call. A SQLite file that does not exist is not made by reading it."""
     try:
         parsed = sa.engine.make_url(url)
@@ -207,7 +154,7 @@ def _open(url: str) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-def _predictions(engine: sa.Engine, model: str) -> sa.Table:
+def predictions_table(engine: sa.Engine, model: str) -> sa.Table:
     name = table_name(model)
     try:
         return sa.Table(name, sa.MetaData(), autoload_with=engine)
@@ -217,7 +164,7 @@ def _predictions(engine: sa.Engine, model: str) -> sa.Table:
         ) from None
 
 
-def _labels(model: str, kind: Any) -> sa.Table:
+def labels_table(model: str, kind: Any) -> sa.Table:
     return sa.Table(
         f"labels_{slug(model)}",
         sa.MetaData(),
@@ -241,7 +188,7 @@ def _features(table: sa.Table, features: Sequence[str] | None) -> dict[str, str]
 
 
 def _within(query: sa.Select[Any], table: sa.Table, selection: LogSelection) -> sa.Select[Any]:
-    query = query.where(_has_role(table, selection.roles))
+    query = query.where(has_role(table, selection.roles))
     if selection.versions is not None:
         query = query.where(table.c.model_version.in_([str(version) for version in selection.versions]))
     if selection.since is not None:
@@ -251,7 +198,7 @@ def _within(query: sa.Select[Any], table: sa.Table, selection: LogSelection) -> 
     return query
 
 
-def _has_role(table: sa.Table, roles: Sequence[str] | None) -> sa.ColumnElement[bool]:
+def has_role(table: sa.Table, roles: Sequence[str] | None) -> sa.ColumnElement[bool]:
     """Rows of these roles; None: those whose prediction was answered, of which a request has one each row."""
     return table.c.role != SHADOW if roles is None else table.c.role.in_(roles)
 
@@ -284,89 +231,3 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
     found = np.empty(len(values), dtype=object)
     found[:] = values
     return found
-
-
-def _label_rows(
-    frame: pd.DataFrame, column: str | None, at: float, *, is_text: bool
-) -> tuple[list[dict[str, Any]], int]:
-    """Rows to write and how many had no label. The last label of a doubled row wins."""
-    if "request_id" not in frame:
-        raise InvalidData(
-            "The labels have no column 'request_id'.", "It is in the answer to each request, and in the log."
-        )
-    others = [str(name) for name in frame.columns if name not in ("request_id", "row_index")]
-    if column is None:
-        if len(others) != 1:
-            raise InvalidData(f"The labels have {len(others)} columns that could be the label.", "Name one.")
-        column = others[0]
-    if column not in others:
-        raise InvalidData(f"The labels have no column '{column}'.", closest(column, others))
-    known = frame[column].notna() & frame["request_id"].notna()
-    found = pd.DataFrame(
-        {
-            "request_id": frame.loc[known, "request_id"].astype(str),
-            "row_index": frame.loc[known, "row_index"].astype(int) if "row_index" in frame else 0,
-            "label": _label_values(frame.loc[known, column], is_text=is_text),
-        }
-    ).drop_duplicates(["request_id", "row_index"], keep="last")
-    ids, places, labels = (found[name].tolist() for name in ("request_id", "row_index", "label"))
-    rows = [
-        {"request_id": i, "row_index": p, "label": v, "at": at}
-        for i, p, v in zip(ids, places, labels, strict=True)
-    ]
-    return rows, int((~known).sum())
-
-
-def _label_values(labels: pd.Series[Any], *, is_text: bool) -> pd.Series[Any]:
-    """As predictions are stored: text, or numbers (true and false as 1 and 0)."""
-    if is_text:
-        return labels.astype(str)
-    try:
-        return labels.astype(float)
-    except (TypeError, ValueError):
-        numbers = pd.to_numeric(labels, errors="coerce")
-        bad = labels[numbers.isna()].iloc[0]
-        raise InvalidData(
-            f"The label {bad!r} is not a number, but the model predicts numbers.",
-            "Give labels as it predicts.",
-        ) from None
-
-
-def _merge(
-    engine: sa.Engine, predictions: sa.Table, labels: sa.Table, rows: Sequence[dict[str, Any]]
-) -> tuple[int, int]:
-    """Upserts in short transactions from a temporary table; (labels with a prediction, labels replaced)."""
-    incoming = sa.Table(
-        "incoming_labels",
-        sa.MetaData(),
-        sa.Column("place", sa.Integer, primary_key=True),
-        *(sa.Column(c.name, c.type) for c in labels.columns),
-        prefixes=["TEMPORARY"],
-    )
-
-    def joined(other: sa.Table, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        same = sa.and_(
-            incoming.c.request_id == other.c.request_id, incoming.c.row_index == other.c.row_index, *also
-        )
-        return sa.select(sa.func.count()).select_from(incoming).where(sa.exists().where(same))
-
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-    names = [c.name for c in labels.columns]
-    with engine.connect() as connection:
-        incoming.create(connection)
-        if rows:
-            connection.execute(sa.insert(incoming), [{"place": i, **row} for i, row in enumerate(rows)])
-        matched = int(connection.execute(joined(predictions, _has_role(predictions, None))).scalar_one())
-        replaced = int(connection.execute(joined(labels)).scalar_one())
-        connection.commit()
-        for start in range(0, len(rows), LABEL_CHUNK):
-            part = sa.select(*(incoming.c[name] for name in names)).where(
-                incoming.c.place.between(start, start + LABEL_CHUNK - 1)
-            )
-            upsert = dialect.insert(labels).from_select(names, part)
-            taken = {"label": upsert.excluded.label, "at": upsert.excluded.at}
-            connection.execute(upsert.on_conflict_do_update(index_elements=names[:2], set_=taken))
-            connection.commit()
-        incoming.drop(connection)
-        connection.commit()
-    return matched, replaced

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,27 @@ import numpy as np
 import pandas as pd
 
 from mlops_workbench.base.values import Value
+from mlops_workbench.manifest import Task
+from mlops_workbench.monitor.inference import LoggedRows
 
 
 @dataclass(frozen=True)
 class Performance(Value):
-    """Metrics over `n` labelled predictions; `baseline`: the same at registration, where known."""
+    """Metrics over `n` labelled predictions, none when there are none; `baseline`: the same at registration, where
+    known."""
 
     n: int
     metrics: dict[str, float]
     baseline: dict[str, float]
+    rows: int
+    """logged, of which `n` are labelled"""
 
     @property
     def title(self) -> str:
+        if not self.n:
+            return f"0 of {self.rows:,} rows are labelled yet"
+        if self.n < self.rows:
+            return f"Performance on the {self.n:,} of {self.rows:,} rows that are labelled"
         return f"Performance on {self.n:,} labelled predictions"
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
@@ -30,6 +39,33 @@ class Performance(Value):
             before = self.baseline.get(name)
             rows.append((name, value, before, None if before is None else value - before))
         return ("metric", "now", "at registration", "change"), rows
+
+
+def performance(
+    logged: LoggedRows,
+    *,
+    task: Task,
+    classes: Sequence[Any] = (),
+    baseline: Mapping[str, float] | None = None,
+) -> Performance | None:
+    """Metrics of those of the rows that have a label and a prediction; None for a model of a task without metrics.
+
+    `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
+    same names are shown with them.
+    """
+    if task == "other":
+        return None
+    facts = logged.facts
+    known = facts[facts["label"].notna() & facts["prediction"].notna()]
+    if known.empty:
+        return Performance(0, {}, {}, len(facts))
+    label, prediction, score = (known[name].to_numpy() for name in ("label", "prediction", "score"))
+    if task == "regression":
+        metrics = regression(label, prediction)
+    else:
+        metrics = classification(label, prediction, score, classes=classes)
+    same = {name: value for name, value in (baseline or {}).items() if name in metrics}
+    return Performance(len(known), metrics, same, len(facts))
 
 
 def classification(

@@ -13,7 +13,8 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
 from mlops_workbench.monitor.features import Thresholds
-from mlops_workbench.monitor.inference import LogSelection
+from mlops_workbench.monitor.inference import LoggedRows, LogSelection
+from mlops_workbench.monitor.performance import performance as measured
 from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
@@ -57,17 +58,12 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         raise UsageError("Given rows are compared as they are: last is of the logged ones.", "Leave one out.")
     if current is None:
         progress("reading the logged requests")
-        rows = _logged(url, manifest, version, last)
-        period = f"{len(rows):,} logged rows, {_span(rows)}"
-        performance = inference.performance(
-            url,
-            name,
-            LogSelection([version], since=float(rows["at"].min().timestamp()) if last else None),
-            task=manifest.task,
-            classes=manifest.classes,
-            baseline=request.baseline,
+        logged = _logged(url, manifest, version, last)
+        period = f"{len(logged):,} logged rows, {_span(logged.facts)}"
+        performance = measured(
+            logged, task=manifest.task, classes=manifest.classes, baseline=request.baseline
         )
-        rows = rows[columns]
+        rows = logged.features
     else:
         if not set(columns) & set(current.columns):
             raise InvalidData(
@@ -95,13 +91,13 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
     return replace(found, model=name, version=version, period=period, performance=performance)
 
 
-def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> pd.DataFrame:
+def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> LoggedRows:
     datetimes = [f.name for f in manifest.inputs if f.kind == "datetime"]
     selection = LogSelection([version])
     rows = inference.read(
         url, manifest.name, selection, features=manifest.columns, limit=last, datetimes=datetimes
     )
-    if rows.empty:
+    if not len(rows):
         raise NotFound(
             f"No prediction of '{manifest.name}' version {version} is logged.",
             "Serve it and send requests first.",

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_workbench.base.errors import InvalidData, closest
+from mlops_workbench.interface import parsers
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, Model
 
 if TYPE_CHECKING:
-    from mlops_workbench.monitor.inference import LabelReceipt
+    from mlops_workbench.monitor.labels import LabelReceipt
     from mlops_workbench.session import Session
 
 
@@ -18,9 +20,16 @@ def label(
     data: Annotated[Data, Opt("DataFrame with request_id, row_index and the label")],
     *,
     column: Annotated[str | None, Opt("label column (default: the model's target)")] = None,
+    mapping: Annotated[
+        Sequence[tuple[str, str]],
+        Opt("what a label stands for", flags=("--map",), parse=parsers.setting, metavar="LABEL=CLASS"),
+    ] = (),
 ) -> LabelReceipt:
-    """Add what really happened to logged predictions, by request_id and row_index."""
-    from mlops_workbench.monitor import inference
+    """Add what really happened to logged predictions, by request_id and row_index.
+
+    Raises `InvalidData` for labels that are no class of the model, or that no prediction is logged for.
+    """
+    from mlops_workbench.monitor import labels
 
     session.tracking.require_model(name)
     frame, called = session.frame(data)
@@ -32,4 +41,16 @@ def label(
         raise InvalidData(f"'{called}' has no label column '{chosen}'.", closest(chosen, frame.columns))
     wanted = [c for c in ("request_id", "row_index", chosen) if c in frame.columns]
     url = session.project.inference_url
-    return inference.write_labels(url, name, frame[wanted], column=chosen or None, now=session.clock.now())
+    form = labels.LabelForm(chosen or None, _classes(session, name, url), dict(mapping))
+    return labels.write_labels(url, name, frame[wanted], form, now=session.clock.now())
+
+
+def _classes(session: Session, name: str, url: str) -> list[Any]:
+    """Those of all versions that have answered, in their order; none of a model that predicts numbers."""
+    from mlops_workbench.manifest import Manifest
+    from mlops_workbench.monitor import inference
+
+    answered = inference.versions(url, name)
+    found = [v for v in session.tracking.versions(name) if str(v.version) in answered]
+    classes = [c for version in found for c in Manifest.load(session.tracking.folder(version)).classes]
+    return list(dict.fromkeys(classes))

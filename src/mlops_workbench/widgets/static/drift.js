@@ -197,7 +197,7 @@ function detail(feature, limits, threshold, width) {
 
 function performance(found) {
   if (!found) return null;
-  const box = el("div", { class: "dw-performance" }, el("span", { class: "dw-faint" }, `${found.n.toLocaleString("en")} labelled`));
+  const box = el("div", { class: "dw-performance" }, el("span", { class: "dw-faint" }, `${found.n.toLocaleString("en")} of ${found.rows.toLocaleString("en")} rows labelled${found.n ? "" : " yet"}`));
   for (const [name, value] of Object.entries(found.metrics)) {
     const whole = name.replace("predicted_", "");
     if (whole !== name && whole in found.metrics) continue; // stands beside it
