@@ -2,47 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.data.frames import kind_of
+from mlops_workbench.manifest import Field, Kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON carries them: missing as None, times as ISO 8601. Raises `InvalidData` for infinities."""
-    import numpy as np
-    import pandas as pd
+def to_rows(frame: pd.DataFrame, inputs: Sequence[Field] = ()) -> list[dict[str, Any]]:
+    """Rows as JSON carries them: missing as None, times as ISO 8601.
 
+    `inputs` are the columns as a model reads them: a number is a number then, however the frame stores it (as an
+    object, a category, a Decimal). What does not fit is left as it is, for the one who reads it to refuse. A column
+    that is not among them is of the kind that it has here. Raises `InvalidData` for infinities and complex numbers.
+    """
     require_finite(frame)
-    columns: dict[str, list[Any]] = {}
-    for name in frame.columns:
-        series = frame[name]
-        kind = kind_of(series)
-        gaps = series.isna().to_numpy()
-        if kind == "datetime":
-            values = [t.isoformat() if not gap else None for t, gap in zip(series, gaps, strict=True)]
-        elif kind == "double":
-            numbers = pd.to_numeric(series).to_numpy(dtype=float, na_value=np.nan)
-            values = [None if gap else value for value, gap in zip(numbers.tolist(), gaps, strict=True)]
-        elif kind == "boolean":
-            values = [None if gap else bool(value) for value, gap in zip(series, gaps, strict=True)]
-        else:
-            values = [None if gap else str(value) for value, gap in zip(series, gaps, strict=True)]
-        columns[name] = values
+    kinds = {field.name: field.kind for field in inputs}
+    columns = {name: _values(frame[name], kinds.get(name) or kind_of(frame[name])) for name in frame.columns}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def require_finite(frame: pd.DataFrame) -> None:
-    """Raises `InvalidData` naming a column with infinities: JSON has none, so such a row could never be asked."""
+def _values(series: pd.Series[Any], kind: Kind) -> list[Any]:
+    import numpy as np
+    import pandas as pd
+
+    gaps = series.isna().to_numpy()
+    if kind in ("double", "long") and pd.api.types.is_numeric_dtype(series.dtype):
+        numbers: list[Any] = series.to_numpy(dtype=float, na_value=np.nan).tolist()
+    else:
+        numbers = list(series)
+        as_read = _AS_READ[kind]
+        numbers = [value if gap else as_read(value) for value, gap in zip(numbers, gaps, strict=True)]
+    return (
+        [None if gap else value for value, gap in zip(numbers, gaps, strict=True)] if gaps.any() else numbers
+    )
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, Real | Decimal) else value
+
+
+def _truth(value: Any) -> Any:
     import numpy as np
 
+    if isinstance(value, bool | np.bool_) or (isinstance(value, Real | Decimal) and value in (0, 1)):
+        return bool(value)
+    return value
+
+
+def _time(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date, too
+
+
+_AS_READ: dict[Kind, Callable[[Any], Any]] = {
+    "double": _number,
+    "long": _number,
+    "boolean": _truth,
+    "datetime": _time,
+    "string": str,
+}
+
+
+def require_finite(frame: pd.DataFrame) -> None:
+    """Raises `InvalidData` naming a column with infinities: JSON has none, so such a row could never be asked; and one
+    with complex numbers, of which a model would read a part only."""
+    import numpy as np
+    import pandas as pd
+
     for name in frame.columns:
-        if kind_of(frame[name]) == "double":
-            count = int(np.isinf(frame[name].to_numpy(dtype=float, na_value=np.nan)).sum())
-            if count:
-                raise InvalidData(
-                    f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none."
-                )
+        series = frame[name]
+        if pd.api.types.is_complex_dtype(series.dtype):
+            raise InvalidData(
+                f"The column '{name}' holds complex numbers.", "Give their parts as columns of their own."
+            )
+        if kind_of(series) == "double":
+            values = series.to_numpy(dtype=float, na_value=np.nan)
+        elif series.dtype == object:
+            values = np.array([v for v in series if isinstance(v, float)], dtype=float)
+        else:
+            continue
+        if count := int(np.isinf(values).sum()):
+            raise InvalidData(
+                f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none."
+            )

@@ -5,26 +5,24 @@ A person may give rows a name; each time other rows come under it, that is its n
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
+from mlops_workbench.base.errors import NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import check_name, user
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import dvc, frames
-from mlops_workbench.data.frames import Fingerprint, fingerprint, nan_texts
+from mlops_workbench.data import dvc, frames, parquet
+from mlops_workbench.data.frames import Fingerprint, fingerprint
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-NAN_TEXTS = "mlops.nan_texts"
 _REFERENCE = re.compile(r"(?P<name>[^@\s]+)@(?P<version>latest|v?\d+)")
 _HASH = re.compile(r"[0-9a-f]{8,64}")
 
@@ -90,7 +88,7 @@ def keep(project: Project, store: Store, frame: pd.DataFrame, name: str) -> Fing
     mark = fingerprint(frame, name)
     path = project.folder("snapshots") / f"{mark.sha256}.parquet"
     if not path.exists():
-        _write(frame, path, name)
+        parquet.write(frame, path, name)
     mark = replace(mark, bytes=path.stat().st_size)
     from sqlalchemy import select
 
@@ -256,36 +254,15 @@ def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:
     ]
 
 
-def _write(frame: pd.DataFrame, path: Path, name: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-    try:
-        bare = frame.copy(deep=False)
-        bare.attrs = {NAN_TEXTS: nan_texts(frame)}  # pandas keeps attributes in the file's metadata
-        bare.to_parquet(draft, index=False)
-        draft.replace(path)  # seen whole or not at all
-    except (TypeError, ValueError, NotImplementedError) as problem:  # pyarrow's errors derive from these
-        raise InvalidData(
-            f"'{name}' cannot be kept as Parquet: {' '.join(str(problem).split())}.",
-            "Give each column one type.",
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def find(project: Project, sha256: str) -> pd.DataFrame:
     """The rows of a snapshot. Raises `NotFound` when its file is gone."""
     return _read(project.state / "snapshots" / f"{sha256}.parquet", sha256)
 
 
 def _read(path: Path, sha256: str) -> pd.DataFrame:
-    import pandas as pd
-
     if not path.is_file():
         raise NotFound(
             f"The snapshot {sha256[:12]} is not in {path.parent}.",
             "Register the model again, with the data it was fitted on.",
         )
-    frame = pd.read_parquet(path)
-    for name in frame.attrs.pop(NAN_TEXTS, ()):
-        frame[name] = frame[name].where(frame[name].notna(), float("nan"))
-    return frame
+    return parquet.read(path)

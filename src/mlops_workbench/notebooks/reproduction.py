@@ -24,7 +24,7 @@ from mlops_workbench.base.errors import InvalidModel, JobFailed, NotFound
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import snapshots
+from mlops_workbench.data import parquet, snapshots
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.track import metrics as measures
@@ -291,7 +291,7 @@ def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -
     given = {*made_of.rows}
     rows = "\n".join(f"{name} = _rows({sha256!r})" for name, sha256 in made_of.rows.items())
     manifest = made_of.manifest
-    head = _HEAD.format(place=str(place), nan_texts=snapshots.NAN_TEXTS)
+    head = _HEAD.format(place=str(place), nan_texts=parquet.NAN_TEXTS)
     tail = _TAIL.format(
         format=manifest.serialization,
         model=str(model),

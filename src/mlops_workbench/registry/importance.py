@@ -24,7 +24,7 @@ def importance(candidate: Contestant, frame: pd.DataFrame, name: str) -> dict[st
     most = min(IMPORTANCE_ROWS, max(100, IMPORTANCE_CELLS // len(manifest.columns) ** 2))
     some = frame.sample(min(len(frame), most), random_state=0)
     truth = labels_of(some, str(manifest.target), manifest.classes, manifest.task)
-    rows = to_rows(some[manifest.columns])
+    rows = to_rows(some[manifest.columns], manifest.inputs)
     rng = np.random.default_rng(0)
 
     def figure() -> float | None:

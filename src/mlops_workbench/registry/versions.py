@@ -287,7 +287,10 @@ def keep(
         manifest.dump(folder)
         digest = manifest.sha256
         prove(manifest, runtime.load(folder), new.label)
-        rows = {kind: to_rows(some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
+        rows = {
+            kind: to_rows(some(frame[list(looked.features)]), looked.inputs)
+            for kind, frame in ordinary.items()
+        }
         fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 

@@ -78,7 +78,7 @@ def send(
             f"'{label}' has no column '{missing[0]}', which the model reads.",
             closest(missing[0], frame.columns),
         )
-    rows = to_rows(frame[manifest.columns])
+    rows = to_rows(frame[manifest.columns], manifest.inputs)
     parts: list[pd.DataFrame] = []
     started = time.perf_counter()
     version = deployment.version

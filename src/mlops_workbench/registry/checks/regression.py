@@ -31,7 +31,7 @@ def cases(candidate: Contestant, policy: RegressionPolicy, root: Path) -> list[C
     try:
         table = _read(path, policy.cases, candidate.manifest)
         wanted = _wanted(table, policy.cases, candidate.manifest)
-        rows = to_rows(table[candidate.manifest.columns])
+        rows = to_rows(table[candidate.manifest.columns], candidate.manifest.inputs)
         answers = _ask(candidate, rows, policy.cases)
     except MlopsError as problem:
         step = problem.next_step or f"Fix {policy.cases}."
