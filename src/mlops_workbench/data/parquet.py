@@ -71,7 +71,9 @@ def read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     for name in _of(notes.get(CATEGORIES, {}), frame):
         packed, ordered = notes[CATEGORIES][name]
         categories = pd.read_parquet(io.BytesIO(base64.b64decode(packed)))["c"]
-        frame[name] = pd.Categorical(frame[name], categories=pd.Index(categories).rename(None), ordered=ordered)
+        frame[name] = pd.Categorical(
+            frame[name], categories=pd.Index(categories).rename(None), ordered=ordered
+        )
     for name in _of(notes.get(NAN_TEXTS, ()), frame):
         frame[name] = frame[name].where(frame[name].notna(), float("nan"))
     return frame

@@ -150,15 +150,18 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
     tags = _tags(project) | ({"git.omitted_files": ", ".join(omitted)} if omitted else {})
     with tracking.start(request.name, tags) as run_id:
         tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
+        before = source.FittedBefore(_models(cell).values())
         value, seen = _execute(tracking, run_id, cell)
         kept = given.after(cell.namespace)
-        models = source.models_made(cell.names, cell.namespace)
-        made = models | flavours.models_in(cell.names, cell.namespace)
+        made = {name: model for name, model in _models(cell).items() if not before.same(model)}
+        mentioned = source.models_in(cell.names, cell.namespace)
+        models = {name: model for name, model in mentioned.items() if name in made}
         recorded = tracking.run(run_id)  # by the cell itself or MLflow's autologging
         asked = None
-        if len(models) == 1 and evaluate is not None:
+        judged_ones = models or mentioned
+        if len(judged_ones) == 1 and evaluate is not None:
             held_out = kept[evaluate]
-            asked = measure(next(iter(models.values())), held_out.frame, held_out.mark.name, target)
+            asked = measure(next(iter(judged_ones.values())), held_out.frame, held_out.mark.name, target)
         figures = {
             **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
             **figures_of.named(request.metrics, cell.namespace),
@@ -187,6 +190,14 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
     others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
     held = marks[evaluate] if evaluate is not None else None
     return Finished(tracking.run(run_id), made, first, held, others, judged, note)
+
+
+def _models(cell: Cell) -> dict[str, Any]:
+    """Those that the cell names, fitted or of an MLflow flavour, by variable, each once."""
+    found = source.models_in(cell.names, cell.namespace)
+    known = {id(model) for model in found.values()}
+    others = flavours.models_in(cell.names, cell.namespace)
+    return found | {name: model for name, model in others.items() if id(model) not in known}
 
 
 def _tags(project: Project) -> dict[str, str]:

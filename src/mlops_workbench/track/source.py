@@ -131,11 +131,47 @@ def is_fitted_model(value: Any) -> bool:
     return True
 
 
-def models_made(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Fitted models among these names, by variable; parts of a pipeline that is itself named are left out."""
+def models_in(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Fitted models among these names, by variable, each once; parts of a pipeline that is named itself are not."""
     found = {n: namespace[n] for n in sorted(names) if n in namespace and is_fitted_model(namespace[n])}
     inner = {id(part) for model in found.values() for part in _parts(model)}
-    return {n: m for n, m in found.items() if id(m) not in inner}
+    once = {id(model): name for name, model in reversed(found.items()) if id(model) not in inner}
+    return {name: model for name, model in found.items() if once.get(id(model)) == name}
+
+
+class FittedBefore:
+    """Models as they were before a cell ran: one that the cell only mentions is not made by it."""
+
+    def __init__(self, models: Iterable[Any]) -> None:
+        # the models and what they hold are kept, so that no other object gets their identity meanwhile
+        self._states = {id(model): (model, _attributes(model), _content(model)) for model in models}
+
+    def same(self, model: Any) -> bool:
+        """Whether it was there, and neither fitted again nor changed in place (`partial_fit`, a network's training)."""
+        if id(model) not in self._states:
+            return False
+        _, attributes, content = self._states[id(model)]
+        now = _attributes(model)
+        if now.keys() != attributes.keys() or any(now[key] is not attributes[key] for key in now):
+            return False
+        return content == _content(model)
+
+
+def _attributes(model: Any) -> dict[tuple[int, str], Any]:
+    """Every attribute of the model and its parts."""
+    params = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    parts = [model, *(value for value in params.values() if hasattr(value, "get_params"))]
+    return {(id(p), name): value for p in parts for name, value in getattr(p, "__dict__", {}).items()}
+
+
+def _content(model: Any) -> str:
+    """A hash of all that it holds; empty for what cannot be pickled."""
+    import joblib
+
+    try:
+        return str(joblib.hash(model))
+    except Exception:  # each kind of model has its own way to refuse
+        return ""
 
 
 def _parts(model: Any) -> list[Any]:
