@@ -19,10 +19,12 @@ def user() -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Names stand in URLs, file names and image tags. Raises `UsageError`."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    """Names stand in URLs, file names and image tags; of a model MLflow takes no point. Raises `UsageError`."""
+    marks = "_-" if what == "model" else "._-"
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9{marks}]{{0,99}}", name):
+        *most, last = (f"'{mark}'" for mark in marks)
         raise UsageError(
-            f"The name of a {what} must be 1 to 100 letters, digits, '.', '_' or '-', "
+            f"The name of a {what} must be 1 to 100 letters, digits, {', '.join(most)} or {last}, "
             f"beginning with a letter or digit. Got {name!r} instead."
         )
     return name

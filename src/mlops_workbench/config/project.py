@@ -72,7 +72,11 @@ class Project(Value):
             return given
         path = self.state / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{path}"
+        plain = f"sqlite:///{path}"
+        if "%" not in plain and "?" not in plain:
+            return plain
+        # with the driver's name: for a plain one MLflow makes the folder that the escaped path would be
+        return f"sqlite+pysqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "root": str(self.root), "created": self.created}

@@ -8,6 +8,7 @@ into the output notebook.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import warnings
@@ -20,6 +21,12 @@ from mlops_workbench.base.errors import JobFailed, NotFound, UsageError, closest
 from mlops_workbench.base.progress import Progress
 
 _TYPES = {"int": int, "float": float, "bool": bool, "str": str}
+UNKNOWN = "unknown"
+_ARITHMETIC = (
+    *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.USub, ast.UAdd),
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod),
+)
+"""of a default such as `24 * 60`: no power, which could take for ever"""
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -89,9 +96,17 @@ def _type_of(raw: Mapping[str, Any]) -> str:
     if stated and stated != "None":
         return str(stated)
     try:
-        return type(ast.literal_eval(raw["default"])).__name__
-    except (ValueError, SyntaxError):
-        return "str"
+        tree = ast.parse(raw["default"], mode="eval")
+    except SyntaxError:
+        return UNKNOWN
+    try:
+        return type(ast.literal_eval(tree)).__name__
+    except ValueError:
+        pass
+    if all(isinstance(node, _ARITHMETIC) for node in ast.walk(tree)):
+        with contextlib.suppress(ArithmeticError, TypeError):
+            return type(eval(compile(tree, "<default>", "eval"), {"__builtins__": {}})).__name__  # noqa: S307
+    return UNKNOWN
 
 
 def typed(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +124,11 @@ def typed(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _convert(parameter: Parameter, value: Any) -> Any:
+    if parameter.type == UNKNOWN and isinstance(value, str):
+        raise UsageError(
+            f"Of which type the parameter '{parameter.name}' is cannot be read from its default, {parameter.default}.",
+            f"Annotate it in the notebook: {parameter.name}: int = {parameter.default}",
+        )
     kind = _TYPES.get(parameter.type)
     if kind is bool and str(value).lower() in _WORDS:
         return _WORDS[str(value).lower()]
@@ -154,10 +174,11 @@ def execute(
                 extra_arguments=["--log-level=ERROR"],  # a kernel warns that loopback is not encrypted
                 on_step=steps,
             )
-    except papermill.PapermillExecutionError as problem:
-        raise JobFailed(
-            f"Cell {steps.number} of '{notebook.name}' failed: {problem.ename}: {problem.evalue}"
-        ) from None
+    except papermill.PapermillExecutionError:
+        if (failed := _failure(output)) is None:
+            return
+        number, reason = failed
+        raise JobFailed(f"Cell {number} of '{notebook.name}' failed: {reason}") from None
     except DeadKernelError:
         sentence = f"The kernel died in cell {steps.number} of '{notebook.name}' (out of memory, or killed)."
         stamp(output, steps.index, sentence)
@@ -166,6 +187,40 @@ def execute(
         sentence = f"Cell {steps.number} of '{notebook.name}' took longer than {timeout} s."
         stamp(output, steps.index, sentence)
         raise JobFailed(sentence) from None
+
+
+_MAY_RAISE = "raises-exception"
+_PAPERMILL_MARK = "papermill-error-cell-tag"
+
+
+def _failure(output: Path) -> tuple[int, str] | None:
+    """Number of the code cell that failed, and its reason; None if all that raised were tagged as ones that may.
+
+    papermill blames the first cell with an error, and cannot name that of a magic: it is only printed.
+    """
+    import nbformat
+
+    notebook = nbformat.read(str(output), as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, 1):
+        if _MAY_RAISE in cell.metadata.get("tags", ()):
+            continue
+        errors = [o for o in cell.outputs if o.output_type == "error" and not _ends_well(o)]
+        if errors:
+            return number, f"{errors[0].ename}: {errors[0].evalue}"
+        if cell.metadata.get("papermill", {}).get("exception"):
+            printed = "".join(
+                o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"
+            )
+            return number, (printed.strip().splitlines() or ["it raised an error without a message"])[-1]
+    notebook.cells = [c for c in notebook.cells if _PAPERMILL_MARK not in c.metadata.get("tags", ())]
+    notebook.metadata.setdefault("papermill", {})["exception"] = None
+    nbformat.write(notebook, str(output))
+    return None
+
+
+def _ends_well(error: Any) -> bool:
+    return bool(error.ename == "SystemExit" and error.evalue in ("", "0"))
 
 
 class _Steps:

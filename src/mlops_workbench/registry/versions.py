@@ -146,6 +146,8 @@ def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
         raise InvalidModel(
             f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Fix the model."
         ) from None
+    if getattr(predicted, "ndim", 1) == 2 and predicted.shape[1] == 1:  # fitted on a frame of one column
+        predicted = predicted[:, 0]
     if getattr(predicted, "ndim", 1) != 1:
         raise InvalidModel(
             f"'{label}' answers with {predicted.shape[1]} values a row; one is served.",

@@ -43,6 +43,8 @@ class Original:
         if self._head is not None:
             frame = self._head.transform(frame)
         values = self._last.predict(frame)
+        if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:  # fitted on a frame of one column
+            values = values[:, 0]
         probabilities = self._last.predict_proba(frame).tolist() if self.gives_probabilities else None
         values = values.tolist() if hasattr(values, "tolist") else list(values)
         if len(values) != len(rows):

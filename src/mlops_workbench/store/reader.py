@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mlops_workbench.base.errors import InvalidConfig
 
@@ -30,7 +30,7 @@ def sqlite_file(url: str) -> Path | None:
     """The file of a plain SQLite URL; None for another database, one in memory, and a URL with options."""
     driver, is_file, path = url.partition(":///")
     plain = is_file and driver in _DRIVERS and path not in ("", ":memory:")
-    return Path(path) if plain and "?" not in path and not path.startswith("file:") else None
+    return Path(unquote(path)) if plain and "?" not in path and not path.startswith("file:") else None
 
 
 def connect(file: Path) -> sqlite3.Connection:

@@ -66,7 +66,7 @@ def metric(
             sk.roc_auc_score(y == classes[1], np.asarray(probabilities)[:, 1], sample_weight=weights)
         )
     if name == "log_loss":
-        if probabilities is None:
+        if probabilities is None or len(classes) < 2:
             return None
         return float(sk.log_loss(y, np.asarray(probabilities), labels=list(classes), sample_weight=weights))
     if name == "f1":

@@ -23,19 +23,30 @@ def git_state(folder: Path) -> dict[str, str]:
     if not commit:
         return {}
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
-    dirty = "yes" if _git(folder, "status", "--porcelain", "--untracked-files=no").strip() else "no"
+    dirty = "yes" if _git(folder, "status", "--porcelain").strip() else "no"
     return {"git.commit": commit, "git.branch": branch, "git.dirty": dirty}
+
+
+_AS_APPLY_TAKES_IT = (
+    *("--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short"),
+    *("--src-prefix=a/", "--dst-prefix=b/"),
+)
+"""whatever the user's configuration says, such as diff.noprefix"""
+_BYTES = "surrogateescape"
+"""a patch keeps the bytes of files in other encodings"""
 
 
 def changes(folder: Path) -> tuple[str, list[str]]:
     """What differs from the commit in this folder, as a patch that `git apply` takes there; empty when nothing does.
+
+    Bytes that are no UTF-8 are in it as Python's surrogates.
 
     New text files are in it. Second: what it leaves out, in words: large and binary new files, changes of the
     same repository outside of the folder. A patch above 5 MB is cut, and says so at its head.
     """
     if not _git(folder, "rev-parse", "HEAD").strip():
         return "", []
-    tracked = _git(folder, "diff", "HEAD", "--relative", "--binary", "--no-color", "--no-ext-diff")
+    tracked = _git(folder, "diff", "HEAD", "--relative", "--binary", *_AS_APPLY_TAKES_IT, errors=_BYTES)
     patches, left_out, size = [tracked], _outside(folder), len(tracked)
     new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     for place, name in enumerate(filter(None, new)):
@@ -64,19 +75,19 @@ def _patch_of_new(root: Path, name: str) -> str:
             return ""
     except OSError:
         return ""
-    words = ("diff", "--no-index", "--no-color", "--no-ext-diff", "--", "/dev/null", name)
-    return _git(root, *words, good=(0, 1))  # 1: they differ
+    words = ("diff", "--no-index", *_AS_APPLY_TAKES_IT, "--", "/dev/null", name)
+    return _git(root, *words, good=(0, 1), errors=_BYTES)  # 1: they differ
 
 
-def _git(folder: Path, *words: str, good: tuple[int, ...] = (0,)) -> str:
-    """What git says; empty when it is not there or refuses."""
+def _git(folder: Path, *words: str, good: tuple[int, ...] = (0,), errors: str = "replace") -> str:
+    """What git says; empty when it is not there or refuses. `errors`: of what is no UTF-8."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode in good else ""
+    return done.stdout.decode("utf-8", errors) if done.returncode in good else ""
 
 
 def names_in(source: str) -> set[str]:

@@ -124,7 +124,9 @@ def log(
             for name, content in files.items():
                 path = Path(scratch) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content.encode() if isinstance(content, str) else content)
+                path.write_bytes(
+                    content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+                )
             client.raw.log_artifacts(run_id, scratch)
 
 
