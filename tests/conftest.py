@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import databases
+import forks
 import projects
 import pytest
 from projects import Prepared
@@ -45,10 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # processes that tests start begin where the imports are done
-    multiprocessing.set_forkserver_preload(
-        ["mlflow.sklearn", "skops.io", "projects", "serving_kit", "mlops_workbench.serving.settings"]
-    )
+    forks.use(os.environ)
     databases.use(config.getoption("--postgres"))
 
 
@@ -183,7 +180,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """The name of a database that MLflow has migrated, to copy: that takes it seconds."""
     with databases.database() as url:
         folder = tmp_path_factory.mktemp("migrated")
-        process = multiprocessing.get_context("spawn").Process(target=projects.migrate, args=(folder, url))
+        process = forks.context().Process(target=projects.migrate, args=(folder, url))
         process.start()
         process.join(120)
         assert process.exitcode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import forks
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -284,7 +284,7 @@ def test_killed_at_any_point_the_next_look_mends_it(workbench: Workbench) -> Non
     live = followed(workbench)
     with Callers(live.deployment.port, 4, {"rows": [ROW]}) as callers:
         for point in POINTS:
-            process = multiprocessing.get_context("forkserver").Process(
+            process = forks.context().Process(
                 target=promote_and_die, args=(str(workbench.project.root), point)
             )
             process.start()
@@ -316,7 +316,7 @@ def promote_at_once(root: str, version: int, start: Any) -> None:
 
 def test_of_two_who_promote_at_once_the_pointer_ends_at_the_champion(workbench: Workbench) -> None:
     live = followed(workbench)
-    context = multiprocessing.get_context("forkserver")
+    context = forks.context()
     start = context.Barrier(3)
     workers = [
         context.Process(target=promote_at_once, args=(str(workbench.project.root), n, start)) for n in (2, 3)

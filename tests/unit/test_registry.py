@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pandas as pd
 import projects
@@ -338,9 +338,7 @@ def test_killed_between_the_two_writes_it_is_before_or_after(
 ) -> None:
     workbench.register(fit(workbench, run="second"), name="trips")
     workbench.gate("trips", version=2)
-    process = multiprocessing.get_context("spawn").Process(
-        target=promote_and_die, args=(str(workbench.project.root), when)
-    )
+    process = forks.context().Process(target=promote_and_die, args=(str(workbench.project.root), when))
     process.start()
     process.join(120)
     assert process.exitcode == 9
@@ -379,7 +377,7 @@ def register_in_a_process(root: str, number: int) -> None:
 
 
 def test_processes_that_register_at_once_all_get_a_version(workbench: Workbench) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forks.context()
     workers = [
         context.Process(target=register_in_a_process, args=(str(workbench.project.root), n)) for n in range(3)
     ]

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
+import forks
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -70,7 +70,7 @@ def open_and_write(url: str, number: int) -> None:
 
 def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/w.db"
-    context = multiprocessing.get_context("spawn")
+    context = forks.context()
     workers = [context.Process(target=open_and_write, args=(url, n)) for n in range(4)]
     for worker in workers:
         worker.start()
