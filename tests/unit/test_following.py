@@ -46,7 +46,6 @@ def three_versions(workbench: Workbench) -> None:
 
 
 pytestmark = [
-    pytest.mark.both_stores,
     pytest.mark.timeout(900),
     pytest.mark.prepared(by=three_versions),
 ]
@@ -91,6 +90,7 @@ def logged(workbench: Workbench) -> list[tuple[str, str, float]]:
     return [(r[0], r[1], r[2]) for r in rows]
 
 
+@pytest.mark.both_stores
 def test_64_clients_across_20_swaps(workbench: Workbench) -> None:
     live = followed(workbench)
     moves: list[tuple[float, float, str]] = [(0.0, 0.0, "1")]
@@ -280,6 +280,7 @@ def promote_and_die(root: str, point: str) -> None:
     workbench.promote("trips/2", why="killed", force=True)
 
 
+@pytest.mark.both_stores
 def test_killed_at_any_point_the_next_look_mends_it(workbench: Workbench) -> None:
     live = followed(workbench)
     with Callers(live.deployment.port, 4, {"rows": [ROW]}) as callers:
@@ -314,6 +315,7 @@ def promote_at_once(root: str, version: int, start: Any) -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.both_stores
 def test_of_two_who_promote_at_once_the_pointer_ends_at_the_champion(workbench: Workbench) -> None:
     live = followed(workbench)
     context = forks.context()

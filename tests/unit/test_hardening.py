@@ -42,8 +42,8 @@ def test_an_edited_policy_counts_at_once(workbench: Workbench) -> None:
         workbench.gate("trips", version=version)
 
 
+@pytest.mark.prepared(by=champion)
 def test_records_that_were_removed_are_missed(workbench: Workbench) -> None:
-    champion(workbench)
     shutil.rmtree(workbench.project.state)
     for verb in (workbench.models, workbench.status, lambda: fit(workbench)):
         with pytest.raises(Conflict, match="were removed or replaced while they were open"):
@@ -96,8 +96,8 @@ def test_a_store_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None
         Store(f"sqlite:///{tmp_path}/broken.db")
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_champion_taken_away_is_recorded_once_and_can_be_rolled_back_to(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.tracking.client.delete_registered_model_alias("trips", "champion")
     for _ in range(3):
         workbench.status()
@@ -110,8 +110,8 @@ def test_a_champion_taken_away_is_recorded_once_and_can_be_rolled_back_to(workbe
     assert workbench.status().warnings == ()
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workbench: Workbench) -> None:
-    champion(workbench)
     second = workbench.register(fit(workbench, c=0.5), name="trips").version
     tracking = workbench.tracking
 

@@ -18,8 +18,6 @@ from mlops_workbench.data.tables import validations as table
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
-
 
 def cell(workbench: Workbench, data: Any) -> Cell:
     """A tracked cell that validates."""
@@ -30,6 +28,7 @@ def cell(workbench: Workbench, data: Any) -> Cell:
     return Cell("validate", execute, dict(workbench.namespace))
 
 
+@pytest.mark.both_stores
 def test_a_validation_in_a_tracked_cell_belongs_to_its_run(workbench: Workbench) -> None:
     workbench.validate("train", contract="trips")
     made = workbench.run(cell(workbench, trips().assign(hour=500)), name="warned").run
