@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.build import build_image
-from mlops_workbench.package.docker_client import Engine, connect
+from mlops_workbench.package.docker_client import DockerEngine, connect
 from mlops_workbench.package.dockerfile import DEFAULT_BASE
 from mlops_workbench.package.image import Image, image_repository
 from mlops_workbench.package.parts import wheel_target
@@ -88,7 +88,7 @@ def _built(
     )
 
 
-def _ours(name: str, base: str, tmp: Path, models: list[tuple[Path, Manifest]], engine: Engine) -> None:
+def _ours(name: str, base: str, tmp: Path, models: list[tuple[Path, Manifest]], engine: DockerEngine) -> None:
     for fast_only, what in ((False, "ours"), (True, "ours, fast path alone")):
         for at, how in ((0, "first build"), (1, "only the model changed"), (2, "only the model changed")):
             image = _built(name, base, tmp, models[at], fast_only, str(at))
@@ -104,7 +104,7 @@ def _ours(name: str, base: str, tmp: Path, models: list[tuple[Path, Manifest]], 
 
 
 def _theirs(
-    engine: Engine,
+    engine: DockerEngine,
     tag: str,
     base: str,
     tmp: Path,
@@ -121,7 +121,7 @@ def _theirs(
     return (image.size - under.size) / 1e6 - wheel_store.total_mb(wheels)  # theirs come over the network
 
 
-def _build(engine: Engine, tag: str, base: str, folder: Path, wheels: list[Path]) -> None:
+def _build(engine: DockerEngine, tag: str, base: str, folder: Path, wheels: list[Path]) -> None:
     with tempfile.TemporaryFile() as context:
         with tarfile.open(fileobj=context, mode="w") as tar:
             text = _WHOLE.format(base=base).encode()

@@ -1,7 +1,8 @@
-"""From what an HTTP request says to one call of a verb. Plain values in, a `Call` or an error out."""
+"""From what an HTTP request says to one call of a verb. Plain values in, a `VerbCall` or an error out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class MethodNotAllowed(MlopsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VerbCall:
     """What is to be done: the verb, the checked keywords of its method, and the folder it is done in."""
 
     verb: Verb
@@ -37,7 +38,25 @@ def project_folder(root: Path, relative: str) -> Path:
     return _inside(root, root, relative, kind="folder")
 
 
-def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> Call:
+def from_query(name: str, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The options of a verb as their types have it in JSON: all values of what may be repeated, true or false of a
+    switch, else the last value. What cannot be read is left as it is, for `call` to refuse."""
+    known = {arg.name: arg for arg in verbs()[name].args} if name in verbs() else {}
+    options: dict[str, Any] = {}
+    for option, values in query.items():
+        arg = known.get(option)
+        if arg is not None and arg.repeat:
+            options[option] = list(values)
+        elif arg is not None and arg.switch:
+            options[option] = {"true": True, "1": True, "false": False, "0": False}.get(
+                values[-1].lower(), values[-1]
+            )
+        else:
+            options[option] = values[-1]
+    return options
+
+
+def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> VerbCall:
     """Checks verb and options as a typed line would be.
 
     Raises `NotFound` (verb, file), `MethodNotAllowed`, `UsageError` (options), or `Conflict` when the verb
@@ -57,7 +76,7 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
         )
     for arg in (*variables, *(arg for arg in verb.args if arg.offer == "file" and options[arg.name])):
         options[arg.name] = str(_option_file(arg, options[arg.name], folder, root))
-    return Call(verb, options, folder)
+    return VerbCall(verb, options, folder)
 
 
 def _is_data_file(value: Any) -> bool:

@@ -61,7 +61,7 @@ def cell_of(shell: Any, text: str, typed: str, earlier: Sequence[str]) -> Cell:
 
 @contextmanager
 def _watching(shell: Any, shown: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
-    """What is displayed while this lasts is told to `shown` too: by `display` and `plt.show`, or as a last value."""
+    """What is displayed while this lasts is passed to `shown` too: by `display` and `plt.show`, or as a last value."""
     publisher, hook = shell.display_pub, shell.displayhook
     publish, write = publisher.publish, hook.write_format_data
 

@@ -10,7 +10,7 @@ from mlops_magics.cells import cell_of
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_magics.history import Executed
-from mlops_workbench.base.errors import Judged, UsageError
+from mlops_workbench.base.errors import NotPassed, UsageError
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
@@ -85,7 +85,7 @@ class MlopsMagics:
             self.workbench.progress = progress
             try:
                 value = getattr(self.workbench, call.verb.name)(**options)
-            except Judged as verdict:
+            except NotPassed as verdict:
                 if verdict.report is not None:
                     self.shown.evidence(verdict.report)
                 raise

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_workbench.base.errors import Judged, MlopsError
+from mlops_workbench.base.errors import MlopsError, NotPassed
 from mlops_workbench.base.imports import skip_iri_grammar
 from mlops_workbench.interface.parsing import HelpRequested, parse
 
@@ -56,7 +56,7 @@ def _json(value: Any) -> str:
 
 
 def _complain(problem: MlopsError, as_json: bool) -> None:
-    report = problem.report if isinstance(problem, Judged) else None
+    report = problem.report if isinstance(problem, NotPassed) else None
     if as_json:
         print(_json(problem.to_dict() | ({"report": report.to_dict()} if report else {})))
         return

@@ -1,4 +1,4 @@
-"""`python -m mlops_workbench.demo FOLDER`: the quickstart, run headless in a fresh project, told step by step."""
+"""`python -m mlops_workbench.demo FOLDER`: the quickstart, run headless in a fresh project, step by step."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Manifest:
 
     @property
     def runs_code(self) -> bool:
-        """Whether loading it runs what whoever wrote the file wished, in the Python that it was written with."""
+        """Whether loading it can execute arbitrary code (pickle), and needs the Python that wrote it."""
         return self.serialization != "skops"
 
     def files(self, folder: Path) -> tuple[str, ...]:

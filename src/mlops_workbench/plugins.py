@@ -4,7 +4,7 @@
 |---|---|---|
 | `mlops_workbench.verbs` | a verb in every face | a function marked by `interface.spec.verb` |
 | `mlops_workbench.exports` | `export NAME`: files for another tool | `Exporter` |
-| `mlops_workbench.engines` | `[jobs] engine`: where jobs run | `Engine` |
+| `mlops_workbench.engines` | `[jobs] engine`: where jobs run | `JobEngine` |
 | `mlops_workbench.channels` | `[alerts] channels`: who hears of an alert | `Channel` |
 """
 
@@ -49,7 +49,7 @@ class Exporter(Protocol):
         ...
 
 
-class Engine(Protocol):
+class JobEngine(Protocol):
     def start(self, context: Context, job: int) -> None:
         """Start the process of a queued job (`python -m mlops_workbench.jobrunner PROJECT JOB`); return at once."""
         ...

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_workbench.store.engine import Store
-    from mlops_workbench.track.tracking import Stored, Tracking
+    from mlops_workbench.track.records import RegisteredVersion
+    from mlops_workbench.track.tracking import Tracking
 
 CHAMPION = "champion"
 
@@ -153,15 +154,15 @@ class Session:
 
         return snapshots.resolve(self.project, self.store, data, self.namespace)
 
-    def version(self, name: str, number: int | None) -> Stored:
+    def version(self, name: str, number: int | None) -> RegisteredVersion:
         """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""
         return self._named(name, number, CHAMPION)
 
-    def stated_version(self, name: str, number: int | None) -> Stored:
+    def stated_version(self, name: str, number: int | None) -> RegisteredVersion:
         """The version asked for, which must be stated: it is not guessed what to change. Raises `UsageError`."""
         return self._named(name, number, None)
 
-    def _named(self, name: str, number: int | None, default: str | None) -> Stored:
+    def _named(self, name: str, number: int | None, default: str | None) -> RegisteredVersion:
         asked = reference(name, number)
         if asked.version is not None:
             return self.tracking.version(asked.model, asked.version)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_workbench.package.docker_client import Engine, connect
+from mlops_workbench.package.docker_client import DockerEngine, connect
 from mlops_workbench.package.dockerfile import DEFAULT_BASE
 
 
@@ -30,6 +30,6 @@ def base_image() -> str:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
+def engine() -> Iterator[DockerEngine]:
     with connect() as engine:
         yield engine

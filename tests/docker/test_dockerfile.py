@@ -15,9 +15,9 @@ from mlops_workbench.package.build import image_repository
 from mlops_workbench.package.context import dependency_files, runtime_files, service_files, write_context
 from mlops_workbench.package.docker_client import connect, engine_answers
 from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_dockerfile
-from mlops_workbench.package.wheels import Target, fetch
+from mlops_workbench.package.wheels import WheelTarget, fetch
 
-BOOKWORM = Target("3.11", "x86_64", 36)
+BOOKWORM = WheelTarget("3.11", "x86_64", 36)
 
 
 def _rendered(**options: Any) -> str:
@@ -94,10 +94,10 @@ def test_of_ours_only_the_runtime_goes_along() -> None:
 
 
 def test_targets() -> None:
-    assert Target.from_probe('[3, 11, "x86_64", "2.36"]\n') == BOOKWORM
+    assert WheelTarget.from_probe('[3, 11, "x86_64", "2.36"]\n') == BOOKWORM
     assert BOOKWORM.platforms[0] == "manylinux_2_36_x86_64"
     assert "manylinux2014_x86_64" in BOOKWORM.platforms
-    assert Target.from_probe('[3, 12, "aarch64", ""]').platforms[0] == "musllinux_1_2_aarch64"
+    assert WheelTarget.from_probe('[3, 12, "aarch64", ""]').platforms[0] == "musllinux_1_2_aarch64"
 
 
 def test_wheels_are_fetched_once(tmp_path: Path) -> None:

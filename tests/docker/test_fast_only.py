@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from mlops_workbench.base.errors import BuildFailed, ServingFailed
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
-from mlops_workbench.package.docker_client import Engine
+from mlops_workbench.package.docker_client import DockerEngine
 from mlops_workbench.rollout.runtime import deployments, proofs
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.track.requirements import for_model
@@ -53,7 +53,7 @@ class Small:
 
 
 @pytest.fixture(scope="module")
-def small(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+def small(engine: DockerEngine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     tmp = tmp_path_factory.mktemp("small")
     data = fast_models.frame()
     model = make_pipeline(fast_models.prepared(), LogisticRegression()).fit(data, fast_models.target(data, 2))
@@ -86,7 +86,7 @@ def running(small: Small) -> Iterator[Deployment]:
     deployments.stop(deployment)
 
 
-def test_it_is_small_and_holds_no_library_of_the_model(small: Small, engine: Engine) -> None:
+def test_it_is_small_and_holds_no_library_of_the_model(small: Small, engine: DockerEngine) -> None:
     assert small.image.added_mb < 140
     absent = ("sklearn", "pandas", "scipy", "skops", "arro3", "pip")
     there = f"import importlib.util as u; print([m for m in {absent} if u.find_spec(m)])"
@@ -152,7 +152,9 @@ def test_what_it_refuses_to_start_with(small: Small) -> None:
         start(MLOPS_MODEL_DIGEST="0" * 64)
 
 
-def test_an_image_that_answers_otherwise_is_not_kept(small: Small, engine: Engine, tmp_path: Path) -> None:
+def test_an_image_that_answers_otherwise_is_not_kept(
+    small: Small, engine: DockerEngine, tmp_path: Path
+) -> None:
     """Its manifest says that the notebook gave another probability to the third row."""
     before = (engine.image(f"{image_repository(small.name)}:1"), set(engine.unnamed()))
     chances = [list(row) for row in small.manifest.expected_probabilities]

@@ -33,7 +33,7 @@ from mlops_workbench.base.errors import BuildFailed, Conflict, NotFound, Serving
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.context import dependency_files, service_files, write_context
-from mlops_workbench.package.docker_client import Engine
+from mlops_workbench.package.docker_client import DockerEngine
 from mlops_workbench.package.dockerfile import render_dockerfile
 from mlops_workbench.package.parts import wheel_target
 from mlops_workbench.package.wheelinfo import lock, read
@@ -73,7 +73,7 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(engine: DockerEngine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     tmp = tmp_path_factory.mktemp("image")
     name = f"test-{uuid.uuid4().hex[:8]}"
     requirements = for_model(["sklearn"])
@@ -235,7 +235,7 @@ def test_docker_sees_that_it_is_healthy(built: Built, running: tuple[Deployment,
 
 
 def test_a_new_model_rebuilds_its_own_layer(
-    built: Built, tmp_path: Path, client: Any, engine: Engine
+    built: Built, tmp_path: Path, client: Any, engine: DockerEngine
 ) -> None:
     before = _dangling(client)
     manifest = model_folders.save(
@@ -268,7 +268,7 @@ def test_the_same_model_is_the_same_image(built: Built) -> None:
 
 
 def test_a_failed_build_says_why_and_leaves_nothing(
-    built: Built, tmp_path: Path, client: Any, engine: Engine
+    built: Built, tmp_path: Path, client: Any, engine: DockerEngine
 ) -> None:
     before = _dangling(client)
     manifest = model_folders.save(tmp_path, model_folders.classifier(), requirements=("six==1.0.99.7",))
@@ -562,7 +562,7 @@ def _layers(client: Any, built: Built, parts: Any, tar: Path, *, commit: str, by
     return list(client.images.get(done.stdout.strip()).attrs["RootFS"]["Layers"])
 
 
-def test_an_image_in_use_stays_until_the_next_build(built: Built, client: Any, engine: Engine) -> None:
+def test_an_image_in_use_stays_until_the_next_build(built: Built, client: Any, engine: DockerEngine) -> None:
     """A version built again, with another label, while its first image serves."""
     first = built.build(built.folder, built.manifest, "7")
     before = _dangling(client)

@@ -28,10 +28,10 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import sbom, slim, wheelinfo
 from mlops_workbench.package.docker_client import ImageFacts
 from mlops_workbench.package.fastonly import require_covered
-from mlops_workbench.package.wheels import Target, fetch
+from mlops_workbench.package.wheels import WheelTarget, fetch
 from mlops_workbench.workbench import verbs
 
-BOOKWORM = Target("3.11", "x86_64", 36)
+BOOKWORM = WheelTarget("3.11", "x86_64", 36)
 
 
 def _pip(tmp_path: Path, lock: str) -> subprocess.CompletedProcess[str]:
@@ -113,7 +113,7 @@ def test_the_bill_of_materials_is_valid_and_complete(tmp_path: Path, manifest: M
 
 
 def test_wheels_for_another_machine(tmp_path: Path) -> None:
-    arm = Target.from_probe('[3, 11, "aarch64", "2.36"]')
+    arm = WheelTarget.from_probe('[3, 11, "aarch64", "2.36"]')
     assert arm.platforms[0] == "manylinux_2_36_aarch64"
     assert arm.markers["platform_machine"] == "aarch64"
     (found,) = fetch(["httptools==0.7.1"], arm, tmp_path)

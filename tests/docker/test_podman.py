@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from mlops_workbench.base.errors import BuildFailed
 from mlops_workbench.package.build import DEPENDENCIES, build_image
-from mlops_workbench.package.docker_client import Engine, connect
+from mlops_workbench.package.docker_client import DockerEngine, connect
 from mlops_workbench.package.image import image_repository
 from mlops_workbench.rollout.runtime import deployments, proofs
 from mlops_workbench.track.requirements import for_model
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.podman
 
 
 @pytest.fixture
-def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerEngine]:
     monkeypatch.setenv("DOCKER_HOST", os.environ["MLOPS_TEST_PODMAN"])
     with connect() as engine:
         yield engine
 
 
-def test_podman_builds_proves_and_serves(podman: Engine, base_image: str, tmp_path: Path) -> None:
+def test_podman_builds_proves_and_serves(podman: DockerEngine, base_image: str, tmp_path: Path) -> None:
     data = fast_models.frame()
     model = make_pipeline(fast_models.prepared(), LogisticRegression()).fit(data, fast_models.target(data, 2))
     manifest = fast_models.saved(tmp_path / "model", model, 2, data, requirements=for_model(["sklearn"]))

@@ -53,8 +53,10 @@ class Setup:
     def _said(self, statement: str) -> None:
         self.commits += statement == "COMMIT"
 
-    def send(self, request_id: str, *rows: dict[str, Any]) -> Any:
-        pending = Pending(request_id, list(rows or (GOOD,)), time.perf_counter(), "champion")
+    def send(
+        self, request_id: str, *rows: dict[str, Any], role: str = "champion", variant: str | None = None
+    ) -> Any:
+        pending = Pending(request_id, list(rows or (GOOD,)), time.perf_counter(), role, variant)
         return self.batcher.submit(pending)
 
     def hold(self) -> Any:
@@ -158,6 +160,37 @@ def test_the_same_id_twice_in_one_batch(make: Any) -> None:
         same[2].result(30)
     same[3].result(30)
     assert setup.logged() == 3
+
+
+def test_role_and_variant_are_of_the_request(make: Any) -> None:
+    """Requests of one call are logged each in its own role; a request and its shadow are two rows."""
+    setup = make()
+    setup.hold()
+    sent = [
+        setup.send("a", role="canary", variant="blue"),
+        setup.send("a", role="shadow"),
+        setup.send("b", GOOD, GOOD),
+        setup.send("b", role="canary"),
+    ]
+    setup.plane.open.set()
+    assert [(f.result(30).role, f.result(30).variant) for f in sent[:3]] == [
+        ("canary", "blue"),
+        ("shadow", None),
+        ("champion", None),
+    ]
+    with pytest.raises(ServingError, match="'b' was used before for other rows"):
+        sent[3].result(30)
+    assert setup.plane.calls == [1, 5]
+    with setup.log.engine.begin() as connection:
+        table = setup.log.table.c
+        query = select(table.request_id, table.row_index, table.role, table.variant)
+        found = [tuple(r) for r in connection.execute(query.order_by(*query.selected_columns)).all()]
+    assert found[:4] == [
+        ("a", 0, "canary", "blue"),
+        ("a", 0, "shadow", None),
+        ("b", 0, "champion", None),
+        ("b", 1, "champion", None),
+    ]
 
 
 def test_a_caller_that_went_away_is_left_out(make: Any) -> None:

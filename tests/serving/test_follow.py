@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,13 @@ import cloudpickle  # type: ignore[import-untyped]
 import pytest
 from serving_kit import ask, free_port, process, served, wait_ready
 
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Field, Manifest
+from mlops_workbench.rollout import followers
 from mlops_workbench.serving import follower
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.pointer import Pointer, Target
+from mlops_workbench.serving.schema import PredictSchema
 from mlops_workbench.serving.settings import Settings, app_from
 
 ROW = {"dep delay": 50.0, "größe": 2.0, "seats": 100, "carrier": "UA", "night": True}
@@ -133,6 +136,107 @@ def test_while_it_holds_nobody_is_answered_and_nobody_fails(place: Place, classi
         for caller in callers:
             caller.join()
         assert answers == ["2"] * 8
+
+
+def test_columns_of_the_version_that_takes_over(place: Place, classifier_folder: Path) -> None:
+    """What was parsed for the old version is parsed again by a new one with other columns, and what the old one would
+    refuse is not refused while the new one is about to take over."""
+    one = place.version(1, classifier_folder)
+    inputs = Manifest.load(classifier_folder).inputs
+    two = place.version(2, classifier_folder, inputs=(*inputs, Field("gate", "string", nullable=False)))
+    more = ROW | {"gate": "B7"}
+    place.point(one)
+    with place.running() as url:
+        asked = {
+            "old": (f"{url}/predict", {"rows": [ROW]}),
+            "new": (f"{url}/predict", {"rows": [more]}),
+            "instances": (f"{url}/invocations", {"instances": [more]}),
+            "by number": (f"{url}/v2/models/flights/versions/1/infer", infer(ROW)),
+            "by new number": (f"{url}/v2/models/flights/versions/2/infer", infer(more)),
+        }
+        before = {name: ask(*what) for name, what in asked.items()}
+        assert {name: a.status for name, a in before.items()} == {
+            "old": 200,
+            "new": 422,
+            "instances": 422,
+            "by number": 200,
+            "by new number": 404,
+        }
+        obeyed(url, place.point(one, two, pause=True))
+        with ThreadPoolExecutor(len(asked)) as pool:
+            waiting = {name: pool.submit(ask, *what) for name, what in asked.items()}
+            time.sleep(0.3)
+            assert not any(w.done() for w in waiting.values())
+            place.point(two)
+            after = {name: w.result() for name, w in waiting.items()}
+    assert {name: a.status for name, a in after.items()} == {
+        "old": 422,
+        "new": 200,
+        "instances": 200,
+        "by number": 404,
+        "by new number": 200,
+    }
+    assert "Row 0 has no 'gate'" in after["old"].json["message"]
+    assert after["new"].json["version"] == after["by new number"].json["model_version"] == "2"
+    with closing(sqlite3.connect(place.folder / "i.db")) as log:
+        rows = log.execute("SELECT model_version, x_gate FROM predictions_flights ORDER BY 1").fetchall()
+    assert rows == [("1", None)] * 2 + [("2", "B7")] * 3
+
+
+def infer(row: dict[str, Any]) -> dict[str, Any]:
+    kinds = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+    tensors = [
+        {"name": name, "shape": [1], "datatype": kinds[type(value)], "data": [value]}
+        for name, value in row.items()
+    ]
+    return {"inputs": tensors}
+
+
+def test_same_columns_need_no_second_parsing(
+    place: Place, classifier_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = place.version(1, classifier_folder), place.version(2, classifier_folder)
+    place.point(one)
+    parsed = []
+    real = PredictSchema.parse
+    monkeypatch.setattr(
+        PredictSchema, "parse", lambda self, raw, *more: parsed.append(raw) or real(self, raw, *more)
+    )
+    with place.running() as url:
+        obeyed(url, place.point(one, two, pause=True))
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(version, url)
+            by_number = pool.submit(ask, f"{url}/v2/models/flights/versions/1/infer", infer(ROW))
+            until(lambda: len(parsed) == 1)
+            time.sleep(0.3)
+            place.point(two)
+            assert waiting.result() == "2"
+            assert (by_number.result().status, by_number.result().json) == (
+                404,
+                {"error": "There is no model 'flights' version '1' here. This is 'flights' version '2'."},
+            )
+    assert len(parsed) == 1
+
+
+def test_names_of_before_are_read_and_written(place: Place, classifier_folder: Path) -> None:
+    """A runtime of an older image reads `hold` and `turn`; an older workbench asks for `turn`, and writes both."""
+    one, two = place.version(1, classifier_folder), place.version(2, classifier_folder)
+    generation = place.point(one, two, pause=True)
+    path = place.folder / "current.json"
+    written = json.loads(path.read_text())
+    assert (written["pause"], written["hold"]) == (True, True)
+    assert written["generation"] == written["turn"] == generation
+    of_before = {k: v for k, v in written.items() if k not in ("pause", "generation")}
+    path.write_text(json.dumps(of_before))
+    assert Pointer.read(path) == Pointer("flights", "champion", one, two, True, generation)
+    place.point(one)
+    with place.running() as url:
+        path.write_text(json.dumps(of_before | {"turn": "by hand"}))
+        said = obeyed(url, "by hand")
+        assert said["generation"] == "by hand"
+        assert (said["paused"], said["holding"]) == (True, True)
+    for answer in ({"turn": "x"}, {"generation": "x", "turn": "y"}, {"generation": "x"}):
+        assert followers.generation_of({"follow": answer}) == "x"
 
 
 def test_who_holds_and_never_moves_is_not_waited_for(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from typing import Any
 
 import forks
 import pytest
-from sqlalchemy import exc, inspect, select, text
+from sqlalchemy import exc, inspect, select
 
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.serving.dataplane import Prediction
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.predlog import Entry, LogRefused, PredictionLog
-from mlops_workbench.serving.tables import feature_columns, log_engine, slug, table_name
+from mlops_workbench.serving.predlog import LogEntry, LogRefused, PredictionLog
+from mlops_workbench.serving.tables import feature_columns, slug, table_name
 
 STRANGE = (
     "a b",
@@ -68,11 +67,16 @@ def manifest(inputs: tuple[Field, ...] = FIELDS, **values: Any) -> Manifest:
 
 
 def entry(
-    request_id: str, rows: list[dict[str, Any]], label: Any = "yes", chances: Any = (0.25, 0.75)
-) -> Entry:
+    request_id: str,
+    rows: list[dict[str, Any]],
+    label: Any = "yes",
+    chances: Any = (0.25, 0.75),
+    role: str = "champion",
+    variant: str | None = None,
+) -> LogEntry:
     probabilities = None if chances is None else [list(chances)] * len(rows)
     answer = Prediction([label] * len(rows), probabilities)
-    return Entry(request_id, rows, answer, version="3", role="champion", at=1_800_000_000.5, latency_ms=1.25)
+    return LogEntry(request_id, rows, answer, "3", role, 1_800_000_000.5, 1.25, variant)
 
 
 def rows_in(log: PredictionLog) -> list[dict[str, Any]]:
@@ -81,20 +85,9 @@ def rows_in(log: PredictionLog) -> list[dict[str, Any]]:
         return [dict(r) for r in connection.execute(query).mappings()]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/inference.db"
-        return
-    server = os.environ["MLOPS_TEST_POSTGRES"]
-    schema = f"t_{uuid.uuid4().hex[:12]}"
-    engine = log_engine(server)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
+@pytest.fixture
+def url(log_url: str) -> str:
+    return log_url
 
 
 @pytest.fixture
@@ -136,6 +129,31 @@ def test_the_same_request_again_gets_the_answer_of_then(log: PredictionLog) -> N
     again = log.write_or_replay(entry("a", [ROW, {}], label="no", chances=(1.0, 0.0)))
     assert again.prediction == Prediction(["yes", "yes"], [[0.25, 0.75], [0.25, 0.75]])
     assert len(rows_in(log)) == 2
+
+
+def test_a_request_has_one_answer_and_a_row_a_role(log: PredictionLog) -> None:
+    """What was predicted beside is no answer; an answer of then counts in whatever role it was given."""
+    log.write([entry("a", [ROW], label="yes", role="shadow"), entry("b", [ROW], label="yes", role="shadow")])
+    given = entry("a", [ROW], label="no", role="canary", variant="blue")
+    assert log.write_or_replay(given) == given
+    log.write_or_replay(entry("b", [ROW], label="no"))
+    with pytest.raises(exc.IntegrityError):
+        log.write([entry("new", [ROW]), entry("a", [ROW], role="champion")])
+    with pytest.raises(exc.IntegrityError):
+        log.write([entry("twice", [ROW]), entry("twice", [ROW], role="canary")])
+    again = log.write_or_replay(entry("a", [ROW], label="yes", role="champion"))
+    assert (again.prediction.values, again.role, again.variant) == (["no"], "canary", "blue")
+    with pytest.raises(ServingError, match="'a' was used before for other rows"):
+        log.write_or_replay(entry("a", [{}], role="champion"))
+    shadow = log.write_or_replay(entry("a", [ROW], label="no", role="shadow"))
+    assert (shadow.prediction.values, shadow.role) == (["yes"], "shadow")
+    found = [(r["request_id"], r["role"], r["variant"], r["prediction"]) for r in rows_in(log)]
+    assert sorted(found, key=str) == [
+        ("a", "canary", "blue", "no"),
+        ("a", "shadow", None, "yes"),
+        ("b", "champion", None, "no"),
+        ("b", "shadow", None, "yes"),
+    ]
 
 
 @pytest.mark.parametrize("rows", [[ROW], [ROW, ROW], [{}, ROW], [ROW, {}, {}], [ROW | {"s": "x"}, {}]])

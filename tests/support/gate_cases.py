@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.manifest import Manifest, Task
-from mlops_workbench.registry.checks.check import Case, Contestant, GateContext, Judged
+from mlops_workbench.registry.checks.check import Case, Contestant, ContestantAnswers, GateContext
 from mlops_workbench.track import metrics
 
 
@@ -27,11 +27,11 @@ def judged(
     task: Task = "classification",
     classes: tuple[Any, ...] = (0, 1),
     scores: Any = None,
-) -> Judged:
+) -> ContestantAnswers:
     truth, labels = np.asarray(truth), np.asarray(labels)
     probabilities = None if scores is None else np.column_stack([1 - np.asarray(scores), scores])
     measured = metrics.evaluate(truth, labels, probabilities, classes, task)
-    return Judged(truth, labels, probabilities, measured)
+    return ContestantAnswers(truth, labels, probabilities, measured)
 
 
 def case(

@@ -19,7 +19,7 @@ from projects import trips
 
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.data import checking, contracts, inferring, keys
-from mlops_workbench.data.contracts import ColumnRule, Contract, Freshness, Rows
+from mlops_workbench.data.contracts import ColumnRule, Contract, Freshness, RowCount
 from mlops_workbench.data.verdict import Checked, ContractReport, breaches
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -87,9 +87,9 @@ def test_the_table_as_a_whole() -> None:
     frame = pd.DataFrame({"a": [1, 1, 2], "b": [1, 1, 1], "t": pd.to_datetime(["2026-11-19"] * 3)})
     assert found(frame, unique=(("a", "b"),)) == [("", "a + b occurs twice", "error", 2)]
     assert found(frame, unique=(("a", "b", "t"),))[0][3] == 2
-    assert found(frame, rows=Rows(4)) == [("", "fewer than 4 rows", "warn", 3)]
-    assert found(frame, rows=Rows(1, 2, "error")) == [("", "more than 2 rows", "error", 3)]
-    assert found(frame, rows=Rows(3, 3)) == []
+    assert found(frame, rows=RowCount(4)) == [("", "fewer than 4 rows", "warn", 3)]
+    assert found(frame, rows=RowCount(1, 2, "error")) == [("", "more than 2 rows", "error", 3)]
+    assert found(frame, rows=RowCount(3, 3)) == []
     stale = ("", "newest t is older than 36h", "warn", 3)
     assert found(frame, freshness=Freshness("t", "36h")) == [stale]
     assert found(frame, freshness=Freshness("t", "3d")) == []
@@ -191,7 +191,7 @@ def test_what_is_inferred() -> None:
     )
     made = inferring.infer_contract(frame, "c", now=NOW)
     assert {name for name, rule in made.columns.items() if rule.unique} == {"id", "code"}
-    assert made.rows == Rows(10, 1000, "warn")
+    assert made.rows == RowCount(10, 1000, "warn")
     assert made.freshness == Freshness("at", "60h", "warn")
     assert (made.columns["gaps"].nullable, made.columns["gaps"].missing) == (True, 0.08)
     assert made.columns["kind"].values == ("a", "b")
@@ -255,7 +255,7 @@ def whole_contracts(draw: Any) -> Contract:
         draw(cell_texts),
         columns,
         draw(st.booleans()),
-        draw(st.one_of(st.none(), st.builds(Rows, count, count, st.sampled_from(keys.LEVELS)))),
+        draw(st.one_of(st.none(), st.builds(RowCount, count, count, st.sampled_from(keys.LEVELS)))),
         draw(st.one_of(st.none(), st.builds(Freshness, some, st.sampled_from(["36h", "7d", "1.5w"])))),
         draw(st.lists(st.lists(some, min_size=1, max_size=3).map(tuple), max_size=2).map(tuple)),
     )

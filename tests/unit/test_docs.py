@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import mlops_workbench
+from mlops_workbench import errors as public_errors
 from mlops_workbench.base import errors
 from mlops_workbench.config import describing, project
 from mlops_workbench.config.policy import Policy
@@ -58,6 +59,11 @@ def test_one_version() -> None:
 
 def test_the_policy_template_is_the_policys_defaults(tmp_path: Path) -> None:
     assert project.init(tmp_path, "x").policy == Policy("x")
+
+
+def test_every_error_can_be_imported_from_one_place() -> None:
+    kinds = {n for n, k in vars(errors).items() if isinstance(k, type) and issubclass(k, errors.MlopsError)}
+    assert set(public_errors.__all__) == kinds
 
 
 def test_every_error_has_a_sentence_and_a_status() -> None:

@@ -17,24 +17,24 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 from mlops_workbench.registry.registering import measure
 from mlops_workbench.track import evaluation, metrics
 from mlops_workbench.track import plots as pictures
-from mlops_workbench.track.evaluation import Asked, evaluate
+from mlops_workbench.track.evaluation import HeldOutAnswers, evaluate
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
 
-def asked(model: Any, frame: pd.DataFrame, target: str = "late") -> Asked:
+def asked(model: Any, frame: pd.DataFrame, target: str = "late") -> HeldOutAnswers:
     found = measure(model, frame, "frame", target)
     assert found is not None
     return found
 
 
 @pytest.fixture(scope="module")
-def binary() -> Asked:
+def binary() -> HeldOutAnswers:
     train = trips(seed=1)
     return asked(pipeline().fit(train.drop(columns="late"), train["late"]), trips(seed=2))
 
 
-def test_a_classifiers_figures_are_scikit_learns(binary: Asked) -> None:
+def test_a_classifiers_figures_are_scikit_learns(binary: HeldOutAnswers) -> None:
     found = evaluate(binary)
     chance = np.asarray(binary.probabilities)[:, 1]
     assert found.metric == "roc_auc"
@@ -89,7 +89,7 @@ def test_odd_data_draw_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = evaluate(
-            Asked(
+            HeldOutAnswers(
                 "classification",
                 "late",
                 [0, 1],
@@ -175,7 +175,7 @@ def test_shuffled_columns_are_asked_together() -> None:
         sizes.append(len(rows))
         return (2 * rows["a"] + (rows["word"] == "x")).to_numpy(), None
 
-    asked = evaluation.Asked(
+    asked = evaluation.HeldOutAnswers(
         task="regression",
         target="y",
         classes=[],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, UsageError
 from mlops_workbench.data import contracts
-from mlops_workbench.data.contracts import ColumnRule, Rows
+from mlops_workbench.data.contracts import ColumnRule, RowCount
 from mlops_workbench.data.expectations import _COLUMN, _WHOLE, from_suite
 from mlops_workbench.workbench import Workbench
 
@@ -67,7 +67,7 @@ def test_a_suite_becomes_a_contract(workbench: Workbench, tmp_path: Path, new: b
         "at": ColumnRule("time", True),
         "free": ColumnRule("any", True),
     }
-    assert sheet.contract.rows == Rows(10, 1000, "error")
+    assert sheet.contract.rows == RowCount(10, 1000, "error")
     assert sheet.contract.unique == (("id", "at"),)
     assert sheet.contract.extra_columns
     assert len(sheet.left_out) == len(FOREIGN)

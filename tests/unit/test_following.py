@@ -22,7 +22,7 @@ from mlops_workbench.alerts import records as alerts
 from mlops_workbench.base.errors import Conflict, NotFound, ServingFailed, UsageError
 from mlops_workbench.registry import intents, ledger
 from mlops_workbench.registry.intents import Intent
-from mlops_workbench.rollout import following
+from mlops_workbench.rollout import cut_over, following
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.serving.pointer import Pointer
 from mlops_workbench.track.tracking import Tracking
@@ -264,9 +264,9 @@ def promote_and_die(root: str, point: str) -> None:
     workbench = Workbench.open(Path(root))
     owner: Any
     owner, name = {
-        "prepared": (following, "_prepare"),
+        "prepared": (cut_over, "announce"),
         "meant": (Intent, "mean"),
-        "paused": (following, "_pause"),
+        "paused": (cut_over, "announce_pause"),
         "moved": (Tracking, "set_alias"),
         "settled": (Intent, "settle"),
     }[point]
@@ -281,7 +281,7 @@ def promote_and_die(root: str, point: str) -> None:
 
 
 @pytest.mark.both_stores
-def test_killed_at_any_point_the_next_look_mends_it(workbench: Workbench) -> None:
+def test_killed_at_any_point_the_next_look_repairs_it(workbench: Workbench) -> None:
     live = followed(workbench)
     with Callers(live.deployment.port, 4, {"rows": [ROW]}) as callers:
         for point in POINTS:

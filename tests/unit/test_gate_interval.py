@@ -15,7 +15,8 @@ from scipy import stats
 
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks.champion import against, interval
-from mlops_workbench.registry.checks.check import Check, GateContext
+from mlops_workbench.registry.checks.check import GateContext
+from mlops_workbench.registry.checks.result import Check
 
 ROWS = 400
 RNG = np.random.default_rng(0)

@@ -40,7 +40,7 @@ ORDER = [
     "workbench",
 ]
 """Who may import whom: each only what stands to its left, and itself."""
-TOP = {"cli", "demo", "jobrunner", "__main__", "__init__"}
+TOP = {"cli", "demo", "errors", "jobrunner", "__main__", "__init__"}
 FACES = {"mlops_magics", "mlops_jupyter"}
 FORBIDDEN_IN_CORE = {"IPython", "tornado", "jupyter_server", "jupyterlab", "ipywidgets", "notebook"}
 WRAPPED = {
@@ -126,6 +126,19 @@ def test_no_import_cycles_between_modules() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_a_type_name_has_one_meaning() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(CORE)))
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                if name[0].isupper() and not name.isupper():
+                    homes.setdefault(name, []).append(str(path.relative_to(CORE)))
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
 def test_only_the_clock_asks_what_time_it_is() -> None:

@@ -233,6 +233,41 @@ def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
     assert inference.performance(url, "flights", **late_period) is None
 
 
+def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
+    """The default is what was answered: a shadow's rows neither count, nor are matched with labels."""
+    url = log(tmp_path)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:  # as a log is keyed now: the same rows once more, answered otherwise
+        rows = connection.exec_driver_sql("SELECT * FROM predictions_flights").mappings().all()
+        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'table'").scalar_one()
+        connection.exec_driver_sql("DROP TABLE predictions_flights")
+        connection.exec_driver_sql(made.replace("(request_id, row_index)", "(request_id, row_index, role)"))
+        table = sa.Table("predictions_flights", sa.MetaData(), autoload_with=connection)
+        connection.execute(
+            sa.insert(table), [{**row, "role": "canary" if row["row_index"] else "champion"} for row in rows]
+        )
+        connection.execute(
+            sa.insert(table), [{**row, "role": "shadow", "prediction": "late", "score": 1.0} for row in rows]
+        )
+    engine.dispose()
+    assert inference.count(url, "flights") == len(inference.read(url, "flights")) == ROWS
+    assert inference.count(url, "flights", roles=["canary"]) == ROWS // 2
+    assert inference.count(url, "flights", roles=["canary", "shadow"], versions=["2"]) == 3 * ROWS // 4
+    assert set(inference.read(url, "flights", roles=["shadow"])["prediction"]) == {"late"}
+    assert set(inference.read(url, "flights")["prediction"]) == {"late", "on time"}
+    labels = truth()
+    receipt = inference.write_labels(url, "flights", labels)
+    assert (receipt.matched, receipt.total) == (ROWS, ROWS)
+    every = {"task": "classification", "classes": ("on time", "late")}
+    answered = inference.performance(url, "flights", **every)
+    assert answered is not None
+    assert (answered.n, answered.metrics["accuracy"]) == (ROWS, pytest.approx(0.8, abs=0.1))
+    shadow = inference.performance(url, "flights", roles=["shadow"], **every)
+    assert shadow is not None
+    assert shadow.metrics["accuracy"] == pytest.approx((labels["outcome"] == "late").mean())
+    assert inference.performance(url, "flights", roles=[], **every) is None
+
+
 def test_labels_let_the_runtime_write_between(url: str) -> None:
     """Labels go in by short transactions: a writer of predictions never waits for all of them."""
     many = pd.DataFrame({"request_id": [f"x{i}" for i in range(60_000)], "label": "late"})

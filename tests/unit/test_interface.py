@@ -19,7 +19,7 @@ from mlops_workbench.workbench import Workbench, verbs
 VERBS = verbs()
 
 
-def parse(typed: Any, prog: str) -> parsing.Call:
+def parse(typed: Any, prog: str) -> parsing.ParsedLine:
     return parsing.parse(typed, prog, VERBS)
 
 

@@ -100,8 +100,8 @@ def test_an_entrys_hash_covers_the_one_before(store: Store) -> None:
     assert "entry 3 was changed" in str(ledger.broken(store))
 
 
-def entry(number: int, action: str, version: int) -> ledger.Entry:
-    return ledger.Entry(
+def entry(number: int, action: str, version: int) -> ledger.LedgerEntry:
+    return ledger.LedgerEntry(
         number, "", "", action, "m", "champion" if action != "register" else None, None, version, "", {}, ""
     )
 

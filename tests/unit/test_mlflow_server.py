@@ -21,7 +21,7 @@ from projects import fit, trips
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.track import ranking
 from mlops_workbench.track import remote_runs as elsewhere
-from mlops_workbench.track.ranking import Test as Comparison
+from mlops_workbench.track.ranking import RunTest as Comparison
 from mlops_workbench.workbench import Workbench
 
 

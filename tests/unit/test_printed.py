@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.track.printed import Printed, Reader, metrics_in
+from mlops_workbench.track.printed import Printed, PrintedReader, metrics_in
 from mlops_workbench.track.returned_metrics import MOST_POINTS, named, returned, thinned
 
 
@@ -61,7 +61,7 @@ def test_any_text_is_survived_and_only_finite_figures_come_out(text: str) -> Non
 @given(st.lists(st.integers(1, 9), max_size=20))
 def test_pieces_make_the_same_as_the_whole(cuts: list[int]) -> None:
     text = "epoch 1 loss=0.5\nepoch 2 loss=0.25\raccuracy: 0.8\nno figure\nauc: 0.7"
-    reader = Reader()
+    reader = PrintedReader()
     for size in cuts:
         reader.feed(text[:size])
         text = text[size:]
@@ -71,7 +71,7 @@ def test_pieces_make_the_same_as_the_whole(cuts: list[int]) -> None:
 
 
 def test_a_run_records_a_hundred_names_at_most() -> None:
-    reader = Reader()
+    reader = PrintedReader()
     reader.feed("".join(f"loss_{i}: {i}\n" for i in range(500)))
     assert len(reader.found) == 100
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ import pytest
 from projects import champion, fit
 
 from mlops_workbench.base.errors import NotFound
-from mlops_workbench.track import sql_reader
+from mlops_workbench.track import sql_reader, writing
 from mlops_workbench.track.client import Client
-from mlops_workbench.track.ranking import Test as Comparison
-from mlops_workbench.track.reading import Reader, RunQuery
+from mlops_workbench.track.ranking import RunTest as Comparison
+from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX
 from mlops_workbench.workbench import Workbench
 
@@ -80,7 +82,7 @@ def fill(workbench: Workbench) -> None:
     registry.create_model_version("prompt", "prompt", tags=prompt)
 
 
-def readers(workbench: Workbench) -> tuple[Reader, Reader]:
+def readers(workbench: Workbench) -> tuple[TrackingReader, TrackingReader]:
     ours = sql_reader.reader(workbench.project.tracking_url)
     assert ours is not None
     return ours, Client(workbench.project)
@@ -97,7 +99,7 @@ def plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-def asked(reader: Reader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
+def asked(reader: TrackingReader, workbench: Workbench) -> Iterator[tuple[str, Any]]:
     """Every question of `reading.Reader`, with its answer."""
     name = workbench.project.name
     found = reader.experiment(name)
@@ -214,6 +216,20 @@ def test_a_project_without_a_store_reads_as_empty_and_stays_without(tmp_path: Pa
     workbench.close()
 
 
+def test_a_run_lets_sqlite_count_its_tables(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = workbench.project.state / "mlflow.db"
+    fit(workbench)
+    assert not tables(file) & {"sqlite_stat1"}
+    monkeypatch.setattr(writing, "ENOUGH_RUNS", 2)
+    fit(workbench, run="second")
+    assert "sqlite_stat1" in tables(file)
+
+
+def tables(file: Path) -> set[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+
+
 READING = {
     "status": "status",
     "models": "models",
@@ -231,11 +247,11 @@ READING = {
 }
 HEAVY = {"mlflow", "pandas", "sklearn", "evidently", "sqlalchemy", "numpy", "docker", "nbformat", "IPython"}
 SCRIPT = """
-import shlex, sys
+import json, shlex, sys
 from mlops_workbench.cli import main
 for line in sys.argv[1:]:
     assert main(shlex.split(line)) == 0, line
-    print("LOADED", sorted({name.partition(".")[0] for name in sys.modules}))
+    print("LOADED" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
@@ -244,19 +260,36 @@ def two_runs(workbench: Workbench) -> None:
     fit(workbench, run="second", c=0.1)
 
 
-@pytest.mark.prepared(by=two_runs)
-def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
+def loaded(workbench: Workbench, *lines: str) -> list[set[str]]:
+    """Packages that are loaded after each line, all in one new process."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *READING.values()],
+        [sys.executable, "-c", SCRIPT, *lines],
         cwd=workbench.project.root,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    loaded = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
-    heavy = {
-        verb: sorted(HEAVY & set(json.loads(line.removeprefix("LOADED ").replace("'", '"'))))
-        for verb, line in zip(READING, loaded, strict=True)
-    }
-    assert heavy == {verb: [] for verb in READING}
+    found = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    return [set(json.loads(line.removeprefix("LOADED"))) for line in found]
+
+
+@pytest.mark.prepared(by=two_runs)
+def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
+    seen = loaded(workbench, *READING.values())
+    heavy = {verb: HEAVY & packages for verb, packages in zip(READING, seen, strict=True)}
+    assert heavy == {verb: set() for verb in READING}
+
+
+@pytest.mark.prepared(by=two_runs)
+def test_predict_and_label_load_what_their_data_needs(workbench: Workbench) -> None:
+    rows = workbench.namespace["test"].head(20)
+    rows.drop(columns="late").to_csv(workbench.project.root / "rows.csv", index=False)
+    truth = rows[["late"]].assign(request_id="r", row_index=range(20))
+    truth.to_csv(workbench.project.root / "truth.csv", index=False)
+    workbench.serve("trips", kind="process")
+    try:
+        for packages in loaded(workbench, "predict trips rows.csv", "label trips truth.csv"):
+            assert packages & {"mlflow", "sklearn", "evidently", "matplotlib", "skops"} == set()
+    finally:
+        workbench.stop("trips")

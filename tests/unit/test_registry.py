@@ -138,7 +138,7 @@ def test_a_type_of_the_notebook_is_refused_with_the_remedy(workbench: Workbench)
     model = make_pipeline(space["Own"](), LogisticRegression()).fit(X(), Y())
     with pytest.raises(InvalidModel, match=r"__main__\.Own, which is defined in the notebook"):
         workbench.register(model, name="trips", data=trips()[["hour", "größe", "late"]], target="late")
-    with pytest.raises(InvalidData, match="is the label cannot be told"):
+    with pytest.raises(InvalidData, match="is the label is not clear"):
         workbench.register(model, name="trips", data=trips()[["hour", "größe", "late"]])
 
 

@@ -173,7 +173,11 @@ def test_git_and_its_patch(workbench: Workbench, tmp_path: Path) -> None:
     done = run(workbench, "x = 1", name="second")
     patch = text(workbench, done, CHANGES)
     assert "+RATE = 2" in patch
-    assert done.run.tags["git.untold"] == "new: large.bin"
+    assert done.run.tags["git.omitted_files"] == "new: large.bin"
+    workbench.tracking.log(done.run.id, tags={"git.untold": "new: older.bin"})
+    assert "git.untold" not in workbench.tracking.run(done.run.id).tags, (
+        "older runs are read by today's names"
+    )
     assert done.run.tags["git.dirty"] == "yes"
     clone = tmp_path / "clone"
     git("clone", "-q", str(root), str(clone))
@@ -184,10 +188,10 @@ def test_git_and_its_patch(workbench: Workbench, tmp_path: Path) -> None:
     assert "+RATE = 2" in workbench.compare("r", "second").changes
     (root / "part").mkdir()
     (root / "part" / "own.py").write_text("x = 2\n")
-    patch, untold = source.changes(root / "part")
+    patch, omitted = source.changes(root / "part")
     assert "own.py" in patch
     assert "RATE" not in patch
-    assert untold == ["outside: features.py"]
+    assert omitted == ["outside: features.py"]
 
 
 def test_a_patch_that_is_too_large_says_so(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlops_workbench.track.records import Run
 from mlops_workbench.track.runlist import RunList
-from mlops_workbench.track.tracking import Run
 from mlops_workbench.widgets.runs import RunsWidget
 
 STATIC = Path(__file__).parents[2] / "src/mlops_workbench/widgets/static"

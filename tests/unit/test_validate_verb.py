@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import pytest
 from projects import project, trips
 from sqlalchemy import select
 
-from mlops_workbench.base.errors import Conflict, ContractViolation, InvalidData, NotFound
+from mlops_workbench.base.errors import (
+    Conflict,
+    ContractViolation,
+    InvalidData,
+    MissingDependency,
+    NotFound,
+)
 from mlops_workbench.data import frames, profiles, validations
 from mlops_workbench.data.tables import validations as table
 from mlops_workbench.track.runs import Cell
@@ -185,3 +192,17 @@ def test_fingerprints_do_not_depend_on_how_texts_are_hashed() -> None:
         twin = pd.util.hash_array(frame["a"].to_numpy(), categorize=frames._repeats(frame["a"]))
         assert (hashes == twin).all()
     assert not frames._repeats(pd.Series([f"x{i}" for i in range(5000)]))
+
+
+def test_without_whylogs_all_but_profiles_works(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no wheels for Python 3.13 and later."""
+    monkeypatch.setitem(sys.modules, "whylogs", None)
+    sheet = workbench.contract("trips", data="train")
+    assert (sheet.profile, sheet.constraints) == ("", ())
+    assert workbench.validate("train", contract="trips").passed
+    for contract in ("trips", "new"):
+        with pytest.raises(MissingDependency, match="'whylogs', which is not installed"):
+            workbench.validate("train", contract=contract, profile="rows.bin")
+    assert not (workbench.project.root / "contracts" / "new.yaml").exists()

@@ -12,7 +12,7 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import user
 from mlops_workbench.plugins import Message
 from mlops_workbench.store.context import Context
-from mlops_workbench.store.engine import Row, Store, inserted_id
+from mlops_workbench.store.engine import Store, StoreRow, inserted_id
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -84,7 +84,7 @@ def raised(
     """Record an alert and have the channels hear of it. An open one of the same model, kind and subject is counted
     instead.
 
-    `occurrence` tells one time from the next: seen again it is not counted again, and one that a person
+    `occurrence` distinguishes one time from the next: seen again it is not counted again, and one that a person
     has acknowledged is not raised again while it goes on.
     """
     from sqlalchemy import update
@@ -131,14 +131,14 @@ def _deliver(context: Context, alert: Alert) -> None:
             connection.execute(update(alerts).where(alerts.c.id == alert.id).values(details=details))
 
 
-def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> Row | None:
+def _known(connection: Connection, key: Mapping[str, str], occurrence: str) -> StoreRow | None:
     """The open one, or the acknowledged one that goes on."""
     from sqlalchemy import select
 
     from mlops_workbench.alerts.tables import alerts
 
     statement = select(alerts).filter_by(**key).order_by(alerts.c.id.desc())
-    rows: list[Row] = list(connection.execute(statement).mappings())  # type: ignore[arg-type]
+    rows: list[StoreRow] = list(connection.execute(statement).mappings())  # type: ignore[arg-type]
     open_ones = [row for row in rows if row["acknowledged_at"] is None]
     going_on = [row for row in rows if occurrence and row["occurrence"] == occurrence]
     return next(iter(open_ones + going_on), None)
@@ -195,7 +195,7 @@ def over(store: Store, model: str, subjects: Iterable[str]) -> int:
         ).rowcount
 
 
-def _alert(row: Row) -> Alert:
+def _alert(row: StoreRow) -> Alert:
     return Alert(**{name: row[name] for name in Alert.__dataclass_fields__})
 
 

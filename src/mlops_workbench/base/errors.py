@@ -68,7 +68,7 @@ class InvalidData(MlopsError):
     status = 422
 
 
-class Judged(MlopsError):
+class NotPassed(MlopsError):
     """Base of verdicts: `report` is the value that holds the evidence, and faces show it above the sentence."""
 
     def __init__(self, message: str, next_step: str = "", report: Any = None) -> None:
@@ -76,7 +76,7 @@ class Judged(MlopsError):
         self.report = report
 
 
-class ContractViolation(Judged, InvalidData):
+class ContractViolation(NotPassed, InvalidData):
     """Data broke its contract; `report` says which checks, columns and rows."""
 
 
@@ -86,7 +86,7 @@ class InvalidModel(MlopsError):
     status = 422
 
 
-class GateFailed(Judged):
+class GateFailed(NotPassed):
     """The gate is red, or could not be evaluated; `report` holds the evidence."""
 
     status = 409

@@ -153,6 +153,6 @@ def _wrapping(value: Any) -> str:
 
 
 class Html(str):
-    """A cell that is HTML already (escaped by whoever made it)."""
+    """A cell that is HTML already (escaped by its maker)."""
 
     __slots__ = ()

@@ -17,7 +17,7 @@ _COMMENT = 29
 
 
 @dataclass(frozen=True)
-class Key:
+class SettingKey:
     """One key: what it means, its default, and what the template says about it."""
 
     name: str
@@ -33,7 +33,7 @@ class Section:
 
     title: str
     description: str
-    keys: tuple[Key, ...]
+    keys: tuple[SettingKey, ...]
     open: bool = False
 
 
@@ -46,7 +46,7 @@ def sections() -> Iterator[Section]:
 def _sections(title: str, kind: Any) -> Iterator[Section]:
     """The section itself, then those below it: in TOML a section ends where the next begins."""
     hints = get_type_hints(kind, include_extras=True)
-    keys: list[Key] = []
+    keys: list[SettingKey] = []
     below: list[Section] = []
     for one in fields(kind):
         hint = hints[one.name]
@@ -58,10 +58,12 @@ def _sections(title: str, kind: Any) -> Iterator[Section]:
         example: Any = meta.examples[0] if meta.examples else None
         if one.default is MISSING:  # a mapping of names
             ((name, value),) = example.items()
-            inside = Key(name, about, None, value, False)
+            inside = SettingKey(name, about, None, value, False)
             below.append(Section(f"{title}.{one.name}", about, (inside,), open=True))
         else:
-            keys.append(Key(one.name, about, one.default, example, bool((meta.extra or {})["written"])))
+            keys.append(
+                SettingKey(one.name, about, one.default, example, bool((meta.extra or {})["written"]))
+            )
     yield Section(title, (kind.__doc__ or "").rstrip("."), tuple(keys))
     yield from below
 

@@ -22,7 +22,7 @@ class SlicePolicy:
         tuple[str, ...],
         key("columns whose values cut the rows into slices (numbers: quartiles)", example=["carrier"]),
     ] = ()
-    minimum_rows: Annotated[int, key("smaller slices are not judged: their metric is chance", ge=1)] = 50
+    minimum_rows: Annotated[int, key("smaller slices are not judged: their metric is noise", ge=1)] = 50
     tolerance: Annotated[
         float, key("how much worse, as a share of the metric of the whole", example=0.1, ge=0)
     ] = 0.1

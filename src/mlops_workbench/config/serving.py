@@ -11,7 +11,7 @@ from mlops_workbench.config.section import key
 LONGEST_GRACE = 30
 """seconds; `stop` waits a little longer, then kills"""
 _ONE_LINE = r"^(?!.*\n)."
-Columns = tuple[Annotated[str, key("name of a column", pattern=_ONE_LINE)], ...]
+LogColumns = tuple[Annotated[str, key("name of a column", pattern=_ONE_LINE)], ...]
 """what serves is given them a line each"""
 
 
@@ -34,11 +34,11 @@ class ServingPolicy:
         key('"answer": answered and counted when the log cannot be written', example="refuse"),
     ] = "refuse"
     log_exclude: Annotated[
-        Columns,
+        LogColumns,
         key("columns that the log never holds", example=["name"], must="hold names of columns"),
     ] = ()
     log_hash: Annotated[
-        Columns,
+        LogColumns,
         key("columns of texts that the log holds only as HMAC-SHA256", must="hold names of columns"),
     ] = ()
     api_keys_file: Annotated[

@@ -37,7 +37,7 @@ WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class ColumnTest:
     """One check: the rule in words, what is wrong when it does not hold, and the rows that break it.
 
     `bad`: of a column or frame, True where a row breaks the rule; or one bool for the whole.
@@ -111,7 +111,7 @@ class _Runner:
                 found.append(_unfit("", test.rule, test.level, problem, len(self.frame)))
         return found
 
-    def _run(self, name: str, subject: Any, tests: Sequence[Test]) -> list[Checked]:
+    def _run(self, name: str, subject: Any, tests: Sequence[ColumnTest]) -> list[Checked]:
         seen: dict[str, tuple[int, list[int]]] = {}
         checks = [self._pandera_check(test, seen) for test in tests]
         of_column = bool(name)
@@ -127,7 +127,7 @@ class _Runner:
             failed = {one.check.name: one for one in problems.schema_errors}
         return [self._checked(name, test, failed.get(test.rule), seen.get(test.rule)) for test in tests]
 
-    def _pandera_check(self, test: Test, seen: dict[str, tuple[int, list[int]]]) -> Any:
+    def _pandera_check(self, test: ColumnTest, seen: dict[str, tuple[int, list[int]]]) -> Any:
         def holds(subject: Any) -> bool:
             bad = test.bad(subject)
             if isinstance(bad, bool):
@@ -139,7 +139,9 @@ class _Runner:
 
         return self.pandera.Check(holds, name=test.rule, ignore_na=False)
 
-    def _checked(self, name: str, test: Test, failed: Any, seen: tuple[int, list[int]] | None) -> Checked:
+    def _checked(
+        self, name: str, test: ColumnTest, failed: Any, seen: tuple[int, list[int]] | None
+    ) -> Checked:
         if failed is None:
             return Checked(name, test.rule, "", test.level, True)
         if seen is None:  # the check itself raised; pandera says what
@@ -183,17 +185,17 @@ def _unfit(name: str, rule: str, level: str, problem: Any, rows: int) -> Checked
 # what a rule demands, as tests
 
 
-def _kind_tests(series: pd.Series[Any], rule: ColumnRule, gaps: Mask) -> list[Test]:
+def _kind_tests(series: pd.Series[Any], rule: ColumnRule, gaps: Mask) -> list[ColumnTest]:
     """A column without any value says nothing of its type, so that it is called empty and not of a wrong type."""
     if gaps.all():
         allowed = rule.missing == 1
-        return [Test("has values", "column is empty", "error", lambda _: not allowed)]
+        return [ColumnTest("has values", "column is empty", "error", lambda _: not allowed)]
     found = TYPE_OF_KIND[kind_of(series)]
     if rule.type == "any":
         return []
     wrong = found != rule.type
     return [
-        Test(
+        ColumnTest(
             f"is of type {rule.type}",
             f"type is {found}, must be {rule.type}",
             "error",
@@ -202,31 +204,33 @@ def _kind_tests(series: pd.Series[Any], rule: ColumnRule, gaps: Mask) -> list[Te
     ]
 
 
-def _tests(rule: ColumnRule, gaps: Mask) -> list[Test]:
+def _tests(rule: ColumnRule, gaps: Mask) -> list[ColumnTest]:
     level = rule.level
     tests = []
     if rule.missing is not None:
         tests.append(_missing_test(rule.missing, level, gaps))
     elif not rule.nullable:
-        tests.append(Test("no value missing", "value is missing", "error", lambda _: gaps))
+        tests.append(ColumnTest("no value missing", "value is missing", "error", lambda _: gaps))
     if rule.type == "number":
-        tests.append(Test("no value infinite", "value is infinite", "error", _infinite))
+        tests.append(ColumnTest("no value infinite", "value is infinite", "error", _infinite))
     if rule.minimum is not None:
         low = rule.minimum
-        tests.append(Test(f"at least {low:g}", f"below {low:g}", level, lambda s: _numbers(s) < low))
+        tests.append(ColumnTest(f"at least {low:g}", f"below {low:g}", level, lambda s: _numbers(s) < low))
     if rule.maximum is not None:
         high = rule.maximum
-        tests.append(Test(f"at most {high:g}", f"above {high:g}", level, lambda s: _numbers(s) > high))
+        tests.append(ColumnTest(f"at most {high:g}", f"above {high:g}", level, lambda s: _numbers(s) > high))
     if (values := rule.values) is not None:
         one_of = (
             f"one of {_line(', '.join(map(str, values)))}"
             if len(values) <= BESIDE
             else f"one of {len(values)}"
         )
-        tests.append(Test(one_of, "value is not in the list", level, lambda s: _unlisted(s, values, gaps)))
+        tests.append(
+            ColumnTest(one_of, "value is not in the list", level, lambda s: _unlisted(s, values, gaps))
+        )
     if (pattern := rule.pattern) is not None:
         tests.append(
-            Test(
+            ColumnTest(
                 f"matches {_line(pattern)}",
                 f"does not match {_line(pattern)}",
                 level,
@@ -234,13 +238,15 @@ def _tests(rule: ColumnRule, gaps: Mask) -> list[Test]:
             )
         )
     if rule.unique:
-        tests.append(Test("no value twice", "value occurs twice", "error", lambda s: _repeated(s, gaps)))
+        tests.append(
+            ColumnTest("no value twice", "value occurs twice", "error", lambda s: _repeated(s, gaps))
+        )
     return tests
 
 
-def _missing_test(limit: float, level: str, gaps: Mask) -> Test:
+def _missing_test(limit: float, level: str, gaps: Mask) -> ColumnTest:
     share = f"{limit * 100:g} %"
-    return Test(
+    return ColumnTest(
         f"at most {share} missing",
         f"more than {share} missing",
         level,
@@ -296,19 +302,19 @@ def _repeated(series: pd.Series[Any], gaps: Mask) -> Mask | bool:
     return series.duplicated(keep=False).to_numpy() & ~gaps
 
 
-def _table_tests(contract: Contract, columns: set[str], now: datetime) -> Iterator[Test]:
+def _table_tests(contract: Contract, columns: set[str], now: datetime) -> Iterator[ColumnTest]:
     if rows := contract.rows:
         least, most = rows.minimum, rows.maximum
         if least is not None:
-            yield Test(
+            yield ColumnTest(
                 f"at least {least:,} rows", f"fewer than {least:,} rows", rows.level, lambda f: len(f) < least
             )
         if most is not None:
-            yield Test(
+            yield ColumnTest(
                 f"at most {most:,} rows", f"more than {most:,} rows", rows.level, lambda f: len(f) > most
             )
     if (fresh := contract.freshness) and fresh.column in columns:
-        yield Test(
+        yield ColumnTest(
             f"newest {fresh.column} within {fresh.within}",
             f"newest {fresh.column} is older than {fresh.within}",
             fresh.level,
@@ -318,7 +324,7 @@ def _table_tests(contract: Contract, columns: set[str], now: datetime) -> Iterat
         if columns >= set(combination):
             label = " + ".join(combination)
             repeated = partial(_together, columns=list(combination))
-            yield Test(f"{label} occurs once", f"{label} occurs twice", "error", repeated)
+            yield ColumnTest(f"{label} occurs once", f"{label} occurs twice", "error", repeated)
 
 
 def _together(frame: pd.DataFrame, columns: list[str]) -> Mask:

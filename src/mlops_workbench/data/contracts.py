@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlops_workbench.base.errors import Conflict, InvalidConfig, closest
-from mlops_workbench.data.keys import KINDS, Key, json_schema, keys_of
+from mlops_workbench.data.keys import KINDS, ContractKey, json_schema, keys_of
 from mlops_workbench.manifest import Kind
 
 FOLDER = "contracts"
@@ -39,47 +39,55 @@ _HEAD = f"""\
 class ColumnRule:
     """What one column must be, and within which limits it should stay."""
 
-    type: Annotated[str, Key("type", "number, text, boolean, time, or any")]
-    nullable: Annotated[bool, Key("switch", "whether values may be missing")] = False
-    missing: Annotated[float | None, Key("share", "largest share of missing values, for example 0.02")] = None
-    minimum: Annotated[float | None, Key("number", "smallest value of a number")] = None
-    maximum: Annotated[float | None, Key("number", "largest value of a number")] = None
-    values: Annotated[tuple[str | float, ...] | None, Key("list", "the only values there may be")] = None
-    pattern: Annotated[str | None, Key("pattern", "regular expression found in every text (anchor: ^ $)")] = (
+    type: Annotated[str, ContractKey("type", "number, text, boolean, time, or any")]
+    nullable: Annotated[bool, ContractKey("switch", "whether values may be missing")] = False
+    missing: Annotated[
+        float | None, ContractKey("share", "largest share of missing values, for example 0.02")
+    ] = None
+    minimum: Annotated[float | None, ContractKey("number", "smallest value of a number")] = None
+    maximum: Annotated[float | None, ContractKey("number", "largest value of a number")] = None
+    values: Annotated[tuple[str | float, ...] | None, ContractKey("list", "the only values there may be")] = (
         None
     )
-    unique: Annotated[bool, Key("switch", "whether no value may occur twice")] = False
-    level: Annotated[str, Key("level", "what a value outside the limits is: warn or error")] = "warn"
+    pattern: Annotated[
+        str | None, ContractKey("pattern", "regular expression found in every text (anchor: ^ $)")
+    ] = None
+    unique: Annotated[bool, ContractKey("switch", "whether no value may occur twice")] = False
+    level: Annotated[str, ContractKey("level", "what a value outside the limits is: warn or error")] = "warn"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowCount:
     """How many rows there should be."""
 
-    minimum: Annotated[int | None, Key("count", "fewest rows")] = None
-    maximum: Annotated[int | None, Key("count", "most rows")] = None
-    level: Annotated[str, Key("level", "what another number of rows is: warn or error")] = "warn"
+    minimum: Annotated[int | None, ContractKey("count", "fewest rows")] = None
+    maximum: Annotated[int | None, ContractKey("count", "most rows")] = None
+    level: Annotated[str, ContractKey("level", "what another number of rows is: warn or error")] = "warn"
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
     """How old the newest value of a time column may be when the data are checked. Times without zone are UTC."""
 
-    column: Annotated[str, Key("text", "the time column")]
-    within: Annotated[str, Key("duration", "how old its newest value may be: 36h, 7d, 2w")]
-    level: Annotated[str, Key("level", "what older data are: warn or error")] = "warn"
+    column: Annotated[str, ContractKey("text", "the time column")]
+    within: Annotated[str, ContractKey("duration", "how old its newest value may be: 36h, 7d, 2w")]
+    level: Annotated[str, ContractKey("level", "what older data are: warn or error")] = "warn"
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Column rules by name, and what holds for the table as a whole."""
 
-    name: Annotated[str, Key("text", "the contract's name")]
-    columns: Annotated[Mapping[str, ColumnRule], Key("columns", "what each column must be")]
-    extra_columns: Annotated[bool, Key("switch", "whether columns that are not listed are allowed")] = False
-    rows: Annotated[Rows | None, Key("section", "how many rows there should be")] = None
-    freshness: Annotated[Freshness | None, Key("section", "how new the data should be")] = None
-    unique: Annotated[tuple[tuple[str, ...], ...], Key("keys", "columns whose combination occurs once")] = ()
+    name: Annotated[str, ContractKey("text", "the contract's name")]
+    columns: Annotated[Mapping[str, ColumnRule], ContractKey("columns", "what each column must be")]
+    extra_columns: Annotated[
+        bool, ContractKey("switch", "whether columns that are not listed are allowed")
+    ] = False
+    rows: Annotated[RowCount | None, ContractKey("section", "how many rows there should be")] = None
+    freshness: Annotated[Freshness | None, ContractKey("section", "how new the data should be")] = None
+    unique: Annotated[
+        tuple[tuple[str, ...], ...], ContractKey("keys", "columns whose combination occurs once")
+    ] = ()
 
     def body(self) -> dict[str, Any]:
         """The file's content, without what is left at its default."""
@@ -105,7 +113,7 @@ class Contract:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-_SECTIONS: dict[str, type] = {"rows": Rows, "freshness": Freshness}
+_SECTIONS: dict[str, type] = {"rows": RowCount, "freshness": Freshness}
 _TOP = ("contract", *(f.name for f in fields(Contract) if f.name != "name"))
 
 
@@ -180,7 +188,7 @@ def read(path: Path) -> Contract:
     """Raises `InvalidConfig` naming file, column and key."""
     raw = _load(path)
     if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
-        raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract anew, or add them.")
+        raise InvalidConfig(f"{path} must have 'columns'.", "Infer the contract again, or add them.")
     for name in raw:
         if name not in _TOP:
             raise InvalidConfig(f"{path} has a key '{name}' that is not known.", closest(str(name), _TOP))
@@ -213,7 +221,7 @@ def _load(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise InvalidConfig(
-            f"{path} is not YAML: {' '.join(str(problem).split())}.", "Mend that line."
+            f"{path} is not YAML: {' '.join(str(problem).split())}.", "Fix that line."
         ) from None
     except OSError as problem:
         raise InvalidConfig(

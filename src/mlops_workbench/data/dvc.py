@@ -13,14 +13,14 @@ def revision(file: Path) -> str | None:
     """`dvc md5 …, commit …` of a tracked file, with what was changed since said; None if DVC does not track it."""
     for record, out in _outs(file):
         if md5 := out.get("md5") or out.get("checksum"):
-            told = f"dvc md5 {md5}"
+            tracked = f"dvc md5 {md5}"
             if not str(md5).endswith(".dir") and file.is_file() and _md5(file) != md5:
-                told += " (the file was changed since)"
+                tracked += " (the file was changed since)"
             commit = _git(record, "log", "-1", "--format=%H", "--", record.name)
             if not commit:
-                return f"{told}, {record.name} is not committed"
+                return f"{tracked}, {record.name} is not committed"
             changed = _git(record, "status", "--porcelain", "--", record.name)
-            return f"{told}, commit {commit}" + (f" ({record.name} was changed since)" if changed else "")
+            return f"{tracked}, commit {commit}" + (f" ({record.name} was changed since)" if changed else "")
     return None
 
 

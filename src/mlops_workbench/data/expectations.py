@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound
 from mlops_workbench.base.values import is_number
-from mlops_workbench.data.contracts import ColumnRule, Contract, Rows
+from mlops_workbench.data.contracts import ColumnRule, Contract, RowCount
 
 _TYPES = {
     "number": "int int8 int16 int32 int64 uint8 uint16 uint32 uint64 integer bigint smallint long float float32 "
@@ -101,7 +101,7 @@ def from_suite(expectations: list[Any], name: str) -> Imported:
             place = f" of '{kwargs['column']}'" if isinstance(kwargs.get("column"), str) else ""
             left_out.append(f"{label}{place}: {reason}")
     columns = {c: _rule(rule, draft.levels.get(c, set())) for c, rule in draft.columns.items()}
-    rows = Rows(**draft.rows, level=_level(draft.rows_levels)) if draft.rows else None
+    rows = RowCount(**draft.rows, level=_level(draft.rows_levels)) if draft.rows else None
     made = Contract(name, columns, extra_columns=draft.extra, rows=rows, unique=tuple(draft.unique))
     return Imported(made, len(expectations) - len(left_out), tuple(left_out))
 

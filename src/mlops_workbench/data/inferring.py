@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.base.progress import Progress, silent
-from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, Rows
+from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, RowCount
 from mlops_workbench.data.frames import kind_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def infer_contract(
     for place, column in enumerate(frame.columns):
         progress(f"column {place + 1} of {len(frame.columns)}: {column}", place / len(frame.columns))
         columns[column] = _infer_rule(frame[column])
-    rows = Rows(max(1, len(frame) // ROWS), len(frame) * ROWS)
+    rows = RowCount(max(1, len(frame) // ROWS), len(frame) * ROWS)
     return Contract(name, columns, rows=rows, freshness=_freshness(frame, now or SYSTEM.now()))
 
 

@@ -16,7 +16,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ContractValueKind:
     """A kind of value: what fits, how it is called in a sentence, and its JSON Schema."""
 
     fits: Callable[[Any], bool]
@@ -24,8 +24,8 @@ class Kind:
     schema: Mapping[str, Any]
 
 
-def _choice(words: tuple[str, ...], wanted: str) -> Kind:
-    return Kind(lambda v: v in words, wanted, {"enum": list(words)})
+def _choice(words: tuple[str, ...], wanted: str) -> ContractValueKind:
+    return ContractValueKind(lambda v: v in words, wanted, {"enum": list(words)})
 
 
 def _is_pattern(value: Any) -> bool:
@@ -45,26 +45,26 @@ def _are_keys(value: Any) -> bool:
     )
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, ContractValueKind] = {
     "type": _choice(TYPES, f"one of {', '.join(TYPES)}"),
     "level": _choice(LEVELS, "warn or error"),
-    "switch": Kind(lambda v: isinstance(v, bool), "true or false", {"type": "boolean"}),
-    "number": Kind(is_number, "a number", {"type": "number"}),
-    "share": Kind(
+    "switch": ContractValueKind(lambda v: isinstance(v, bool), "true or false", {"type": "boolean"}),
+    "number": ContractValueKind(is_number, "a number", {"type": "number"}),
+    "share": ContractValueKind(
         lambda v: is_number(v) and 0 <= v <= 1,
         "a share from 0 to 1",
         {"type": "number", "minimum": 0, "maximum": 1},
     ),
-    "count": Kind(_is_count, "a whole number from 0 up", {"type": "integer", "minimum": 0}),
-    "list": Kind(lambda v: isinstance(v, list), "a list", {"type": "array"}),
-    "pattern": Kind(_is_pattern, "a regular expression", {"type": "string", "format": "regex"}),
-    "text": Kind(lambda v: isinstance(v, str), "a text", {"type": "string"}),
-    "duration": Kind(
+    "count": ContractValueKind(_is_count, "a whole number from 0 up", {"type": "integer", "minimum": 0}),
+    "list": ContractValueKind(lambda v: isinstance(v, list), "a list", {"type": "array"}),
+    "pattern": ContractValueKind(_is_pattern, "a regular expression", {"type": "string", "format": "regex"}),
+    "text": ContractValueKind(lambda v: isinstance(v, str), "a text", {"type": "string"}),
+    "duration": ContractValueKind(
         lambda v: isinstance(v, str) and _DURATION.fullmatch(v) is not None,
         "a duration such as 36h, 7d or 2w",
         {"type": "string", "pattern": rf"^{_DURATION.pattern}$"},
     ),
-    "keys": Kind(
+    "keys": ContractValueKind(
         _are_keys,
         "a list of lists of columns",
         {"type": "array", "items": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
@@ -73,7 +73,7 @@ KINDS: dict[str, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ContractKey:
     """Stands beside a dataclass field that is a key of the file: `kind` is one of KINDS, or "section" or "columns"
     for what is nested; `about` is what an editor shows."""
 
@@ -81,9 +81,12 @@ class Key:
     about: str
 
 
-def keys_of(kind: type) -> dict[str, Key]:
+def keys_of(kind: type) -> dict[str, ContractKey]:
     hints = get_type_hints(kind, include_extras=True)
-    return {f.name: next(a for a in hints[f.name].__metadata__ if isinstance(a, Key)) for f in fields(kind)}
+    return {
+        f.name: next(a for a in hints[f.name].__metadata__ if isinstance(a, ContractKey))
+        for f in fields(kind)
+    }
 
 
 def seconds(duration: str) -> float:
@@ -109,7 +112,7 @@ def _object(kind: type) -> dict[str, Any]:
     }
 
 
-def _property(one: Key, hint: Any) -> dict[str, Any]:
+def _property(one: ContractKey, hint: Any) -> dict[str, Any]:
     about = {"description": one.about}
     if one.kind in ("section", "columns"):
         inner: Any = next(a for a in (hint, *getattr(hint, "__args__", ())) if is_dataclass(a))

@@ -65,24 +65,24 @@ def from_data(
     *,
     replace: bool,
 ) -> ContractSheet:
-    """Infers the contract and profiles the data. Raises `InvalidData`, `Conflict`."""
+    """Infers the contract and, where whylogs is installed, profiles the data. Raises `InvalidData`, `Conflict`."""
     from mlops_workbench.data import inferring, profiles
 
     project, progress, now = context.project, context.progress, context.store.clock.now()
     contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
-    blob = profiles.profile(frame, progress)
+    blob = profiles.profile(frame, progress) if profiles.available() else None
     path = contracts.path_of(project.root, name)
     contracts.write(contract, path, replace=replace)
-    profile = profiles.keep(project, name, contract.digest, blob)
+    profile = profiles.keep(project, name, contract.digest, blob) if blob else None
     source = f"inferred from '{data}' ({len(frame):,} rows × {len(frame.columns)} columns)"
     return ContractSheet(
-        contract, str(path), source, profile=str(profile), constraints=_constraints(contract, profile)
+        contract, str(path), source, profile=str(profile or ""), constraints=_constraints(contract, profile)
     )
 
 
 def _constraints(contract: contracts.Contract, profile: Path | None) -> tuple[str, ...]:
     from mlops_workbench.data import profiles
 
-    if profile is None:
+    if profile is None or not profiles.available():
         return ()
     return tuple(f"{c}: {rule}" for c, rule in profiles.constraints(contract, profile.read_bytes()))

@@ -5,6 +5,7 @@ whylogs is frozen upstream; what the workbench needs of it goes through these fu
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import warnings
@@ -15,13 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_workbench.base.errors import InvalidData
+from mlops_workbench.base.errors import InvalidData, MissingDependency
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.project import Project
 from mlops_workbench.data.contracts import ColumnRule, Contract
 
 CHUNK = 200_000
-"""rows profiled at once; parts merge, and between them progress is told and an interrupt is heard"""
+"""rows profiled at once; parts merge, and between them progress is reported and an interrupt is noticed"""
 
 
 def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
@@ -79,7 +80,7 @@ def newest(project: Project, contract: str) -> Path | None:
 
 
 def forget(project: Project, contract: str) -> None:
-    """A contract that was made anew of other data has nothing to do with the profile of the old."""
+    """A contract that was made again from other data has nothing to do with the profile of the old."""
     for path in _kept(project, contract):
         path.unlink(missing_ok=True)
 
@@ -100,9 +101,9 @@ def judge(blob: bytes, contract: Contract, reference: bytes | None) -> list[tupl
 
     A column that the profile does not have keeps none of its rules. Raises InvalidData if a profile cannot be read.
     """
+    view = _view(blob)
     from whylogs.core.constraints import ConstraintsBuilder
 
-    view = _view(blob)
     known = view.get_columns()
     wanted = _constraints(contract, reference)
     builder = ConstraintsBuilder(dataset_profile_view=view)
@@ -196,9 +197,27 @@ def _view(blob: bytes) -> Any:
         raise InvalidData(f"The profile of {len(blob):,} bytes cannot be read: {error}.") from error
 
 
+def available() -> bool:
+    """Whether whylogs is installed; nothing is imported for it."""
+    return importlib.util.find_spec("whylogs") is not None
+
+
+def require() -> None:
+    """Raises `MissingDependency` before anything is written."""
+    _whylogs()
+
+
 def _whylogs() -> Any:
+    """Raises `MissingDependency`."""
     os.environ.setdefault("WHYLOGS_NO_ANALYTICS", "True")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations in what it imports
-        import whylogs
+        try:
+            import whylogs
+        except ImportError:
+            raise MissingDependency(
+                "A profile needs the package 'whylogs', which is not installed: it has no wheels for Python 3.13 and "
+                "later.",
+                "Leave the profile out, or use Python 3.12.",
+            ) from None
     return whylogs

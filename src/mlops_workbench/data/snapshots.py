@@ -52,7 +52,7 @@ class Snapshot(Value):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The rows, read anew. Raises `NotFound` when the file is gone."""
+        """The rows, read from the file each time. Raises `NotFound` when the file is gone."""
         return _read(Path(self.path), self.sha256)
 
     @property
@@ -65,7 +65,7 @@ class Snapshot(Value):
             ["bytes", self.bytes],
             ["kept", self.at[:19].replace("T", " ")],
         ]
-        rows += [[what, told] for what, told in (("by", self.who), ("source", self.source)) if told]
+        rows += [[what, value] for what, value in (("by", self.who), ("source", self.source)) if value]
         return ["", ""], rows + ([["revision", self.revision]] if self.revision else [])
 
 

@@ -32,6 +32,10 @@ def validate(
 ) -> ContractReport:
     """Check a frame against the contract `name`; write the contract first when there is none, or when asked to."""
     project, progress, now = context.project, context.progress, context.store.clock.now()
+    if profile is not None:
+        from mlops_workbench.data import profiles
+
+        profiles.require()
     path = contracts.path_of(project.root, name)
     made = infer or not path.exists()
     checks: tuple[Checked, ...] = ()

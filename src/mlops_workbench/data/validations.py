@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlops_workbench.data.verdict import ContractReport
-from mlops_workbench.store.engine import Row, Store
+from mlops_workbench.store.engine import Store, StoreRow
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
     return tuple(map(_validation, store.read(sql, {"sha256": sha256}, ["report"])))
 
 
-def _validation(row: Row) -> Validation:
+def _validation(row: StoreRow) -> Validation:
     return Validation(
         row["at"],
         row["contract"],

@@ -1,6 +1,6 @@
 """A Grafana dashboard and Prometheus rules over the runtime's `/metrics`, as plain functions of nothing.
 
-One dashboard serves all models: it chooses by the labels `model` and `version` that every figure carries.
+One dashboard serves all models: it chooses by the labels `model` and `version` that every metric carries.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _ASKED = 'path!~"/health.*|/metrics|/ping"'
 _LATENCY = f'mlops_request_seconds_bucket{{model=~"$model",version=~"$version",{_ASKED}}}'
 
 
-def _of_process(figure: str, chosen: str = "") -> str:
-    """A figure of the process, which carries no model, with the model that is served at the same address."""
+def _of_process(metric: str, chosen: str = "") -> str:
+    """A metric of the process, which carries no model, with the model that is served at the same address."""
     served = f"max by(instance, job, model, version)(mlops_queue_rows{chosen} * 0 + 1)"
-    return f"{figure} * on(instance, job) group_left(model, version) {served}"
+    return f"{metric} * on(instance, job) group_left(model, version) {served}"
 
 
 _WIDTH, _HEIGHT = 12, 8
@@ -237,7 +237,7 @@ def dashboard() -> dict[str, Any]:
 
 def rules() -> dict[str, Any]:
     """A Prometheus rule file."""
-    told = [
+    alerting = [
         {
             "alert": alert.name,
             "expr": alert.expression,
@@ -247,7 +247,7 @@ def rules() -> dict[str, Any]:
         }
         for alert in _ALERTS
     ]
-    return {"groups": [{"name": "mlops", "rules": told}]}
+    return {"groups": [{"name": "mlops", "rules": alerting}]}
 
 
 def _panel(panel: _Panel, place: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Long verbs as jobs: started by whoever calls the verb, carried out by the job's own process."""
+"""Long verbs as jobs: started by the caller of the verb, carried out by a process of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def start(
     from mlops_workbench import plugins
     from mlops_workbench.jobs import queue
 
-    engine: plugins.Engine = plugins.load("engines", session.project.policy.jobs.engine)
+    engine: plugins.JobEngine = plugins.load("engines", session.project.policy.jobs.engine)
     words = line(verb, options if typed is None else typed)
     number = queue.create(session.project, session.store, verb.name, model, options, words)
     engine.start(session, number)

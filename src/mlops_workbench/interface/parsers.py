@@ -68,7 +68,7 @@ def platform(text: str) -> str:
 
 
 def setting(text: str) -> tuple[str, str]:
-    """`name=value`, the value still as text: it is typed by whoever declares the parameter."""
+    """`name=value`, the value still as text: the notebook that declares the parameter gives its type."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be name=value. Got '{text}' instead.")

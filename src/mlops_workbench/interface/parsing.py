@@ -70,15 +70,15 @@ def verb_parser(verb: Verb, prog: str) -> VerbParser:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ParsedLine:
     """A parsed line: the verb and the keywords of its method."""
 
     verb: Verb
     options: dict[str, Any]
 
 
-def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> Call:
-    """One line or list of words to a `Call`. `prog`: how this face calls itself.
+def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> ParsedLine:
+    """One line or list of words to a `ParsedLine`. `prog`: how this face calls itself.
 
     Raises `UsageError` (unknown verb or option, missing or bad value) or `HelpRequested`.
     """
@@ -97,7 +97,7 @@ def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> C
         raise UsageError(f"There is no verb '{name}'.", closest(name, verbs) or f"See {prog} --help.")
     parser = verb_parser(verb, f"{prog} {name}")
     _known_options(verb, rest)  # argparse would complain of what is missing before what is wrong
-    return Call(verb, vars(parser.parse_args(rest)))
+    return ParsedLine(verb, vars(parser.parse_args(rest)))
 
 
 def _known_options(verb: Verb, words: Sequence[str]) -> None:

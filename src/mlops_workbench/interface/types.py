@@ -15,13 +15,13 @@ Positive = Annotated[int, Opt(parse=parsers.positive)]
 
 Model = Annotated[str, Opt("registered model", offer="model")]
 ModelVersion = Annotated[str, Opt("registered model, also NAME/VERSION or NAME@alias", offer="model")]
-Version = Annotated[
+VersionNumber = Annotated[
     int | None,
     Opt("version (default: the champion)", flags=("--version", "-v"), parse=parsers.version, offer="version"),
 ]
-ThisVersion = Annotated[Version, Opt("version, if NAME does not say it")]
-Run = Annotated[str, Opt(offer="run")]
-Job = Annotated[int, Opt(parse=parsers.positive, offer="job")]
-Contract = Annotated[str, Opt("name of the contract (contracts/NAME.yaml)", offer="contract")]
+ThisVersion = Annotated[VersionNumber, Opt("version, if NAME does not say it")]
+RunName = Annotated[str, Opt(offer="run")]
+JobNumber = Annotated[int, Opt(parse=parsers.positive, offer="job")]
+ContractName = Annotated[str, Opt("name of the contract (contracts/NAME.yaml)", offer="contract")]
 Why = Annotated[str, Opt("reason, kept in the ledger")]
 Detach = Annotated[bool, Opt("return at once; follow with jobs")]

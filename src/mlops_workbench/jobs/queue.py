@@ -1,4 +1,4 @@
-"""Jobs: long work in a process of its own that outlives the notebook, with a row that always tells the truth."""
+"""Jobs: long work in a process of its own that outlives the notebook, with a row whose state is always true."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
-from mlops_workbench.store.engine import Row, Store, inserted_id
+from mlops_workbench.store.engine import Store, StoreRow, inserted_id
 
 ENDED = ("succeeded", "failed", "cancelled")
 _JSON = ("options", "result")
@@ -240,7 +240,7 @@ def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
     return row["kind"], {k: v for k, v in row["options"].items() if k not in ("line", "host")}
 
 
-def _row(store: Store, number: int) -> Row:
+def _row(store: Store, number: int) -> StoreRow:
     row = store.read_one("SELECT * FROM workbench_jobs WHERE id = :id", {"id": number}, _JSON)
     if row is None:
         raise NotFound(f"There is no job {number}.", "List the jobs.")
@@ -259,7 +259,7 @@ def find(store: Store, limit: int) -> tuple[Job, ...]:
     return tuple(_job(row) for row in store.read(sql, {"limit": limit}, _JSON))
 
 
-def _job(row: Row) -> Job:
+def _job(row: StoreRow) -> Job:
     fields = (
         "id",
         "kind",
@@ -291,7 +291,7 @@ def _reconcile(store: Store) -> None:
             _update(store, row["id"], state="failed", ended=store.now(), error=LOST)
 
 
-def _lost(store: Store, row: Row) -> bool:
+def _lost(store: Store, row: StoreRow) -> bool:
     """Whether no process works on it: by its pid, or by its silence where that cannot be asked (not started
     yet, or on another machine that shares the store)."""
     here = row["options"].get("host") == socket.gethostname()

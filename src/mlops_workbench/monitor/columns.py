@@ -13,16 +13,16 @@ import pandas as pd
 
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.monitor.ranks import Ints
-from mlops_workbench.monitor.statistics import Floats
+from mlops_workbench.monitor.statistics import FloatArray
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericValues:
     """`values` are finite; what was missing or infinite is counted instead."""
 
     rows: int
     missing: int
-    values: Floats
+    values: FloatArray
     infinite: int = 0
     integer: bool = False
     """stored as integers: bins are not made finer than 1"""
@@ -47,11 +47,11 @@ class Other:
     kind: str = ""
 
 
-Column = Numbers | Categories | Other
+ComparedColumn = NumericValues | Categories | Other
 
 
 def columns_of(frame: Any) -> list[str]:
-    """Column names as text. Raises InvalidData if `frame` is not a table."""
+    """ComparedColumn names as text. Raises InvalidData if `frame` is not a table."""
     if isinstance(frame, pd.DataFrame):
         return [str(name) for name in frame.columns]
     names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
@@ -63,7 +63,7 @@ def columns_of(frame: Any) -> list[str]:
 
 
 def series(frame: Any, position: int) -> pd.Series[Any]:
-    """Column by position (names may be doubled), without copying its values."""
+    """ComparedColumn by position (names may be doubled), without copying its values."""
     if isinstance(frame, pd.DataFrame):
         return frame.iloc[:, position]
     is_polars = hasattr(frame, "to_series")
@@ -71,7 +71,7 @@ def series(frame: Any, position: int) -> pd.Series[Any]:
     return pd.Series(pd.arrays.ArrowExtensionArray(values))
 
 
-def read(column: pd.Series[Any]) -> Column:
+def read(column: pd.Series[Any]) -> ComparedColumn:
     """Decides by type, and for `object` columns by the distinct values found."""
     kind = column.dtype
     if isinstance(kind, pd.CategoricalDtype):
@@ -93,12 +93,12 @@ def read(column: pd.Series[Any]) -> Column:
     return _factorized(column)
 
 
-def _numbers(values: Any, *, integer: bool = False) -> Numbers | Other:
+def _numbers(values: Any, *, integer: bool = False) -> NumericValues | Other:
     values = np.asarray(values).astype(np.float64, copy=False)
     rows = values.size
     finite = np.isfinite(values)
     if finite.all():
-        return Numbers(rows, 0, values, integer=integer)
+        return NumericValues(rows, 0, values, integer=integer)
     missing = int(np.isnan(values).sum())
     kept = values[finite]
     infinite = rows - missing - kept.size
@@ -106,10 +106,10 @@ def _numbers(values: Any, *, integer: bool = False) -> Numbers | Other:
         return Other(
             rows, missing, "It holds no finite number." if infinite else "All its values are missing."
         )
-    return Numbers(rows, missing, kept, infinite)
+    return NumericValues(rows, missing, kept, infinite)
 
 
-def _factorized(column: pd.Series[Any]) -> Column:
+def _factorized(column: pd.Series[Any]) -> ComparedColumn:
     try:
         codes, names = pd.factorize(column)
     except TypeError:
@@ -163,9 +163,9 @@ def _dates(column: pd.Series[Any]) -> Other:
     )
 
 
-def as_categories(column: Numbers | Categories) -> Categories:
+def as_categories(column: NumericValues | Categories) -> Categories:
     """The same column by text of its distinct values, whole numbers without `.0`."""
-    if isinstance(column, Numbers):
+    if isinstance(column, NumericValues):
         values, counts = np.unique(column.values, return_counts=True)
         names: Sequence[Any] = values.tolist()
     else:

@@ -13,7 +13,7 @@ from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.base.values import Value, text_table
 from mlops_workbench.monitor.columns import columns_of, read, series
 from mlops_workbench.monitor.drift_html import report_html
-from mlops_workbench.monitor.features import FeatureDrift, Status, Thresholds, compare_columns
+from mlops_workbench.monitor.features import DriftLevel, FeatureDrift, Thresholds, compare_columns
 from mlops_workbench.monitor.performance import Performance
 
 __all__ = ["DriftReport", "FeatureDrift", "Thresholds", "compare"]
@@ -41,7 +41,7 @@ class DriftReport(Value):
         return tuple(f.name for f in self.features if f.status == "drift")
 
     @property
-    def status(self) -> Status:
+    def status(self) -> DriftLevel:
         """The worst of its features."""
         found = {f.status for f in self.features}
         return next((s for s in ("drift", "warn") if s in found), "ok")

@@ -11,11 +11,18 @@ import numpy as np
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value, plain
 from mlops_workbench.monitor import statistics
-from mlops_workbench.monitor.columns import Categories, Column, Numbers, Other, as_categories, category_text
+from mlops_workbench.monitor.columns import (
+    Categories,
+    ComparedColumn,
+    NumericValues,
+    Other,
+    as_categories,
+    category_text,
+)
 from mlops_workbench.monitor.ranks import Ints, Pair, pair, sample, whole
-from mlops_workbench.monitor.statistics import FEW_VALUES, Floats
+from mlops_workbench.monitor.statistics import FEW_VALUES, FloatArray
 
-Status = Literal["drift", "warn", "ok", "unknown"]
+DriftLevel = Literal["drift", "warn", "ok", "unknown"]
 
 BARS = 30
 """bins that are drawn for a number"""
@@ -67,7 +74,7 @@ class Thresholds(Value):
 
 @dataclass(frozen=True)
 class Overlay(Value):
-    """What is drawn: the share of rows per bar. Numbers have `edges`, all else has `labels`."""
+    """What is drawn: the share of rows per bar. NumericValues have `edges`, all else has `labels`."""
 
     reference: tuple[float, ...]
     current: tuple[float, ...]
@@ -85,7 +92,7 @@ class FeatureDrift(Value):
     name: str
     kind: str
     """number, category, datetime or unknown"""
-    status: Status
+    status: DriftLevel
     reasons: tuple[str, ...] = ()
     """which statistic crossed which threshold; empty when ok"""
     note: str = ""
@@ -143,16 +150,18 @@ def _short(value: Any) -> Any:
     return plain(float(f"{value:.6g}")) if isinstance(value, float) else plain(value)
 
 
-def compare_columns(name: str, reference: Column, current: Column, thresholds: Thresholds) -> FeatureDrift:
+def compare_columns(
+    name: str, reference: ComparedColumn, current: ComparedColumn, thresholds: Thresholds
+) -> FeatureDrift:
     """Any two columns. What cannot be compared gets a note and what is left to say: missing values."""
     notes = [getattr(reference, "note", ""), getattr(current, "note", "")]
     if isinstance(reference, Other) or isinstance(current, Other):
         return _incomparable(name, reference, current, thresholds)
-    if isinstance(reference, Numbers) != isinstance(current, Numbers):
-        kinds = ["numbers" if isinstance(c, Numbers) else "text" for c in (reference, current)]
+    if isinstance(reference, NumericValues) != isinstance(current, NumericValues):
+        kinds = ["numbers" if isinstance(c, NumericValues) else "text" for c in (reference, current)]
         notes.append(f"The reference holds {kinds[0]}, current {kinds[1]}; compared as text.")
         reference, current = as_categories(reference), as_categories(current)
-    if isinstance(reference, Numbers) and isinstance(current, Numbers):
+    if isinstance(reference, NumericValues) and isinstance(current, NumericValues):
         facts = _numbers(reference, current)
         if count := reference.infinite + current.infinite:
             notes.append(f"{count:,} infinite value{'s' if count > 1 else ''} left out.")
@@ -168,7 +177,9 @@ def compare_columns(name: str, reference: Column, current: Column, thresholds: T
     return FeatureDrift(name=name, status=status, reasons=reasons, note=note, **facts, **missing)
 
 
-def _incomparable(name: str, reference: Column, current: Column, thresholds: Thresholds) -> FeatureDrift:
+def _incomparable(
+    name: str, reference: ComparedColumn, current: ComparedColumn, thresholds: Thresholds
+) -> FeatureDrift:
     missing = _missing(reference, current)
     status, reasons = judge(missing, thresholds)
     notes = [
@@ -183,22 +194,22 @@ def _incomparable(name: str, reference: Column, current: Column, thresholds: Thr
         if isinstance(column, Other):
             kind = column.kind or kind
         else:
-            kind = "number" if isinstance(column, Numbers) else "category"
+            kind = "number" if isinstance(column, NumericValues) else "category"
             break
     if status == "ok":  # but nothing is known about its values
         status = "unknown"
     return FeatureDrift(name=name, kind=kind, status=status, reasons=reasons, note=" ".join(notes), **missing)
 
 
-def _missing(reference: Column, current: Column) -> dict[str, Any]:
+def _missing(reference: ComparedColumn, current: ComparedColumn) -> dict[str, Any]:
     return {
         "missing_reference": reference.missing / reference.rows,
         "missing_current": current.missing / current.rows,
     }
 
 
-def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[Status, tuple[str, ...]]:
-    """Status and the reasons for it. The widget repeats this rule in the browser, for other thresholds."""
+def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[DriftLevel, tuple[str, ...]]:
+    """DriftLevel and the reasons for it. The widget repeats this rule in the browser, for other thresholds."""
     chance = dict(facts.get("chance", ()))
     found: list[tuple[str, str, float]] = []
     for key, label in DISTANCES:
@@ -208,7 +219,7 @@ def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[Status, tup
     found.append(("unseen", "unseen categories", facts.get("unseen_share", 0.0)))
     change = abs(facts["missing_current"] - facts["missing_reference"])
     found.append(("missing", "change of missing share", change))
-    status: Status = "ok"
+    status: DriftLevel = "ok"
     reasons = []
     for key, label, value in found:
         warn, drift = thresholds.of(key)
@@ -238,7 +249,7 @@ def _chance(r: Ints, c: Ints) -> list[tuple[str, float]]:
     return [("psi", statistics.psi_chance(r, c)), ("js", js)]
 
 
-def _numbers(reference: Numbers, current: Numbers) -> dict[str, Any]:
+def _numbers(reference: NumericValues, current: NumericValues) -> dict[str, Any]:
     r, c = reference.values, current.values
     low, high = float(min(r.min(), c.min())), float(max(r.max(), c.max()))
     integer = reference.integer and current.integer
@@ -275,7 +286,7 @@ def _numbers(reference: Numbers, current: Numbers) -> dict[str, Any]:
     }
 
 
-def _drawn_edges(r: Floats, c: Floats, low: float, high: float) -> Floats:
+def _drawn_edges(r: FloatArray, c: FloatArray, low: float, high: float) -> FloatArray:
     """Bars over the bulk of both samples, so that one outlier does not press all into one bar."""
     some = np.concatenate([sample(r), sample(c)])
     near, far = (float(q) for q in np.quantile(some, [0.005, 0.995]))
@@ -291,7 +302,7 @@ def _drawn_edges(r: Floats, c: Floats, low: float, high: float) -> Floats:
     return np.linspace(near, far, BARS + 1)
 
 
-def _number_overlay(both: Pair, edges: Floats, r_rows: int, c_rows: int) -> Overlay:
+def _number_overlay(both: Pair, edges: FloatArray, r_rows: int, c_rows: int) -> Overlay:
     distinct = both.distinct
     if distinct and distinct[1].size <= FEW_VALUES:
         _, values, r, c = distinct

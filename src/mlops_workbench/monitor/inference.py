@@ -355,7 +355,7 @@ def _merge(
         same = sa.and_(
             incoming.c.request_id == other.c.request_id, incoming.c.row_index == other.c.row_index, *also
         )
-        return sa.select(sa.func.count()).select_from(incoming.join(other, same))
+        return sa.select(sa.func.count()).select_from(incoming).where(sa.exists().where(same))
 
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     names = [c.name for c in labels.columns]

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_workbench.monitor.statistics import Floats
+from mlops_workbench.monitor.statistics import FloatArray
 
 Ints = NDArray[np.int64]
 
@@ -36,17 +36,19 @@ class Pair(Protocol):
     def ks(self) -> float: ...
 
     @property
-    def distinct(self) -> tuple[int, Floats, Ints, Ints] | None:
+    def distinct(self) -> tuple[int, FloatArray, Ints, Ints] | None:
         """(distinct values in the reference, all values, reference counts, current counts), if tabled."""
 
-    def histogram(self, edges: Floats) -> tuple[Ints, Ints]:
+    def histogram(self, edges: FloatArray) -> tuple[Ints, Ints]:
         """Counts in bins as `numpy.histogram`: closed on the left, the last one on both sides."""
 
     def quantiles(self, shares: Sequence[float]) -> tuple[list[float], list[float]]:
         """As `numpy.quantile` with its default, linear interpolation."""
 
 
-def pair(reference: Floats, current: Floats, edges: Sequence[Floats], shares: Sequence[float]) -> Pair:
+def pair(
+    reference: FloatArray, current: FloatArray, edges: Sequence[FloatArray], shares: Sequence[float]
+) -> Pair:
     """The quicker of both forms. Only these `edges` and `shares` may be asked for later."""
     if whole(reference) and whole(current):
         low = min(reference.min(), current.min())
@@ -62,22 +64,22 @@ def pair(reference: Floats, current: Floats, edges: Sequence[Floats], shares: Se
     return Cells(reference, current, edges, shares)
 
 
-def whole(values: Floats) -> bool:
+def whole(values: FloatArray) -> bool:
     """Whether all values are whole numbers. Looks at a few first: most float columns fail there."""
     head = values[:SAMPLE]
     return bool((np.floor(head) == head).all()) and bool((np.floor(values) == values).all())
 
 
-def sample(values: Floats) -> Floats:
+def sample(values: FloatArray) -> FloatArray:
     """Evenly spaced rows: deterministic, and unlike the first rows not misled by sorted data."""
     return values[:: max(1, values.size // SAMPLE)]
 
 
-def few(values: Floats) -> bool:
+def few(values: FloatArray) -> bool:
     return np.unique(sample(values)).size <= 256
 
 
-def _tabled(reference: Floats, current: Floats) -> Table:
+def _tabled(reference: FloatArray, current: FloatArray) -> Table:
     import pandas as pd
 
     codes, values = pd.factorize(np.concatenate([reference, current]))
@@ -91,7 +93,7 @@ def _tabled(reference: Floats, current: Floats) -> Table:
 class Table:
     """Counts by distinct value."""
 
-    def __init__(self, values: Floats, reference: Ints, current: Ints) -> None:
+    def __init__(self, values: FloatArray, reference: Ints, current: Ints) -> None:
         self.values = values
         self.counts = (reference, current)
         self._upto = (_running(reference), _running(current))
@@ -102,11 +104,11 @@ class Table:
         return float(np.max(np.abs(r / r[-1] - c / c[-1])))
 
     @property
-    def distinct(self) -> tuple[int, Floats, Ints, Ints]:
+    def distinct(self) -> tuple[int, FloatArray, Ints, Ints]:
         r, c = self.counts
         return int(np.count_nonzero(r)), self.values, r, c
 
-    def histogram(self, edges: Floats) -> tuple[Ints, Ints]:
+    def histogram(self, edges: FloatArray) -> tuple[Ints, Ints]:
         place = np.searchsorted(self.values, edges, side="left")
         place[-1] = np.searchsorted(self.values, edges[-1], side="right")
         r, c = self._upto
@@ -127,7 +129,7 @@ class Cells:
     """Counts in a grid, with the cells opened that can hold an answer."""
 
     def __init__(
-        self, reference: Floats, current: Floats, edges: Sequence[Floats], shares: Sequence[float]
+        self, reference: FloatArray, current: FloatArray, edges: Sequence[FloatArray], shares: Sequence[float]
     ) -> None:
         self._low, self._scale, self._log = _grid(reference, current)
         self._cells = (self._cell(reference), self._cell(current))
@@ -160,10 +162,10 @@ class Cells:
             best = max(best, float(np.max(np.abs(r - c))))
         return best
 
-    def histogram(self, edges: Floats) -> tuple[Ints, Ints]:
+    def histogram(self, edges: FloatArray) -> tuple[Ints, Ints]:
         return self._histogram(0, edges), self._histogram(1, edges)
 
-    def _histogram(self, i: int, edges: Floats) -> Ints:
+    def _histogram(self, i: int, edges: FloatArray) -> Ints:
         below = np.append(self._below(i, edges[:-1], "left"), self._below(i, edges[-1:], "right"))
         return below[1:] - below[:-1]
 
@@ -174,7 +176,7 @@ class Cells:
         )
         return r, c
 
-    def _cell(self, values: Floats) -> NDArray[np.int32]:
+    def _cell(self, values: FloatArray) -> NDArray[np.int32]:
         # each step is monotone also in floating point, so a smaller value never lands in a later cell
         place = (_logarithmic(values) if self._log else values) - self._low
         place *= self._scale
@@ -191,15 +193,15 @@ class Cells:
         found: NDArray[np.bool_] = np.maximum(r[1:] - c[:-1], c[1:] - r[:-1]) > best
         return found
 
-    def _below(self, i: int, values: Floats, side: str) -> Ints:
+    def _below(self, i: int, values: FloatArray, side: str) -> Ints:
         """How many values of sample `i` are smaller (`left`) or not larger (`right`), in opened cells."""
         cell = self._cell(values)
         inside: Ints = np.searchsorted(self._opened[i], values, side=side)  # type: ignore[call-overload]
         return self._before[i][cell] + inside - self._opened_before[i][cell]
 
-    def _at(self, i: int, rank: Ints) -> Floats:
+    def _at(self, i: int, rank: Ints) -> FloatArray:
         cell = self._cell_of_rank(self._before[i], rank)
-        found: Floats = self._opened[i][self._opened_before[i][cell] + rank - self._before[i][cell]]
+        found: FloatArray = self._opened[i][self._opened_before[i][cell] + rank - self._before[i][cell]]
         return found
 
 
@@ -208,7 +210,7 @@ def _running(counts: Ints) -> Ints:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def _grid(reference: Floats, current: Floats) -> tuple[float, float, bool]:
+def _grid(reference: FloatArray, current: FloatArray) -> tuple[float, float, bool]:
     """Lowest place, cells per unit, and whether places are logarithmic: what spreads the values better."""
     some = np.concatenate([sample(reference), sample(current)])
     grids = [(*_bulk(places), log) for log, places in ((False, some), (True, _logarithmic(some)))]
@@ -222,7 +224,7 @@ def _grid(reference: Floats, current: Floats) -> tuple[float, float, bool]:
     return grids[1] if 2 * logarithmic < linear else grids[0]
 
 
-def _bulk(places: Floats) -> tuple[float, float]:
+def _bulk(places: FloatArray) -> tuple[float, float]:
     """Where the bulk lies: outliers share the outer cells, so that one cannot empty the grid."""
     low, high = np.quantile(places, [0.002, 0.998])
     if low == high:
@@ -234,7 +236,7 @@ def _bulk(places: Floats) -> tuple[float, float]:
     return float(low), scale if np.isfinite(scale) else 0.0  # too close to tell apart: one cell for all
 
 
-def _logarithmic(values: Floats) -> Floats:
+def _logarithmic(values: FloatArray) -> FloatArray:
     """A float's bits, read as an integer, grow with its logarithm; those of negative ones are mirrored."""
     bits = (values + 0.0).view(np.int64)  # + 0.0 makes a positive zero of a negative one, and a copy
     np.bitwise_xor(bits, (bits >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF), out=bits)
@@ -254,4 +256,4 @@ def _interpolate(size: int, shares: Sequence[float], at: _At) -> list[float]:
 
 
 class _At(Protocol):
-    def __call__(self, rank: Ints) -> Floats: ...
+    def __call__(self, rank: Ints) -> FloatArray: ...

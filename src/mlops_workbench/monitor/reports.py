@@ -16,7 +16,7 @@ import pandas as pd
 
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.base.progress import Progress, silent
-from mlops_workbench.monitor.columns import Categories, Numbers, columns_of, read, series
+from mlops_workbench.monitor.columns import Categories, NumericValues, columns_of, read, series
 
 MOST_ROWS = 50_000
 """rows of each side that are reported on; more are sampled (with a fixed seed)"""
@@ -69,7 +69,7 @@ def _usable(reference: Any, current: Any, columns: Sequence[str] | None) -> tupl
             read(series(frame, names.index(name))) for frame, names in ((reference, known), (current, given))
         ]
         kinds = {type(column) for column in both}
-        if kinds not in ({Numbers}, {Categories}):
+        if kinds not in ({NumericValues}, {Categories}):
             notes = [getattr(column, "note", "") for column in both]
             left_out[name] = next((n for n in notes if n), "numbers in one frame, text in the other")
             continue
@@ -89,7 +89,7 @@ def _sampled(frame: Any, wanted: Sequence[str]) -> pd.DataFrame:
         found = found.sample(MOST_ROWS, random_state=0)
     for name in wanted:  # plain types: evidently does not know pandas' extension types
         column = found[name]
-        if not isinstance(read(column), Numbers):
+        if not isinstance(read(column), NumericValues):
             found[name] = column.astype(object).map(str, na_action="ignore")
         elif not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "iuf":
             found[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -98,7 +98,7 @@ def _sampled(frame: Any, wanted: Sequence[str]) -> pd.DataFrame:
 
 def _write(frames: Sequence[pd.DataFrame], columns: Sequence[str], path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its dependencies and of divisions; none tells the user anything
+        warnings.simplefilter("ignore")  # of its dependencies and of divisions; none helps the user
         from evidently import Report
         from evidently.presets import DataDriftPreset
 

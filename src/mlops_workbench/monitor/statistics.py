@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 FEW_VALUES = 20
 """up to so many distinct reference values, a numeric column is compared by value instead of by bin"""
@@ -152,7 +152,7 @@ def wasserstein(reference: ArrayLike, current: ArrayLike) -> float:
     return float(np.sum(gap * np.diff(every))) / max(float(np.std(r)), 0.001)
 
 
-def bin_edges(low: float, high: float, size: int, *, integer: bool = False) -> Floats:
+def bin_edges(low: float, high: float, size: int, *, integer: bool = False) -> FloatArray:
     """Equal-width bins of `size` values between `low` and `high` by Sturges' rule: ⌈log2 n + 1⌉ of them.
 
     Equal to `numpy.histogram_bin_edges(values, bins="sturges")` (integers are never split finer than 1),
@@ -167,36 +167,36 @@ def bin_edges(low: float, high: float, size: int, *, integer: bool = False) -> F
     return np.linspace(low, high, bins + 1)
 
 
-def _values(values: ArrayLike) -> Floats:
+def _values(values: ArrayLike) -> FloatArray:
     found = np.asarray(values, dtype=np.float64)
     if found.size == 0:
         raise ValueError("A sample without values has no distribution.")
     return found
 
 
-def _counts(counts: ArrayLike) -> Floats:
+def _counts(counts: ArrayLike) -> FloatArray:
     found = np.asarray(counts, dtype=np.float64)
     if found.size == 0 or not found.sum() > 0:
         raise ValueError("Counts that sum to zero have no distribution.")
     return found
 
 
-def _shares(reference: ArrayLike, current: ArrayLike) -> tuple[Floats, Floats]:
+def _shares(reference: ArrayLike, current: ArrayLike) -> tuple[FloatArray, FloatArray]:
     r, c = _counts(reference), _counts(current)
     if r.shape != c.shape:
         raise ValueError(f"Counts must be in the same bins: got {r.size} and {c.size}.")
     return r / r.sum(), c / c.sum()
 
 
-def _fill_zeros(shares: Floats) -> Floats:
+def _fill_zeros(shares: FloatArray) -> FloatArray:
     return np.where(shares == 0, _fill(shares), shares)
 
 
-def _fill(shares: Floats) -> float:
+def _fill(shares: FloatArray) -> float:
     smallest = float(shares[shares > 0].min())
     return smallest / 10**6 if smallest <= 0.0001 else 0.0001
 
 
-def _relative_entropy(p: Floats, q: Floats) -> float:
+def _relative_entropy(p: FloatArray, q: FloatArray) -> float:
     some = p > 0
     return float(np.sum(p[some] * np.log(p[some] / q[some])))

@@ -29,8 +29,8 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track import notebook, slicing
-from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, RegisteredVersion, Run
+from mlops_workbench.track.tracking import Tracking
 
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")
@@ -40,7 +40,7 @@ VERDICTS = ("equal", "equal within tolerance", "different")
 class Recipe:
     """What a version was made of. `cells`: in the order they ran, the run's own cell last."""
 
-    stored: Stored
+    stored: RegisteredVersion
     manifest: Manifest
     run: Run
     cells: tuple[str, ...]
@@ -109,7 +109,7 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"
 
 
-def recipe(project: Project, tracking: Tracking, stored: Stored, folder: Path) -> Recipe:
+def recipe(project: Project, tracking: Tracking, stored: RegisteredVersion, folder: Path) -> Recipe:
     """Read what was recorded. Raises `NotFound` naming what was not, `InvalidModel` for a changed model file."""
     if not stored.run_id:
         raise NotFound(
@@ -124,13 +124,12 @@ def recipe(project: Project, tracking: Tracking, stored: Stored, folder: Path) -
             "are made again and compared.",
             f"Its code, data and environment are with the run '{run.name}'.",
         )
-    if manifest.digest_of(folder) != stored.tags.get("digest"):
+    if manifest.digest_of(folder) != stored.facts.digest:
         raise InvalidModel(f"The files of version {stored.version} of '{stored.name}' were changed.")
-    marks = {k: stored.tags.get(f"{k}.sha256") for k in ("data", "evaluate")}
-    asked = marks["evaluate"] or marks["data"]
-    if asked is None:
+    mark = stored.facts.evaluate or stored.facts.data
+    if mark is None:
         raise NotFound(f"Version {stored.version} of '{stored.name}' has no recorded rows.")
-    rows = _rows(run)
+    asked, rows = mark.sha256, _rows(run)
     for sha256 in {*rows.values(), asked}:
         snapshots.find(project, sha256)
     return Recipe(
@@ -155,10 +154,10 @@ def _cells(tracking: Tracking, run: Run) -> tuple[str, ...]:
     return (source,)
 
 
-def _variable(stored: Stored, run: Run) -> str:
+def _variable(stored: RegisteredVersion, run: Run) -> str:
     """The name that the model had in the notebook."""
     made = [name for name in run.tags.get("models", "").split(",") if name]
-    said = stored.tags.get("variable", "")
+    said = stored.facts.variable
     if said in made or (said.isidentifier() and not made):
         return said
     if len(made) == 1:
@@ -378,7 +377,7 @@ def _metrics(
 ) -> dict[str, tuple[float | None, float | None]]:
     """Each metric as it was recorded with the run, and as it is now."""
     manifest = made_of.manifest
-    if manifest.target is None or "evaluate.sha256" not in made_of.stored.tags:
+    if manifest.target is None or made_of.stored.facts.evaluate is None:
         return {}
     frame = snapshots.find(project, made_of.asked)
     truth = measures.labels_of(frame, manifest.target, manifest.classes, manifest.task)

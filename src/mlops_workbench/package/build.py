@@ -26,11 +26,11 @@ from mlops_workbench.package.context import (
     service_files,
     write_context,
 )
-from mlops_workbench.package.docker_client import Engine, ImageFacts, connect
+from mlops_workbench.package.docker_client import DockerEngine, ImageFacts, connect
 from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_service
 from mlops_workbench.package.fastonly import require_covered
 from mlops_workbench.package.image import Image as Image
-from mlops_workbench.package.image import Proof, Prove
+from mlops_workbench.package.image import ImageProof, Prove
 from mlops_workbench.package.image import image_repository as image_repository
 from mlops_workbench.package.parts import Parts, gather, verified
 
@@ -76,7 +76,7 @@ def build_image(
         dependencies = f"{DEPENDENCIES}:{parts.key[:24]}"
         log = BuildLog(progress)
         _dependencies(engine, dependencies, parts, platform, progress, log)
-        told = {
+        facts = {
             "org.opencontainers.image.base.digest": parts.base.id,
             "mlops.requirements.digest": hashlib.sha256(parts.lock.encode()).hexdigest(),
         }
@@ -88,7 +88,7 @@ def build_image(
             commit=commit,
             plan=plan,
             fast_only=fast_only,
-            labels=told | dict(labels or {}),
+            labels=facts | dict(labels or {}),
         )
         repository = image_repository(name)
         service = service_files(model_dir, manifest, fast_only=fast_only)
@@ -132,7 +132,7 @@ def build_image(
 
 
 def _dependencies(
-    engine: Engine, tag: str, parts: Parts, platform: str | None, progress: Progress, log: BuildLog
+    engine: DockerEngine, tag: str, parts: Parts, platform: str | None, progress: Progress, log: BuildLog
 ) -> None:
     """The image of the libraries, which all models with the same ones share: built when it is not here."""
     if engine.image(tag):
@@ -144,7 +144,7 @@ def _dependencies(
 
 @contextmanager
 def _unproven(
-    engine: Engine, repository: str, text: str, service: Files, platform: str | None, log: BuildLog
+    engine: DockerEngine, repository: str, text: str, service: Files, platform: str | None, log: BuildLog
 ) -> Iterator[tuple[str, ImageFacts]]:
     """The image under a name of its own, which it loses at the end: if it got no other one, it is gone then."""
     tag = f"{repository}:{_UNPROVEN}{int(time.time())}-{uuid.uuid4().hex[:8]}"
@@ -159,7 +159,9 @@ def _unproven(
         engine.remove_image(tag)
 
 
-def _run(engine: Engine, tag: str, text: str, contents: Files, platform: str | None, whole: BuildLog) -> None:
+def _run(
+    engine: DockerEngine, tag: str, text: str, contents: Files, platform: str | None, whole: BuildLog
+) -> None:
     """One build. Raises BuildFailed with the end of the log; whatever comes, no layer without a name is left."""
     log = BuildLog(whole.progress, done=whole.done, total=whole.total, cached=whole.cached)
     with tempfile.TemporaryFile() as context:
@@ -176,8 +178,14 @@ def _run(engine: Engine, tag: str, text: str, contents: Files, platform: str | N
 
 
 def _proven(
-    engine: Engine, tag: str, name: str, version: str, manifest: Manifest, prove: Prove, progress: Progress
-) -> Proof:
+    engine: DockerEngine,
+    tag: str,
+    name: str,
+    version: str,
+    manifest: Manifest,
+    prove: Prove,
+    progress: Progress,
+) -> ImageProof:
     progress("proving: starting the image and asking it the recorded rows", 1.0)
     try:
         return prove(tag, manifest)
@@ -188,7 +196,7 @@ def _proven(
         ) from None
 
 
-def _named(engine: Engine, image: ImageFacts, repository: str, version: str) -> None:
+def _named(engine: DockerEngine, image: ImageFacts, repository: str, version: str) -> None:
     """Give the image its version's name. What had it before is removed, or named otherwise while it is in use."""
     before = engine.image(f"{repository}:{version}")
     if before and before.id != image.id:
@@ -197,7 +205,7 @@ def _named(engine: Engine, image: ImageFacts, repository: str, version: str) -> 
     _forget(engine, repository)
 
 
-def _forget(engine: Engine, repository: str) -> None:
+def _forget(engine: DockerEngine, repository: str) -> None:
     """Remove images that were replaced and are no longer in use, and those of builds that were killed."""
     for tag in engine.tags(repository):
         if tag.startswith(_UNPROVEN):
@@ -211,7 +219,7 @@ def _forget(engine: Engine, repository: str) -> None:
             engine.remove_image(f"{repository}:{tag}")
 
 
-def _forget_dependencies(engine: Engine, newest: str) -> None:
+def _forget_dependencies(engine: DockerEngine, newest: str) -> None:
     """Remove libraries' images on which no model's image is built any more."""
     for tag in engine.tags(DEPENDENCIES):
         facts = engine.image(f"{DEPENDENCIES}:{tag}")

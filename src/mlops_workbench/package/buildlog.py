@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_workbench.base.errors import BuildFailed, MlopsError
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.package.docker_client import Engine
+from mlops_workbench.package.docker_client import DockerEngine
 
 _TAIL = 25
 _GIVING_UP_SECONDS = 4.0
@@ -58,13 +58,13 @@ class BuildLog:
     def _step(self, number: int, total: int, what: str) -> None:
         if what.startswith("FROM "):
             self.stages.append(len(self.layers))
-        if number == 1:  # Podman counts in each stage anew
+        if number == 1:  # Podman starts counting again in each stage
             self.total += total
         self.done += 1
         self.progress(f"step {self.done}/{self.total}: {what[:60]}", (self.done - 1) / self.total)
 
 
-def drop_leftovers(engine: Engine, log: BuildLog) -> None:
+def drop_leftovers(engine: DockerEngine, log: BuildLog) -> None:
     """Wait until the engine has given up what it was doing, then remove the layers that have no name, newest first.
 
     What something else uses stays. After a success these are the layers of the first stage.
@@ -82,7 +82,7 @@ def drop_leftovers(engine: Engine, log: BuildLog) -> None:
             engine.remove_image(layer)
 
 
-def _wait(engine: Engine, images: frozenset[str]) -> None:
+def _wait(engine: DockerEngine, images: frozenset[str]) -> None:
     end = time.monotonic() + _GIVING_UP_SECONDS
     try:
         while engine.containers_of(images) and time.monotonic() < end:

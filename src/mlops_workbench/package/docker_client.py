@@ -32,7 +32,7 @@ def engine_answers() -> bool:
     return True
 
 
-def connect() -> Engine:
+def connect() -> DockerEngine:
     """The engine of the environment (DOCKER_HOST, else the default socket). Raises EngineUnavailable."""
     try:
         _knock()
@@ -40,7 +40,7 @@ def connect() -> Engine:
         client.ping()
     except (OSError, docker.errors.DockerException, requests.RequestException) as error:
         raise EngineUnavailable(f"No container engine answers: {_reason(error)}.", _REMEDY) from error
-    return Engine(client)
+    return DockerEngine(client)
 
 
 def _knock() -> None:
@@ -82,14 +82,14 @@ class ContainerFacts:
     """the published port on the host"""
 
 
-class Engine:
+class DockerEngine:
     """A connection. What the engine refuses comes out as one of our errors."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._api = client.api
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> DockerEngine:
         return self
 
     def __exit__(self, *_: object) -> None:

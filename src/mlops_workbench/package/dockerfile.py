@@ -49,9 +49,9 @@ def render_dockerfile(
     labels: Mapping[str, str] | None = None,
 ) -> str:
     """The whole as one file, for a context of `dependency_files` and `service_files`."""
-    told = {"name": name, "version": version, "digest": digest}
+    facts = {"name": name, "version": version, "digest": digest}
     return render_dependencies(base_image, fast_only=fast_only) + render_service(
-        **told, base_image=base_image, commit=commit, plan=plan, fast_only=fast_only, labels=labels
+        **facts, base_image=base_image, commit=commit, plan=plan, fast_only=fast_only, labels=labels
     )
 
 
@@ -108,7 +108,7 @@ def render_service(
     When it starts it verifies `digest` (SHA-256 of the model's file) and `plan` (of its fast path), which are the
     registry's; with `fast_only` there is no model's file, only the plan.
     """
-    told = {
+    facts = {
         "org.opencontainers.image.title": name,
         "org.opencontainers.image.version": version,
         "org.opencontainers.image.base.name": base_image,
@@ -131,7 +131,7 @@ def render_service(
 COPY runtime /
 COPY model /
 ENV {env_lines}
-{render_labels(told)}"""
+{render_labels(facts)}"""
 
 
 def render_labels(labels: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ class ContractProof(Value):
 
 
 @dataclass(frozen=True)
-class Proof(Value):
+class ImageProof(Value):
     """A container of the image, asked the recorded sample rows through every contract."""
 
     contracts: tuple[ContractProof, ...]
@@ -34,14 +34,16 @@ class Proof(Value):
 
     @property
     def sentence(self) -> str:
+        if not self.contracts:
+            return "none was recorded"
         rows = self.contracts[0].rows
         worst = max(c.difference for c in self.contracts)
         said = f"{rows} sample rows through {len(self.contracts)} contracts answered as in the notebook"
         return f"{said}, largest difference {worst:.0e}" if worst else said
 
 
-Prove = Callable[[str, Manifest], Proof]
-"""Starts an image by its tag and asks it; handed in by the workbench. Raises ServingFailed with the end of its log."""
+Prove = Callable[[str, Manifest], ImageProof]
+"""Starts an image by its tag and asks it; handed in by the verb. Raises ServingFailed with the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,30 @@ class Image(Value):
     steps: int
     cached: int
     """steps that an earlier build had done already"""
-    proof: Proof
+    proof: ImageProof
     lock: str
     """file of the locked requirements with their hashes"""
     sbom: str
     """file of the bill of materials (CycloneDX)"""
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Image:
+        """The inverse of `to_dict`, also for older records, which have no proof."""
+        proof = raw.get("proof") or {"contracts": (), "seconds": 0.0}
+        contracts = tuple(ContractProof(**one) for one in proof["contracts"])
+        known: dict[str, Any] = {
+            "platform": "",
+            "fast_only": False,
+            "steps": 0,
+            "cached": 0,
+            "lock": "",
+            "sbom": "",
+        } | {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        made = {
+            "created": datetime.fromisoformat(raw["created"]),
+            "proof": ImageProof(contracts, proof["seconds"]),
+        }
+        return cls(**known | made)
 
     @property
     def title(self) -> str:
@@ -131,25 +152,14 @@ class ImageList(Value):
         ]
 
 
-def listed(
-    record: Mapping[str, Any], version: int, *, here: bool | None, deployments: tuple[str, ...]
-) -> Listed:
-    """From a record, which may be of before there was a proof."""
+def listed(image: Image, version: int, *, here: bool | None, deployments: tuple[str, ...]) -> Listed:
+    same = {f.name: getattr(image, f.name) for f in fields(Listed) if f.name in _SAME}
     return Listed(
-        model=record["model"],
-        version=version,
-        tag=record["tag"],
-        size_mb=record["size_mb"],
-        added_mb=record["added_mb"],
-        base=record["base"],
-        platform=record.get("platform", ""),
-        fast_only=record.get("fast_only", False),
-        created=record["created"],
-        here=here,
-        deployments=deployments,
-        lock=record.get("lock", ""),
-        sbom=record.get("sbom", ""),
+        **same, version=version, created=image.created.isoformat(), here=here, deployments=deployments
     )
+
+
+_SAME = ("model", "tag", "size_mb", "added_mb", "base", "platform", "fast_only", "lock", "sbom")
 
 
 def image_repository(name: str) -> str:

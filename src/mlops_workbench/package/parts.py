@@ -13,7 +13,7 @@ from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import slim, wheelinfo
 from mlops_workbench.package import wheels as wheel_store
-from mlops_workbench.package.docker_client import Engine, ImageFacts, connect
+from mlops_workbench.package.docker_client import DockerEngine, ImageFacts, connect
 from mlops_workbench.package.dockerfile import render_dependencies
 from mlops_workbench.track.requirements import FAST_RUNTIME
 
@@ -54,7 +54,7 @@ def verified(model_dir: Path, digest: str) -> Manifest:
 
 
 def gather(
-    engine: Engine,
+    engine: DockerEngine,
     manifest: Manifest,
     base_image: str,
     platform: str | None,
@@ -80,13 +80,13 @@ def gather(
     )
 
 
-def wheel_target(base_image: str) -> wheel_store.Target:
+def wheel_target(base_image: str) -> wheel_store.WheelTarget:
     """For which Python and system a base image needs wheels."""
     with connect() as engine:
         return _probed(engine, _base(engine, base_image, None, silent), base_image)
 
 
-def _base(engine: Engine, base_image: str, platform: str | None, progress: Progress) -> ImageFacts:
+def _base(engine: DockerEngine, base_image: str, platform: str | None, progress: Progress) -> ImageFacts:
     found = engine.image(base_image)
     if found and _fits(found, platform):
         return found
@@ -114,9 +114,9 @@ def _fits(found: ImageFacts, platform: str | None) -> bool:
     return platform is None or platform.split("/")[:2] == found.platform.split("/")[:2]
 
 
-def _probed(engine: Engine, base: ImageFacts, base_image: str) -> wheel_store.Target:
+def _probed(engine: DockerEngine, base: ImageFacts, base_image: str) -> wheel_store.WheelTarget:
     try:
-        return wheel_store.Target.from_probe(engine.run_once(base.id, wheel_store.PROBE))
+        return wheel_store.WheelTarget.from_probe(engine.run_once(base.id, wheel_store.PROBE))
     except MlopsError as error:
         if (own := engine.platform) != base.platform:
             raise BuildFailed(
@@ -130,12 +130,18 @@ def _probed(engine: Engine, base: ImageFacts, base_image: str) -> wheel_store.Ta
 
 
 def _target(
-    engine: Engine, base: ImageFacts, base_image: str, manifest: Manifest, cache_dir: Path, *, fast_only: bool
-) -> wheel_store.Target:
+    engine: DockerEngine,
+    base: ImageFacts,
+    base_image: str,
+    manifest: Manifest,
+    cache_dir: Path,
+    *,
+    fast_only: bool,
+) -> wheel_store.WheelTarget:
     """Asked once for each base image."""
     known = cache_dir / "targets" / f"{base.id.removeprefix('sha256:')}.json"
     try:
-        target = wheel_store.Target(**json.loads(known.read_text()))
+        target = wheel_store.WheelTarget(**json.loads(known.read_text()))
     except (OSError, ValueError, TypeError):
         target = _probed(engine, base, base_image)
         files.write_text(known, json.dumps(target.to_dict()))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
+from mlops_workbench.package.image import Image
 from mlops_workbench.store.engine import Store
-
-if TYPE_CHECKING:
-    from mlops_workbench.package.image import Image
 
 
 def keep(store: Store, model: str, version: int, image: Image) -> None:
@@ -26,10 +21,10 @@ def keep(store: Store, model: str, version: int, image: Image) -> None:
         )
 
 
-def find(store: Store, model: str | None = None) -> list[tuple[int, Mapping[str, Any]]]:
+def find(store: Store, model: str | None = None) -> list[tuple[int, Image]]:
     """(version, record) of all images that were built, newest first."""
     found = store.read("SELECT model, version, image FROM workbench_images ORDER BY at DESC", {}, ["image"])
-    return [(row["version"], dict(row["image"])) for row in found if model in (None, row["model"])]
+    return [(row["version"], Image.from_dict(row["image"])) for row in found if model in (None, row["model"])]
 
 
 def tags(store: Store) -> dict[tuple[str, int], str]:
@@ -38,8 +33,8 @@ def tags(store: Store) -> dict[tuple[str, int], str]:
     return {(row["model"], row["version"]): row["tag"] for row in found}
 
 
-def get(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
+def get(store: Store, model: str, version: int) -> Image | None:
     """The image of a version as it was recorded, or None."""
     sql = "SELECT image FROM workbench_images WHERE model = :model AND version = :version"
     row = store.read_one(sql, {"model": model, "version": version}, ["image"])
-    return dict(row["image"]) if row else None
+    return Image.from_dict(row["image"]) if row else None

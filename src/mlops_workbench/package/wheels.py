@@ -26,11 +26,11 @@ import pip, venv  # both are needed later: better to miss them here
 print(json.dumps([*sys.version_info[:2], platform.machine(), platform.libc_ver()[1]]))
 """
 PROBE = ["python3", "-c", _PRINT_TARGET]
-"""what is run in a base image to learn its `Target`"""
+"""what is run in a base image to learn its `WheelTarget`"""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WheelTarget:
     """For which interpreter and system wheels are chosen."""
 
     python: str
@@ -58,7 +58,7 @@ class Target:
         return asdict(self)
 
     @classmethod
-    def from_probe(cls, output: str) -> Target:
+    def from_probe(cls, output: str) -> WheelTarget:
         """From what `PROBE` printed."""
         major, minor, machine, libc = json.loads(output.strip().splitlines()[-1])
         return cls(f"{major}.{minor}", machine, int(libc.split(".")[1]) if libc else None)
@@ -78,7 +78,7 @@ class Target:
 
 
 def fetch(
-    requirements: Sequence[str], target: Target, cache_dir: Path, progress: Progress = silent
+    requirements: Sequence[str], target: WheelTarget, cache_dir: Path, progress: Progress = silent
 ) -> list[Path]:
     """A wheel for each `name==version`, from the cache or through pip (with the user's configuration).
 
@@ -100,7 +100,7 @@ def fetch(
     return [have[_key(r)] for r in requirements]
 
 
-def _download(requirements: Sequence[str], target: Target, to: Path, progress: Progress) -> None:
+def _download(requirements: Sequence[str], target: WheelTarget, to: Path, progress: Progress) -> None:
     command = [
         *(sys.executable, "-m", "pip", "download", "--dest", str(to)),
         *("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"),

@@ -5,7 +5,7 @@ They are entries of the ledger and nowhere else: who approved what cannot be cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +14,12 @@ from mlops_workbench.base.errors import Conflict, GateFailed
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.names import user
+from mlops_workbench.registry.gates import GateVerdict
 from mlops_workbench.registry.intents import record
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Approval(Value):
 def approve(
     store: Store,
     tracking: Tracking,
-    stored: Stored,
-    seen: Mapping[str, Any] | None,
+    stored: RegisteredVersion,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     why: str,
@@ -71,13 +73,13 @@ def approve(
     name, version = stored.name, stored.version
     if seen is None:
         raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
-    if not seen["passed"]:
+    if not seen.passed:
         raise GateFailed(
-            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
+            f"Version {version} of '{name}' did not pass the gate (report {seen.id}).",
             "Approve a version that did.",
         )
     me = user()
-    if _by_another(policy) and me == stored.tags.get("registered by"):
+    if _by_another(policy) and me == stored.facts.registered_by:
         raise Conflict(
             f"'{me}' registered version {version} of '{name}', so that the policy asks for another's approval.",
             "Let a second person approve it.",
@@ -91,8 +93,8 @@ def approve(
         new_version=version,
         why=why,
         evidence={
-            "gate": seen["id"],
-            "digest": seen["digest"],
+            "gate": seen.id,
+            "digest": seen.digest,
             "policy": digest,
             "expires": until.isoformat(timespec="seconds"),
         },
@@ -104,7 +106,7 @@ def _by_another(policy: ApprovalPolicy) -> bool:
     return policy.second_person and policy.required > 0
 
 
-def _approval(entry: Entry, lacks: str) -> Approval:
+def _approval(entry: LedgerEntry, lacks: str) -> Approval:
     found = entry.evidence
     return Approval(
         entry.model,
@@ -122,15 +124,15 @@ def _approval(entry: Entry, lacks: str) -> Approval:
 
 
 def standing(
-    entries: Sequence[Entry],
-    stored: Stored,
-    seen: Mapping[str, Any] | None,
+    entries: Sequence[LedgerEntry],
+    stored: RegisteredVersion,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     when: datetime,
 ) -> tuple[Approval, ...]:
     """Each person's newest approval of a version, with why it does not count if it does not."""
-    newest: dict[str, Entry] = {}
+    newest: dict[str, LedgerEntry] = {}
     for entry in entries:
         if entry.action == "approve" and entry.new_version == stored.version:
             newest[entry.who] = entry
@@ -138,9 +140,9 @@ def standing(
 
 
 def _lacks(
-    entry: Entry,
-    stored: Stored,
-    seen: Mapping[str, Any] | None,
+    entry: LedgerEntry,
+    stored: RegisteredVersion,
+    seen: GateVerdict | None,
     policy: ApprovalPolicy,
     digest: str,
     when: datetime,
@@ -148,23 +150,23 @@ def _lacks(
     named = entry.evidence
     if datetime.fromisoformat(named["expires"]) <= when:
         return f"expired {named['expires'][:10]}"
-    if seen is None or (seen["id"], seen["digest"]) != (named["gate"], named["digest"]):
+    if seen is None or (seen.id, seen.digest) != (named["gate"], named["digest"]):
         return f"names gate report {named['gate']}, not the newest"
     if named["policy"] != digest:
         return "the policy changed since"
-    if _by_another(policy) and entry.who == stored.tags.get("registered by"):
+    if _by_another(policy) and entry.who == stored.facts.registered_by:
         return f"{entry.who} registered the version"
     return ""
 
 
-def require(given: Sequence[Approval], stored: Stored, policy: ApprovalPolicy) -> None:
+def require(given: Sequence[Approval], stored: RegisteredVersion, policy: ApprovalPolicy) -> None:
     """Raises `Conflict` unless as many people approved as the policy asks for."""
     counting = [a for a in given if a.valid]
     if len(counting) >= policy.required:
         return
-    told = "; ".join(f"{a.who}: {a.lacks}" for a in given if not a.valid)
+    lacking = "; ".join(f"{a.who}: {a.lacks}" for a in given if not a.valid)
     raise Conflict(
         f"Version {stored.version} of '{stored.name}' has {len(counting)} of the {policy.required} approvals "
-        f"that the policy asks for{f' ({told})' if told else ''}.",
+        f"that the policy asks for{f' ({lacking})' if lacking else ''}.",
         "Let " + ("a second person" if policy.second_person else "someone") + " approve it.",
     )

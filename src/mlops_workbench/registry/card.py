@@ -7,11 +7,12 @@ What no record can know (what the model is for, and for what not) is written by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.base.values import Value, cell
+from mlops_workbench.registry.checks.result import Check
 from mlops_workbench.registry.origin import Origin
 
 _STYLE = (
@@ -64,7 +65,7 @@ def card(origin: Origin, notes: str) -> Card:
     parts = [
         f"# {stored.name}, version {stored.version}",
         f"{manifest.task.capitalize()} model, {origin.state}, registered {stored.created:%Y-%m-%d %H:%M} UTC"
-        + (f" by {stored.tags['registered by']}." if "registered by" in stored.tags else "."),
+        + (f" by {stored.facts.registered_by}." if stored.facts.registered_by else "."),
         "## Intended use",
         notes.strip() or f"Not written yet: put it into `cards/{stored.name}.md`.",
         "## What it reads and answers",
@@ -117,26 +118,26 @@ def _data(origin: Origin) -> list[str]:
 def _figures(origin: Origin) -> list[str]:
     if origin.gate is None:
         return ["The gate has not judged it."]
-    report = origin.gate["report"]
-    verdict = "passed" if origin.gate["passed"] else "did not pass"
+    report = origin.gate.report
+    verdict = "passed" if origin.gate.passed else "did not pass"
     found = [
-        f"It {verdict} the gate (report {origin.gate['id']}) on {report['rows']:,} held-out rows.",
-        _table(["metric", "figure"], report["metrics"].items()) if report["metrics"] else "",
+        f"It {verdict} the gate (report {origin.gate.id}) on {report.rows:,} held-out rows.",
+        _table(["metric", "figure"], report.metrics.items()) if report.metrics else "",
         _table(
             ["check", "verdict", "figure", "limit"],
-            [[c["name"], _verdict(c), c["figure"], c["limit"]] for c in report["checks"]],
+            [[c.name, _verdict(c), c.figure, c.limit] for c in report.checks],
         ),
     ]
-    uses = sorted(report["importance"].items(), key=lambda pair: -pair[1])[:10]
+    uses = sorted(report.importance.items(), key=lambda pair: -pair[1])[:10]
     if uses:
         found += ["What it uses most (permutation importance, shares):", _table(["input", "share"], uses)]
     return found
 
 
-def _verdict(check: Mapping[str, Any]) -> str:
-    if not check["applies"]:
+def _verdict(check: Check) -> str:
+    if not check.applies:
         return "does not apply"
-    return {True: "passed", False: "failed", None: "not evaluated"}[check["passed"]]
+    return {True: "passed", False: "failed", None: "not evaluated"}[check.passed]
 
 
 def _made(origin: Origin) -> str:

@@ -12,7 +12,7 @@ from mlops_workbench.registry.checks.check import limit_of
 
 
 @dataclass(frozen=True)
-class Asked(Value):
+class GateQuestion(Value):
     """One check as the policy sets it. `limit` empty: the policy does not ask for it."""
 
     check: str
@@ -27,7 +27,7 @@ class Explanation(Value):
     """What a version of a model must show before it may become champion."""
 
     model: str
-    checks: tuple[Asked, ...]
+    checks: tuple[GateQuestion, ...]
     policy: dict[str, Any]
     policy_digest: str
 
@@ -60,39 +60,39 @@ def explain(model: str, policy: GatePolicy) -> Explanation:
 _NO = "not a pass"
 
 
-def _checks(policy: GatePolicy) -> Iterator[Asked]:
+def _checks(policy: GatePolicy) -> Iterator[GateQuestion]:
     metric = policy.metric or "roc_auc (two classes), balanced_accuracy (more), rmse (numbers)"
-    yield Asked(
+    yield GateQuestion(
         "training/serving skew",
         "The serving runtime answers the rows recorded at registration as the notebook's model did.",
         "no difference",
         _NO,
     )
-    yield Asked(
+    yield GateQuestion(
         "training/image skew",
         "So does a container of the version's image, if one was built.",
         "no difference",
         "without an image it does not apply; without a container engine it is not a pass",
     )
-    yield Asked(
+    yield GateQuestion(
         "better than a constant",
         f"The deciding metric, {metric}, on the held-out rows, beside always the same answer.",
         "better",
         "without labelled rows, not a pass",
     )
     for name, limit in policy.thresholds.items():
-        yield Asked(
+        yield GateQuestion(
             f"threshold {name}",
             f"{name} on the held-out rows.",
             limit_of(name, limit),
             "a metric that the model does not have is not a pass",
         )
     if not policy.thresholds:
-        yield Asked("thresholds", "Limits of metrics on the held-out rows: [gate.thresholds].", "", "")
-    yield Asked(
+        yield GateQuestion("thresholds", "Limits of metrics on the held-out rows: [gate.thresholds].", "", "")
+    yield GateQuestion(
         "no worse than the champion",
         f"Both answer the same rows. The {policy.confidence:.0%} bootstrap interval of the gain must lie above "
-        f"minus {policy.tolerance:.0%} of the champion's figure.",
+        f"minus {policy.tolerance:.0%} of the champion's metric.",
         f"gain ≥ −{policy.tolerance:.0%}",
         "without a champion, "
         + (
@@ -103,7 +103,7 @@ def _checks(policy: GatePolicy) -> Iterator[Asked]:
         + "; a champion that cannot answer the rows is not a pass",
     )
     slices = policy.slices
-    yield Asked(
+    yield GateQuestion(
         "slices",
         f"{slices.metric or 'The deciding metric'} of the worst slice by {', '.join(slices.columns)}, among "
         f"those of {slices.minimum_rows} rows or more; numbers are cut in quartiles."
@@ -113,7 +113,7 @@ def _checks(policy: GatePolicy) -> Iterator[Asked]:
         "a missing column, or a metric that a slice does not have, is not a pass",
     )
     fairness = policy.fairness
-    yield Asked(
+    yield GateQuestion(
         "fairness",
         f"Fairlearn's {fairness.metric} between the groups of {fairness.column} of {fairness.minimum_rows} "
         "rows or more."
@@ -125,7 +125,7 @@ def _checks(policy: GatePolicy) -> Iterator[Asked]:
         "rows without the column, or groups too small, are not a pass",
     )
     cases = policy.regression
-    yield Asked(
+    yield GateQuestion(
         "regression cases",
         f"Every case in {cases.cases} is answered as it says"
         + (f", numbers within {cases.tolerance:g}." if cases.tolerance else ".")
@@ -137,7 +137,7 @@ def _checks(policy: GatePolicy) -> Iterator[Asked]:
     latency = policy.latency
     limits = [f"p99 ≤ {latency.p99_ms:g} ms"] if latency.p99_ms else []
     limits += [f"memory ≤ {latency.memory_mb:g} MB"] if latency.memory_mb else []
-    yield Asked(
+    yield GateQuestion(
         "latency and memory",
         f"Requests of {latency.rows} row{'s' if latency.rows > 1 else ''} to the serving runtime in a process of "
         "its own."

@@ -12,15 +12,8 @@ from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks import champion as beside
 from mlops_workbench.registry.checks import latency, metrics, regression, skew
-from mlops_workbench.registry.checks.check import (
-    Case,
-    Check,
-    Contestant,
-    GateContext,
-    Judged,
-    answer,
-    unknown,
-)
+from mlops_workbench.registry.checks.check import Case, Contestant, ContestantAnswers, GateContext, answer
+from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.registry.importance import importance
 from mlops_workbench.track.metrics import deciding
@@ -49,8 +42,8 @@ def judge(
             "Run the gate without the choice first: it compares the two.",
         )
     manifest = candidate.manifest
-    chances = bool(manifest.expected_probabilities)
-    name = deciding(policy.metric, manifest.task, manifest.classes, chances=chances)
+    probabilities = bool(manifest.expected_probabilities)
+    name = deciding(policy.metric, manifest.task, manifest.classes, probabilities=probabilities)
     checks = [skew.runtime(candidate)]
     case = None
     weights: dict[str, float] = {}
@@ -89,7 +82,7 @@ def judge(
         rows=len(case.mine.truth) if case else 0,
         metric=name,
         metrics=case.mine.metrics if case else {},
-        champion_metrics=case.theirs.metrics if case and isinstance(case.theirs, Judged) else {},
+        champion_metrics=case.theirs.metrics if case and isinstance(case.theirs, ContestantAnswers) else {},
         checks=tuple(checks),
         importance=weights,
         policy=policy.to_dict(),

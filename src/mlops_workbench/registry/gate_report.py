@@ -6,11 +6,11 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mlops_workbench.base.values import Html, Value, html_table, plain
-from mlops_workbench.registry.checks.check import Check
+from mlops_workbench.registry.checks.result import Check
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class GateReport(Value):
     """who chose that this is a first version"""
     at: str = ""
     id: int = 0
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> GateReport:
+        """The inverse of `to_dict`, also for older reports, which lack some fields."""
+        checks = tuple(Check(**_known(Check, one)) for one in raw["checks"])
+        return cls(**_known(cls, raw) | {"checks": checks})
 
     @property
     def title(self) -> str:
@@ -71,6 +77,10 @@ class GateReport(Value):
             for row, check in zip(rows, self.checks, strict=True)
         ]
         return html_table(heads, marked, title=self.title)
+
+
+def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
 
 
 def _mark(check: Check) -> str:

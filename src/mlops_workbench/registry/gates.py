@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import GateFailed
@@ -35,25 +35,60 @@ def keep(store: Store, report: GateReport) -> GateReport:
         return replace(report, id=inserted_id(result))
 
 
-def latest(store: Store, model: str, version: int) -> Mapping[str, Any] | None:
-    """The newest stored report of a version, with `id`, `passed`, `champion`, `digest` and `report`."""
+@dataclass(frozen=True)
+class GateVerdict:
+    """What a stored report decided. `digest`: SHA-256 of the report."""
+
+    id: int
+    passed: bool
+    digest: str
+
+
+@dataclass(frozen=True)
+class KeptReport(GateVerdict):
+    """A stored report. `champion`: who the version was compared with."""
+
+    champion: int | None
+    body: Mapping[str, Any]
+    """as it is stored; `report` is the value"""
+
+    @property
+    def report(self) -> GateReport:
+        from mlops_workbench.registry.gate_report import GateReport
+
+        return GateReport.from_dict(self.body)
+
+    @property
+    def policy_digest(self) -> str | None:
+        """Of the policy that it was judged by; None for an older report, which does not name it."""
+        return self.body.get("policy_digest")
+
+
+def latest(store: Store, model: str, version: int) -> KeptReport | None:
+    """The newest stored report of a version."""
     sql = """
         SELECT * FROM workbench_gates WHERE model = :model AND version = :version ORDER BY id DESC LIMIT 1
     """
-    return store.read_one(sql, {"model": model, "version": version}, ["report"])
+    row = store.read_one(sql, {"model": model, "version": version}, ["report"])
+    if row is None:
+        return None
+    return KeptReport(row["id"], bool(row["passed"]), row["digest"], row["champion"], row["report"])
 
 
-def newest(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """`id`, `passed` and `digest` of the newest report of every version that was judged."""
+def newest(store: Store) -> dict[tuple[str, int], GateVerdict]:
+    """Of every version that was judged, what the newest report decided."""
     sql = """
         SELECT model, version, id, passed, digest FROM workbench_gates
         WHERE id IN (SELECT max(id) FROM workbench_gates GROUP BY model, version)
     """
-    return {(row["model"], row["version"]): row for row in store.read(sql)}
+    return {
+        (row["model"], row["version"]): GateVerdict(row["id"], bool(row["passed"]), row["digest"])
+        for row in store.read(sql)
+    }
 
 
 def require_green(
-    name: str, version: int, champion: int | None, seen: Mapping[str, Any] | None, policy: str
+    name: str, version: int, champion: int | None, seen: KeptReport | None, policy: str
 ) -> None:
     """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion, under this policy.
 
@@ -61,19 +96,19 @@ def require_green(
     """
     if seen is None:
         raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
-    if not seen["passed"]:
+    if not seen.passed:
         raise GateFailed(
-            f"Version {version} of '{name}' did not pass the gate (report {seen['id']}).",
+            f"Version {version} of '{name}' did not pass the gate (report {seen.id}).",
             "Train a better version, or force it with a reason.",
         )
-    if seen["champion"] != champion:
-        was = f"version {seen['champion']}" if seen["champion"] else "no champion"
+    if seen.champion != champion:
+        was = f"version {seen.champion}" if seen.champion else "no champion"
         raise GateFailed(
             f"The gate compared version {version} of '{name}' with {was}, but the champion is "
             f"{f'version {champion}' if champion else 'none'} now.",
             "Run the gate again.",
         )
-    if seen["report"].get("policy_digest") != policy:
+    if seen.policy_digest != policy:
         raise GateFailed(
             f"The gate judged version {version} of '{name}' by another policy than mlops.toml has now.",
             "Run the gate again.",

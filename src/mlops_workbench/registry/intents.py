@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
-from mlops_workbench.registry.ledger import Entry
-from mlops_workbench.store.engine import Row, Store
+from mlops_workbench.registry.ledger import LedgerEntry
+from mlops_workbench.store.engine import Store, StoreRow
 from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def intent(store: Store, tracking: Tracking, model: str, *, alone: bool = True) 
 class Intent:
     """One change under way: say what is `meant`, change MLflow, then `settle`."""
 
-    def __init__(self, store: Store, tracking: Tracking, model: str, claimed: Row) -> None:
+    def __init__(self, store: Store, tracking: Tracking, model: str, claimed: StoreRow) -> None:
         self.store, self.tracking, self.model, self.claimed = store, tracking, model, claimed
         self.meant: dict[str, Any] = {}
 
@@ -72,14 +72,14 @@ class Intent:
         with self.store.write() as connection:
             connection.execute(update(intents).where(_same(self.claimed)).values(entry=self.meant))
 
-    def settle(self, **more: Any) -> Entry:
+    def settle(self, **more: Any) -> LedgerEntry:
         """Write the ledger's entry; `more` replaces what could not be known before."""
         entry = _settle(self.store, self.tracking, self.claimed, self.meant | more)
         assert entry is not None, "its process is alive, so that nobody else settles it"
         return entry
 
 
-def _claim(store: Store, model: str, key: str) -> Row:
+def _claim(store: Store, model: str, key: str) -> StoreRow:
     import psutil
     from sqlalchemy.exc import IntegrityError
 
@@ -105,7 +105,7 @@ def _claim(store: Store, model: str, key: str) -> Row:
     return row
 
 
-def _same(row: Row) -> ColumnElement[bool]:
+def _same(row: StoreRow) -> ColumnElement[bool]:
     """This very intent: once it is settled, the next one of the same model may stand in its place at once."""
     from sqlalchemy import and_
 
@@ -114,11 +114,13 @@ def _same(row: Row) -> ColumnElement[bool]:
     return and_(*(intents.c[name] == row[name] for name in _IDENTITY))
 
 
-def _same_of(found: Sequence[Row], row: Row) -> list[Row]:
+def _same_of(found: Sequence[StoreRow], row: StoreRow) -> list[StoreRow]:
     return [one for one in found if all(one[name] == row[name] for name in _IDENTITY)]
 
 
-def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, Any]) -> Entry | None:
+def _settle(
+    store: Store, tracking: Tracking, claimed: StoreRow, meant: Mapping[str, Any]
+) -> LedgerEntry | None:
     from sqlalchemy import delete
 
     from mlops_workbench.registry.tables import intents
@@ -142,7 +144,7 @@ def _settle(store: Store, tracking: Tracking, claimed: Row, meant: Mapping[str, 
     return entry
 
 
-def record(store: Store, tracking: Tracking, **fields: Any) -> Entry:
+def record(store: Store, tracking: Tracking, **fields: Any) -> LedgerEntry:
     """An entry about something that changes nothing in MLflow, such as an approval."""
     with store.write() as connection:
         entry = ledger.append(connection, at=store.now(), **fields)
@@ -150,8 +152,8 @@ def record(store: Store, tracking: Tracking, **fields: Any) -> Entry:
     return entry
 
 
-def anchor(store: Store, tracking: Tracking, entry: Entry) -> None:
-    """Note the newest entry in the other store too: the chain alone cannot tell that its end was cut off.
+def anchor(store: Store, tracking: Tracking, entry: LedgerEntry) -> None:
+    """Note the newest entry in the other store too: the chain alone does not show that its end was cut off.
 
     What was noted and is not in the ledger stays noted: it is the witness that somebody was at it.
     """
@@ -167,7 +169,7 @@ def repair(store: Store, tracking: Tracking, model: str) -> None:
             _finish_or_forget(store, tracking, row)
 
 
-def _stored(store: Store, model: str | None = None) -> list[Row]:
+def _stored(store: Store, model: str | None = None) -> list[StoreRow]:
     """Intents of a model, or of all; few are ever under way."""
     found = store.read("SELECT * FROM workbench_intents", {}, ["entry"])
     return [row for row in found if model in (None, row["model"].partition(_ADDING)[0])]
@@ -178,7 +180,7 @@ def concerned(store: Store) -> set[str]:
     return {row["model"].partition(_ADDING)[0] for row in _stored(store)}
 
 
-def _finish_or_forget(store: Store, tracking: Tracking, row: Row) -> None:
+def _finish_or_forget(store: Store, tracking: Tracking, row: StoreRow) -> None:
     meant = row["entry"]
     found = _happened(tracking, meant) if meant else None
     if found is None:
@@ -216,8 +218,8 @@ def under_way(store: Store, model: str) -> bool:
     return bool(store.read("SELECT 1 FROM workbench_intents WHERE model = :model", {"model": model}))
 
 
-def _alive(store: Store, row: Row) -> bool:
-    """Whether the process of an intent may still be at work; on another machine its age has to tell."""
+def _alive(store: Store, row: StoreRow) -> bool:
+    """Whether the process of an intent may still be at work; on another machine its age decides."""
     if row["host"] != socket.gethostname():
         age = store.clock.now() - datetime.fromisoformat(row["at"])
         return age.total_seconds() < ABANDONED_SECONDS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import user
-from mlops_workbench.store.engine import Row, Store
+from mlops_workbench.store.engine import Store, StoreRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,7 +27,7 @@ _HASHED = ("id", "at", "who", "action", "model", "alias", "old_version", "new_ve
 
 
 @dataclass(frozen=True)
-class Entry(Value):
+class LedgerEntry(Value):
     """One line of the ledger. `old_version` → `new_version` is what the alias did, where it is about an alias."""
 
     id: int
@@ -46,13 +46,13 @@ class Entry(Value):
     def title(self) -> str:
         about = f"version {self.new_version} of '{self.model}'"
         if self.alias and self.new_version is None:
-            told = f"'{self.model}' has no {self.alias} any more"
+            what = f"'{self.model}' has no {self.alias} any more"
         elif self.alias:
-            told = f"{about} is {self.alias}"
+            what = f"{about} is {self.alias}"
         else:
-            told = about
+            what = about
         before = f", before it version {self.old_version}" if self.old_version else ""
-        return f"{self.action.capitalize()}: {told}{before}."
+        return f"{self.action.capitalize()}: {what}{before}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["", ""], [
@@ -64,7 +64,7 @@ class Entry(Value):
         ]
 
 
-def _row(entry: Entry) -> list[Any]:
+def _row(entry: LedgerEntry) -> list[Any]:
     moved = f"{entry.old_version or '–'} → {entry.new_version or '–'}"
     about = f"{entry.alias} {moved}" if entry.alias else f"version {entry.new_version}"
     at = entry.at[:19].replace("T", " ")
@@ -81,7 +81,7 @@ class ChampionPeriod(Value):
     version: int | None
     since: str
     until: str | None
-    entry: Entry
+    entry: LedgerEntry
 
     @property
     def title(self) -> str:
@@ -103,7 +103,7 @@ class History(Value):
 
     model: str
     champion: int | None
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     at: str | None = None
     then: ChampionPeriod | None = None
 
@@ -130,7 +130,7 @@ class History(Value):
 class Entries(Value):
     """The newest entries of all models, newest first."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
     @property
     def title(self) -> str:
@@ -152,7 +152,7 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def champion_periods(entries: Sequence[Entry]) -> list[ChampionPeriod]:
+def champion_periods(entries: Sequence[LedgerEntry]) -> list[ChampionPeriod]:
     """Every champion there was, oldest first; a version of None: there was none for that time."""
     found: list[ChampionPeriod] = []
     for entry in entries:
@@ -167,9 +167,9 @@ def champion_periods(entries: Sequence[Entry]) -> list[ChampionPeriod]:
 
 
 def history(
-    model: str, champion: int | None, entries: Sequence[Entry], at: datetime | None = None
+    model: str, champion: int | None, entries: Sequence[LedgerEntry], at: datetime | None = None
 ) -> History:
-    """`entries`: oldest first. `at`: tell who was champion then."""
+    """`entries`: oldest first. `at`: say who was champion at that time."""
     newest_first = tuple(reversed(entries))
     if at is None:
         return History(model, champion, newest_first)
@@ -203,7 +203,7 @@ def append(
     alias: str | None = None,
     old_version: int | None = None,
     who: str | None = None,
-) -> Entry:
+) -> LedgerEntry:
     """Add an entry inside a write transaction of the store (the chain needs its lock). `at`: by the store's clock."""
     from sqlalchemy import select
 
@@ -225,7 +225,7 @@ def append(
     previous = last["hash"] if last else GENESIS
     fields["hash"] = digest(fields, previous)
     connection.execute(ledger.insert().values(**fields, previous_hash=previous))
-    return Entry(**fields)
+    return LedgerEntry(**fields)
 
 
 def require_reason(why: str) -> None:
@@ -234,7 +234,7 @@ def require_reason(why: str) -> None:
         raise UsageError("A reason must be given.", "Say why: it is kept in the ledger.")
 
 
-def entries(store: Store, model: str | None = None) -> tuple[Entry, ...]:
+def entries(store: Store, model: str | None = None) -> tuple[LedgerEntry, ...]:
     """Oldest first."""
     if model is None:
         return entries_of(rows(store))
@@ -242,13 +242,13 @@ def entries(store: Store, model: str | None = None) -> tuple[Entry, ...]:
     return entries_of(store.read(sql, {"model": model}, ["evidence"]))
 
 
-def rows(store: Store) -> Sequence[Row]:
+def rows(store: Store) -> Sequence[StoreRow]:
     """The whole ledger as it is stored, oldest first."""
     return store.read("SELECT * FROM workbench_ledger ORDER BY id", json_columns=["evidence"])
 
 
-def entries_of(found: Sequence[Row]) -> tuple[Entry, ...]:
-    return tuple(Entry(**{key: row[key] for key in (*_HASHED, "hash")}) for row in found)
+def entries_of(found: Sequence[StoreRow]) -> tuple[LedgerEntry, ...]:
+    return tuple(LedgerEntry(**{key: row[key] for key in (*_HASHED, "hash")}) for row in found)
 
 
 def newest(store: Store, limit: int) -> Entries:
@@ -257,9 +257,9 @@ def newest(store: Store, limit: int) -> Entries:
     return Entries(entries_of(store.read(sql, {"limit": limit}, ["evidence"])))
 
 
-def by_model(found: Sequence[Entry]) -> dict[str, list[Entry]]:
+def by_model(found: Sequence[LedgerEntry]) -> dict[str, list[LedgerEntry]]:
     """Entries, in their order, of each model."""
-    models: dict[str, list[Entry]] = {}
+    models: dict[str, list[LedgerEntry]] = {}
     for entry in found:
         models.setdefault(entry.model, []).append(entry)
     return models
@@ -275,7 +275,7 @@ def broken(store: Store, noted: tuple[int, str] | None = None) -> str | None:
     return next(iter(problems(rows(store), noted)), None)
 
 
-def problems(stored: Sequence[Row], noted: tuple[int, str] | None = None) -> list[str]:
+def problems(stored: Sequence[StoreRow], noted: tuple[int, str] | None = None) -> list[str]:
     """Every place where the chain does not hold, oldest first: rows changed, removed or re-ordered by hand.
 
     `noted`: number and hash of the newest entry as the other store remembers it; without it, entries cut off
@@ -341,7 +341,7 @@ def verify(store: Store, noted: tuple[int, str] | None) -> Verification:
     return Verification(len(found), head, noted[0] if noted else None, tuple(problems(found, noted)))
 
 
-def pointers(moves: Sequence[Entry]) -> dict[str, int]:
+def pointers(moves: Sequence[LedgerEntry]) -> dict[str, int]:
     """Where each alias is, by the ledger (oldest entry first)."""
     found: dict[str, int] = {}
     for entry in moves:
@@ -354,7 +354,7 @@ def pointers(moves: Sequence[Entry]) -> dict[str, int]:
     return found
 
 
-def standing(moves: Sequence[Entry]) -> set[int]:
+def standing(moves: Sequence[LedgerEntry]) -> set[int]:
     """Versions that were registered and not deleted."""
     found: set[int] = set()
     for entry in moves:
@@ -365,7 +365,7 @@ def standing(moves: Sequence[Entry]) -> set[int]:
     return found
 
 
-def retired(moves: Sequence[Entry]) -> set[int]:
+def retired(moves: Sequence[LedgerEntry]) -> set[int]:
     """Versions out of use: retired, and not made champion by force after that."""
     found: set[int] = set()
     for entry in moves:
@@ -376,7 +376,7 @@ def retired(moves: Sequence[Entry]) -> set[int]:
     return found
 
 
-def champions(moves: Sequence[Entry]) -> list[int | None]:
+def champions(moves: Sequence[LedgerEntry]) -> list[int | None]:
     """The champions that a rollback walks back through, the present one last: a promotion adds, a rollback removes.
 
     None: someone took the alias away, so that there was no champion.

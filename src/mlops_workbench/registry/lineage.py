@@ -12,8 +12,9 @@ from mlops_workbench.base.values import Value, cell, plain
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import openlineage
 from mlops_workbench.registry.fastpath import summary
+from mlops_workbench.registry.gates import KeptReport
 from mlops_workbench.registry.origin import Origin, RowsOrigin
-from mlops_workbench.track.tracking import Run
+from mlops_workbench.track.records import Run
 
 Tree = Mapping[str, Any]
 
@@ -92,7 +93,7 @@ def trace(origin: Origin) -> Lineage:
     tree: dict[str, Any] = {
         "state": origin.state,
         "registered": stored.created,
-        "registered by": stored.tags.get("registered by"),
+        "registered by": stored.facts.registered_by,
         "aliases": stored.aliases or None,
         "sha256": manifest.sha256,
         "reads": [f.name for f in manifest.inputs],
@@ -110,10 +111,9 @@ def trace(origin: Origin) -> Lineage:
             a.who: f"{_time(a.at)} — {a.why}" + (f" ({a.lacks})" if a.lacks else "") for a in origin.approvals
         }
         or "none",
-        "image": dict(origin.image) if origin.image else "not built",
+        "image": origin.image.to_dict() if origin.image else "not built",
         "deployments": {
-            d["id"]: f"{d['kind']} {d['url']} from {_time(d['at'])}"
-            + (f" to {_time(d['ended'])}" if d["ended"] else "")
+            d.id: f"{d.kind} {d.url} from {_time(d.at)}" + (f" to {_time(d.ended)}" if d.ended else "")
             for d in origin.deployments
         }
         or "none",
@@ -187,11 +187,11 @@ def _checked(run: Run) -> dict[str, str]:
     return {name: f"{f['verdict']} by '{f['data']}', digest {f['digest'][:12]}" for name, f in found.items()}
 
 
-def _gate(seen: Mapping[str, Any]) -> dict[str, Any]:
-    report = seen["report"]
+def _gate(seen: KeptReport) -> dict[str, Any]:
+    report = seen.report
     return {
-        "report": seen["id"],
-        "verdict": "passed" if seen["passed"] else "failed",
-        "champion then": seen["champion"],
-        "digest": seen["digest"],
-    } | {c["name"]: f"{c['figure']} ({c['limit']})" for c in report["checks"] if c["applies"]}
+        "report": seen.id,
+        "verdict": "passed" if seen.passed else "failed",
+        "champion then": seen.champion,
+        "digest": seen.digest,
+    } | {c.name: f"{c.figure} ({c.limit})" for c in report.checks if c.applies}

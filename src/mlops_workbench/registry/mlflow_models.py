@@ -15,10 +15,10 @@ from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
 from mlops_workbench.registry import versions
-from mlops_workbench.registry.fastpath.proving import Proof
-from mlops_workbench.registry.versions import Kept, ServingRuntime
+from mlops_workbench.registry.fastpath.proving import FastPathProof
+from mlops_workbench.registry.versions import KeptModel, ServingRuntime
 from mlops_workbench.track import flavours, requirements
-from mlops_workbench.track.flavours import Column, Logged
+from mlops_workbench.track.flavours import Logged, SignatureColumn
 from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _ASKED = 1_000
-"""rows whose answers tell the task"""
+"""rows whose answers decide the task"""
 _MOST_LABELS = 100
 _GAPLESS = ("int", "uint", "bool")
 
@@ -69,14 +69,14 @@ def keep(
     target: str | None,
     run_id: str | None,
     runtime: ServingRuntime,
-) -> tuple[Looked, Kept]:
+) -> tuple[Looked, KeptModel]:
     """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
     looked = look(
         _opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read_pyfunc
     )
     needed = requirements.for_mlflow_model(flavours.requirements_of(folder), label)
     flavour = flavours.name_of(folder)
-    fast = Proof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
+    fast = FastPathProof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
     digest = ""
 
     def finish(place: Path, model_id: str) -> None:
@@ -115,7 +115,7 @@ def keep(
             )
 
     source = tracking.keep_model(name, run_id, finish)
-    return looked, Kept(source, digest, fast)
+    return looked, KeptModel(source, digest, fast)
 
 
 def look(
@@ -173,7 +173,7 @@ def _opened(folder: Path, label: str, runtime: ServingRuntime) -> Any:
 
 def _features(
     model: Any,
-    columns: Sequence[Column] | None,
+    columns: Sequence[SignatureColumn] | None,
     label: str,
     frame: pd.DataFrame,
     data_name: str,
@@ -223,14 +223,16 @@ def _own_names(model: Any) -> tuple[str, ...]:
 
 
 def _inputs(
-    columns: Sequence[Column] | None, frame: pd.DataFrame, features: Sequence[str]
+    columns: Sequence[SignatureColumn] | None, frame: pd.DataFrame, features: Sequence[str]
 ) -> tuple[Field, ...]:
     if columns is None:
         return tuple(Field(name, kind_of(frame[name])) for name in features)
     return tuple(Field(n, c.kind, c.nullable) for n, c in zip(features, columns, strict=True))
 
 
-def _types(columns: Sequence[Column] | None, frame: pd.DataFrame, features: Sequence[str]) -> dict[str, str]:
+def _types(
+    columns: Sequence[SignatureColumn] | None, frame: pd.DataFrame, features: Sequence[str]
+) -> dict[str, str]:
     """Types that the runtime gives columns: the signature's, else those that they have here, if it matters."""
     if columns is not None:
         return {n: c.dtype for n, c in zip(features, columns, strict=True) if c.dtype}
@@ -253,7 +255,7 @@ def _asked(model: Any, rows: pd.DataFrame, label: str, read: Callable[[Any, int]
         sentence = " ".join(str(problem).split())[:300]
         raise InvalidModel(
             f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.",
-            "Mend the model, or say which column is the label (target).",
+            "Fix the model, or say which column is the label (target).",
         ) from None
 
 

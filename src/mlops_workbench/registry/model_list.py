@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.registry import approvals, gates, ledger
 from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.context import Context
 from mlops_workbench.track.records import RegisteredVersion
 
@@ -76,7 +75,7 @@ def describe(
     past = {name: _Past.of(entries.get(name, ())) for name in {stored.name for stored in found}}
     described, now = [], store.clock.now()
     for stored in found:
-        key = (stored.name, stored.version)
+        key, facts = (stored.name, stored.version), stored.facts
         before, seen = past[stored.name], reports.get(key)
         given = approvals.standing(
             before.approvals.get(stored.version, ()), stored, seen, policy.approval, policy.governance, now
@@ -89,13 +88,13 @@ def describe(
                 state=_state(stored, before, given, policy.approval),
                 created=stored.created,
                 run_id=stored.run_id,
-                task=stored.tags.get("task", "other"),
-                target=stored.tags.get("target") or None,
-                metrics=json.loads(stored.tags.get("metrics", "{}")),
-                digest=stored.tags.get("digest", ""),
-                gate=None if seen is None else "passed" if seen["passed"] else "failed",
+                task=facts.task,
+                target=facts.target,
+                metrics=facts.metrics,
+                digest=facts.digest,
+                gate=None if seen is None else "passed" if seen.passed else "failed",
                 image=images.get(key),
-                path=stored.tags.get("path", ""),
+                path=facts.path,
             )
         )
     return described
@@ -107,11 +106,11 @@ class _Past:
 
     retired: set[int]
     champions: set[int | None]
-    approvals: Mapping[int | None, Sequence[Entry]]
+    approvals: Mapping[int | None, Sequence[LedgerEntry]]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry]) -> _Past:
-        approved: dict[int | None, list[Entry]] = {}
+    def of(cls, entries: Sequence[LedgerEntry]) -> _Past:
+        approved: dict[int | None, list[LedgerEntry]] = {}
         for entry in entries:
             if entry.action == "approve":
                 approved.setdefault(entry.new_version, []).append(entry)

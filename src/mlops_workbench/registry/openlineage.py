@@ -7,7 +7,6 @@ our own, with the prefix `mlops_`.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench import __version__
@@ -114,13 +113,13 @@ def _input(namespace: str, rows: RowsOrigin, origin: Origin) -> dict[str, Any]:
 
 
 def _version(origin: Origin) -> dict[str, Any]:
-    seen: Mapping[str, Any] | None = origin.gate
+    seen = origin.gate
     return {
         "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=str(origin.stored.version)),
         "mlops_model": _own(sha256=origin.manifest.sha256, task=origin.manifest.task, state=origin.state),
-        "mlops_gate": _own(report=seen["id"], digest=seen["digest"], passed=bool(seen["passed"]))
+        "mlops_gate": _own(report=seen.id, digest=seen.digest, passed=seen.passed)
         if seen
         else _own(report=None),
         "mlops_approvals": _own(approvals=[a.to_dict() for a in origin.approvals]),
-        "mlops_image": _own(**(dict(origin.image) if origin.image else {})),
+        "mlops_image": _own(**(origin.image.to_dict() if origin.image else {})),
     }

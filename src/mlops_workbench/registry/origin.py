@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from mlops_workbench.base.values import Value
 from mlops_workbench.data import snapshots, validations
 from mlops_workbench.data.snapshots import SnapshotName
 from mlops_workbench.data.validations import Validation
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.approvals import Approval
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.gates import KeptReport
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Run, Stored
+from mlops_workbench.track.records import RegisteredVersion, RowsMark, Run
 
 
 @dataclass(frozen=True)
@@ -30,46 +30,47 @@ class RowsOrigin:
 
 
 @dataclass(frozen=True)
+class DeploymentPeriod:
+    """When and where a version was served; `ended` None: it still is."""
+
+    id: str
+    kind: str
+    url: str
+    at: str
+    ended: str | None
+
+
+@dataclass(frozen=True)
 class Origin:
     """Everything that is recorded about a version; what lineage, card and archive are made from."""
 
     project: str
-    stored: Stored
+    stored: RegisteredVersion
     manifest: Manifest
     run: Run | None
     files: tuple[str, ...]
     data: tuple[RowsOrigin, ...]
-    gate: Mapping[str, Any] | None
+    gate: KeptReport | None
     approvals: tuple[Approval, ...]
-    entries: tuple[Entry, ...]
-    image: Mapping[str, Any] | None
-    deployments: tuple[Mapping[str, Any], ...]
+    entries: tuple[LedgerEntry, ...]
+    image: Value | None
+    deployments: tuple[DeploymentPeriod, ...]
     state: str
 
 
-ROLES = {"data": "fitted on", "evaluate": "held out"}
-
-
-def rows_of(store: Store, stored: Stored) -> tuple[RowsOrigin, ...]:
+def rows_of(store: Store, stored: RegisteredVersion) -> tuple[RowsOrigin, ...]:
     """The rows that a version's tags name, with what else is known of the same content."""
-    return tuple(
-        _rows(store, role, {key: stored.tags.get(f"{tag}.{key}", "") for key in _MARKS})
-        for tag, role in ROLES.items()
-        if f"{tag}.sha256" in stored.tags
-    )
+    marks = {"fitted on": stored.facts.data, "held out": stored.facts.evaluate}
+    return tuple(_rows(store, what, mark) for what, mark in marks.items() if mark)
 
 
-_MARKS = ("name", "sha256", "rows", "columns")
-
-
-def _rows(store: Store, what: str, mark: Mapping[str, str]) -> RowsOrigin:
-    sha256 = mark["sha256"]
+def _rows(store: Store, what: str, mark: RowsMark) -> RowsOrigin:
     return RowsOrigin(
         what,
-        mark["name"],
-        sha256,
-        int(mark["rows"] or 0),
-        int(mark["columns"] or 0),
-        snapshots.names_of(store, sha256),
-        validations.of_data(store, sha256),
+        mark.name,
+        mark.sha256,
+        mark.rows,
+        mark.columns,
+        snapshots.names_of(store, mark.sha256),
+        validations.of_data(store, mark.sha256),
     )

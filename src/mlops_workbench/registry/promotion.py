@@ -12,16 +12,17 @@ from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
 from mlops_workbench.config.policy import Policy
 from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
-from mlops_workbench.registry.ledger import CHAMPION, Entry
+from mlops_workbench.registry.ledger import CHAMPION, LedgerEntry
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
-Plan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
+AliasPlan = Callable[[int | None], tuple[int | None, Mapping[str, Any]]]
 """From the version the alias is on to the new one (None: the alias is taken away) and the evidence; raises when
 that must not be."""
 
 
-class Prepared(Protocol):
+class Followers(Protocol):
     """What follows an alias, while that is moved."""
 
     @property
@@ -34,7 +35,7 @@ class Prepared(Protocol):
         ...
 
 
-CutOver = Callable[[int | None], AbstractContextManager[Prepared]]
+CutOver = Callable[[int | None], AbstractContextManager[Followers]]
 """Entered, it has what follows the alias make the new version ready (None: the alias goes), and raises when that fails;
 left, it has them take what the alias is on then. Handed in by the verb."""
 
@@ -47,7 +48,7 @@ class _Nothing:
         """There is nothing that could wait."""
 
 
-def unfollowed(_new: int | None) -> AbstractContextManager[Prepared]:
+def unfollowed(_new: int | None) -> AbstractContextManager[Followers]:
     return nullcontext(_Nothing({}))
 
 
@@ -58,10 +59,10 @@ def move(
     model: str,
     action: str,
     why: str,
-    plan: Plan,
+    plan: AliasPlan,
     cut_over: CutOver = unfollowed,
     alias: str = CHAMPION,
-) -> Entry:
+) -> LedgerEntry:
     """Put an alias on another version. Raises what `plan` and `cut_over` raise, or `Conflict` if someone else is moving
     it."""
     reconcile(store, tracking, model)
@@ -69,8 +70,8 @@ def move(
         old = tracking.alias(model, alias)
         new, evidence = plan(old)
         with cut_over(new) as prepared:
-            told = {**evidence, **prepared.evidence}
-            change.mean(action, why=why, evidence=told, alias=alias, old_version=old, new_version=new)
+            known = {**evidence, **prepared.evidence}
+            change.mean(action, why=why, evidence=known, alias=alias, old_version=old, new_version=new)
             prepared.pause()
             if new is None:
                 tracking.remove_alias(model, alias)
@@ -80,7 +81,7 @@ def move(
 
 
 def to_champion(
-    store: Store, stored: Stored, champion: int | None, policy: Policy, *, force: bool
+    store: Store, stored: RegisteredVersion, champion: int | None, policy: Policy, *, force: bool
 ) -> tuple[int, Mapping[str, Any]]:
     """Whether a version may become champion, and on what evidence. Raises `GateFailed`, `Conflict`.
 
@@ -96,7 +97,7 @@ def to_champion(
     def not_retired() -> None:
         if version in ledger.retired(entries):
             raise Conflict(
-                f"Version {version} of '{name}' is retired.", "Register it anew, or force it with a reason."
+                f"Version {version} of '{name}' is retired.", "Register it again, or force it with a reason."
             )
 
     lacking = []
@@ -112,9 +113,9 @@ def to_champion(
                 raise
             lacking.append(problem.message)
     evidence = {
-        "gate": seen["id"] if seen else None,
-        "digest": seen["digest"] if seen else None,
-        "sha256": stored.tags.get("digest"),
+        "gate": seen.id if seen else None,
+        "digest": seen.digest if seen else None,
+        "sha256": stored.facts.digest,
         "policy": policy.governance,
         "approvals": [a.entry for a in given if a.valid] or None,
     }
@@ -133,7 +134,7 @@ def back(store: Store, tracking: Tracking, name: str) -> tuple[int, Mapping[str,
         )
     number = before[-1]
     assert number is not None, "None is in no set of versions"
-    return number, {"sha256": tracking.version(name, number).tags.get("digest")}
+    return number, {"sha256": tracking.version(name, number).facts.digest}
 
 
 def check_alias(alias: str) -> None:
@@ -147,7 +148,7 @@ def check_alias(alias: str) -> None:
 
 
 def to_alias(
-    name: str, alias: str, old: int | None, target: Stored | None
+    name: str, alias: str, old: int | None, target: RegisteredVersion | None
 ) -> tuple[int | None, Mapping[str, Any]]:
     """Raises `Conflict` when the alias is there already, or nowhere."""
     if target is None:
@@ -156,13 +157,13 @@ def to_alias(
         return None, {}
     if old == target.version:
         raise Conflict(f"The alias '{alias}' of '{target.name}' is on version {old} already.")
-    return target.version, {"sha256": target.tags.get("digest")}
+    return target.version, {"sha256": target.facts.digest}
 
 
-Difference = tuple[str, int | None, int | None]
+AliasDifference = tuple[str, int | None, int | None]
 
 
-def _compared(store: Store, tracking: Tracking, model: str) -> list[Difference]:
+def _compared(store: Store, tracking: Tracking, model: str) -> list[AliasDifference]:
     """Aliases that are on another version (None: on none) than the ledger says. Empty while someone moves one."""
     if under_way(store, model):
         return []
@@ -185,26 +186,22 @@ def reconcile_all(store: Store, tracking: Tracking) -> None:
     """`reconcile` for every model, asking both stores once: as a rule nothing was changed outside."""
     recorded = ledger.by_model(ledger.entries(store))
     aliases, numbers = tracking.all_aliases(), tracking.all_version_numbers()
-    models = {*tracking.model_names(), *intents.concerned(store)}
-    for model in sorted(models):
+    meant = intents.concerned(store)
+    for model in sorted({*tracking.model_names(), *meant}):
         moves = recorded.get(model, [])
-        same = ledger.pointers(moves) == aliases.get(model, {})
-        if (
-            not same
-            or ledger.standing(moves) - numbers.get(model, set())
-            or model in intents.concerned(store)
-        ):
+        moved = ledger.pointers(moves) != aliases.get(model, {})
+        if moved or ledger.standing(moves) - numbers.get(model, set()) or model in meant:
             reconcile(store, tracking, model)
 
 
-def reconcile(store: Store, tracking: Tracking, model: str) -> Entry | None:
+def reconcile(store: Store, tracking: Tracking, model: str) -> LedgerEntry | None:
     """Record what was moved or deleted behind the workbench's back; None when ledger and registry agree."""
     repair(store, tracking, model)
     if not _compared(store, tracking, model) and not _lost(store, tracking, model):
         return None
     entry = None
     with store.write() as connection:
-        # Looked at again behind the lock: between the two looks of before, someone may have promoted.
+        # Looked at again behind the lock: between the two reads, someone may have promoted.
         for version in [] if under_way(store, model) else _lost(store, tracking, model):
             entry = ledger.append(
                 connection,

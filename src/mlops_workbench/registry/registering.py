@@ -23,9 +23,10 @@ from mlops_workbench.registry.versions import Inspected, ServingRuntime
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.evaluation import Asked
+from mlops_workbench.track.evaluation import HeldOutAnswers
 from mlops_workbench.track.flavours import Logged
-from mlops_workbench.track.tracking import RegisteredVersion, Run, Tracking
+from mlops_workbench.track.records import RegisteredVersion, Run
+from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,13 +191,24 @@ def _tags(what: str, mark: Fingerprint) -> dict[str, str]:
     }
 
 
+def fitted_on(project: Project, stored: RegisteredVersion) -> pd.DataFrame:
+    """The rows that the version was fitted on. Raises `NotFound` for a version that does not say."""
+    mark = stored.facts.data
+    if mark is None:
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' does not say what it was fitted on.",
+            "Register it again, with its data.",
+        )
+    return snapshots.find(project, mark.sha256)
+
+
 def held_out(project: Project, stored: RegisteredVersion) -> pd.DataFrame | None:
     """The version's held-out rows, if it has any."""
-    sha256 = stored.tags.get("evaluate.sha256")
-    return snapshots.find(project, sha256) if sha256 else None
+    mark = stored.facts.evaluate
+    return snapshots.find(project, mark.sha256) if mark else None
 
 
-def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> Asked | None:
+def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> HeldOutAnswers | None:
     """A fitted model's answers on held-out rows; None when no column is their label. Raises `InvalidData`."""
     features = versions.features_of(model, frame, name, target)
     column = versions.target_of(frame, features, name, target)
@@ -206,7 +218,7 @@ def measure(model: Any, frame: pd.DataFrame, name: str, target: str | None) -> A
     label = type(model).__name__
     predicted, probabilities = versions.ask(model, frame[list(features)], label)
     task = versions.task_of(model)
-    return Asked(
+    return HeldOutAnswers(
         task=task,
         target=column,
         classes=classes,

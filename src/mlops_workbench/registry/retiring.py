@@ -12,22 +12,23 @@ from typing import Any
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.registry import ledger
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.ledger import Entry
+from mlops_workbench.registry.ledger import LedgerEntry
 from mlops_workbench.registry.promotion import reconcile
 from mlops_workbench.store.engine import Store
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 
 def retire(
     store: Store,
     tracking: Tracking,
-    stored: Stored,
+    stored: RegisteredVersion,
     *,
     why: str,
     archive: Path,
     documents: Mapping[str, str],
     stop: Callable[[], int],
-) -> Entry:
+) -> LedgerEntry:
     """Put a version out of use: archived, its deployments stopped, its aliases taken away.
 
     `documents`: file name → text, kept in the archive beside the model's files. `stop` ends what serves the version
@@ -68,7 +69,9 @@ def pack(folder: Path, documents: Mapping[str, str], archive: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def delete(store: Store, tracking: Tracking, stored: Stored, *, why: str, deployments: int) -> Entry:
+def delete(
+    store: Store, tracking: Tracking, stored: RegisteredVersion, *, why: str, deployments: int
+) -> LedgerEntry:
     """Delete a version that nothing refers to. Raises `Conflict` naming what does.
 
     `deployments`: how many serve it now.
@@ -93,7 +96,7 @@ def delete(store: Store, tracking: Tracking, stored: Stored, *, why: str, deploy
                 f"Version {version} of '{name}' cannot be deleted: {in_the_way}.",
                 "Retire it: that keeps the evidence.",
             )
-        change.mean("delete", why=why, evidence={"sha256": stored.tags.get("digest")}, new_version=version)
+        change.mean("delete", why=why, evidence={"sha256": stored.facts.digest}, new_version=version)
         tracking.delete_version(name, version)
         return change.settle()
 

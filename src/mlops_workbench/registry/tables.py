@@ -24,7 +24,7 @@ ledger = Table(
 )
 
 
-# An alias is moved in MLflow, the entry is written here: two stores. The intent tells after a crash what was meant.
+# An alias is moved in MLflow, the entry is written here: two stores. After a crash the intent says what was meant.
 intents = Table(
     PREFIX + "intents",
     metadata,

@@ -13,7 +13,8 @@ from mlops_workbench.base.values import plain
 from mlops_workbench.data.frames import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ class ServingRuntime:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptModel:
     """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
 
     source: str
@@ -133,7 +134,7 @@ def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
     except Exception as problem:  # whatever a model raises means the same here
         sentence = " ".join(str(problem).split())[:300]
         raise InvalidModel(
-            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Mend the model."
+            f"'{label}' cannot predict its own data: {type(problem).__name__}: {sentence}.", "Fix the model."
         ) from None
     if getattr(predicted, "ndim", 1) != 1:
         raise InvalidModel(
@@ -159,7 +160,7 @@ def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | N
     if target is None and wanted != len(columns):
         raise InvalidData(
             f"The model reads {wanted or 'an unknown number of'} columns and does not keep their names, so which of "
-            f"the {len(columns)} columns of '{data_name}' is the label cannot be told.",
+            f"the {len(columns)} columns of '{data_name}' is the label is not clear.",
             "Say which it is: the option target.",
         )
     if wanted is not None and wanted != len(columns):
@@ -200,7 +201,7 @@ def sample_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def trusted_types(model: Any, label: str) -> tuple[str, ...]:
-    """Type names that skops must be told to load: scikit-learn's, NumPy's and SciPy's of a model made here.
+    """Type names that skops must be allowed to load: scikit-learn's, NumPy's and SciPy's of a model made here.
 
     Raises `InvalidModel` for others, with the remedy.
     """
@@ -211,7 +212,7 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
-            "Choose the format cloudpickle if you trust whoever can write to the store.",
+            "Choose the format cloudpickle if you trust everyone who can write to the store.",
         ) from None
     own = [n for n in found if n.startswith("__main__.")]
     if own:
@@ -222,8 +223,8 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     foreign = [n for n in found if not n.startswith(TRUSTED_PREFIXES)]
     if foreign:
         raise InvalidModel(
-            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load without being told to trust it.",
-            "Choose the format cloudpickle if you trust whoever can write to the store.",
+            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load unless it is trusted explicitly.",
+            "Choose the format cloudpickle if you trust everyone who can write to the store.",
         )
     return tuple(found)
 
@@ -248,7 +249,7 @@ def keep(
     run_id: str | None,
     runtime: ServingRuntime,
     ordinary: Mapping[str, pd.DataFrame],
-) -> Kept:
+) -> KeptModel:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
 
     `ordinary`: the rows that the fast path is proven on, by what they are.
@@ -295,7 +296,7 @@ def keep(
         trusted=trusted,
         write_manifest=finish,
     )
-    return Kept(source, digest, fast)
+    return KeptModel(source, digest, fast)
 
 
 def ordinary(
@@ -323,7 +324,7 @@ def some(frame: pd.DataFrame, most: int = _PROOF_ROWS) -> pd.DataFrame:
     return frame.iloc[np.sort(chosen)]
 
 
-def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
+def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manifest]:
     """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
 
     The runtime checks the files against the manifest; here the manifest itself is checked. Raises `InvalidModel`.
@@ -331,14 +332,14 @@ def recorded(tracking: Tracking, stored: Stored) -> tuple[Path, Manifest]:
     folder = tracking.folder(stored)
     manifest = Manifest.load(folder)
     which = f"version {stored.version} of '{stored.name}'"
-    if manifest.sha256 != stored.tags.get("digest"):
+    if manifest.sha256 != stored.facts.digest:
         raise InvalidModel(
-            f"V{which[1:]} is not what was registered: its digest differs.", "Register it anew."
+            f"V{which[1:]} is not what was registered: its digest differs.", "Register it again."
         )
-    if manifest.extra.get("fast", {}).get("sha256", "") != stored.tags.get("fast.sha256", ""):
+    if manifest.extra.get("fast", {}).get("sha256", "") != stored.facts.plan:
         raise InvalidModel(
             f"The fast path of {which} is not the one that was proven: its digest is not the registry's.",
-            "Register it anew.",
+            "Register it again.",
         )
     return folder, manifest
 

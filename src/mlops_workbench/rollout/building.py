@@ -11,14 +11,19 @@ from mlops_workbench.base.errors import EngineUnavailable
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.tracking import Stored
+from mlops_workbench.track.records import RegisteredVersion
 
 if TYPE_CHECKING:
-    from mlops_workbench.package.image import Image, ImageList, Proof
+    from mlops_workbench.package.image import Image, ImageList, ImageProof
 
 
 def build(
-    context: TrackedContext, stored: Stored, *, base: str | None, platform: str | None, fast_only: bool
+    context: TrackedContext,
+    stored: RegisteredVersion,
+    *,
+    base: str | None,
+    platform: str | None,
+    fast_only: bool,
 ) -> Image:
     """Build and prove the image of a version; lock, bill of materials and proof become artifacts of its run."""
     from mlops_workbench.package import build as building
@@ -28,10 +33,10 @@ def build(
     from mlops_workbench.track.source import git_state
 
     project, store, tracking = context.project, context.store, context.tracking
-    name, version, digest = stored.name, str(stored.version), stored.tags["digest"]
+    name, version, digest = stored.name, str(stored.version), stored.facts.digest
     made_of = tracking.run(stored.run_id).tags.get("git.commit") if stored.run_id else None
 
-    def prove(tag: str, manifest: Manifest) -> Proof:
+    def prove(tag: str, manifest: Manifest) -> ImageProof:
         return proofs.prove(tag, manifest, name=name, version=version, digest=digest)
 
     image = building.build_image(
@@ -39,7 +44,7 @@ def build(
         name=name,
         version=version,
         digest=digest,
-        plan=stored.tags.get("fast.sha256") or None,
+        plan=stored.facts.plan or None,
         base_image=base or project.base_image,
         platform=platform,
         fast_only=fast_only,
@@ -56,7 +61,7 @@ def build(
     return image
 
 
-def _ledger(store: Store, stored: Stored) -> Mapping[str, str]:
+def _ledger(store: Store, stored: RegisteredVersion) -> Mapping[str, str]:
     """The newest entry about the version: what it was when the image was made."""
     from mlops_workbench.registry import ledger
 
@@ -71,7 +76,7 @@ def _ledger(store: Store, stored: Stored) -> Mapping[str, str]:
     }
 
 
-def _artifacts(stored: Stored, image: Image) -> dict[str, str]:
+def _artifacts(stored: RegisteredVersion, image: Image) -> dict[str, str]:
     folder = f"image/{stored.version}"
     return {
         f"{folder}/requirements.txt": Path(image.lock).read_text(encoding="utf-8"),
@@ -95,7 +100,7 @@ def images(store: Store, name: str | None) -> ImageList:
     try:
         with docker_client.connect() as engine:
             here = {
-                image["tag"]: (facts := engine.image(image["tag"])) is not None and facts.id == image["id"]
+                image.tag: (facts := engine.image(image.tag)) is not None and facts.id == image.id
                 for _, image in found
             }
     except EngineUnavailable:
@@ -105,11 +110,11 @@ def images(store: Store, name: str | None) -> ImageList:
             listed(
                 image,
                 version,
-                here=here.get(image["tag"]),
+                here=here.get(image.tag),
                 deployments=tuple(
                     live.url
                     for live in serving
-                    if live.deployment.image == image["tag"] and live.version == str(version)
+                    if live.deployment.image == image.tag and live.version == str(version)
                 ),
             )
             for version, image in found

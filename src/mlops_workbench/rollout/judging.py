@@ -14,11 +14,13 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.tracking import Stored, Tracking
+from mlops_workbench.track.records import RegisteredVersion
+from mlops_workbench.track.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
     from mlops_workbench.serving.dataplane import Prediction
@@ -69,12 +71,14 @@ def compile_fast_path(
         rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
         found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
     except NotCovered as reason:
-        found = proving.Proof(False, str(reason))
+        found = proving.FastPathProof(False, str(reason))
     except (
         Exception
     ) as problem:  # scikit-learn's insides change: a version must not fail to register for that
         sentence = " ".join(str(problem).split())[:200]
-        found = proving.Proof(False, f"it could not be compiled ({type(problem).__name__}: {sentence})")
+        found = proving.FastPathProof(
+            False, f"it could not be compiled ({type(problem).__name__}: {sentence})"
+        )
     if not found.proven:
         for name in (HEADER, ARRAYS):
             (folder / name).unlink(missing_ok=True)
@@ -84,7 +88,7 @@ def compile_fast_path(
 RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_of)
 
 
-def contestant(tracking: Tracking, stored: Stored) -> Contestant:
+def contestant(tracking: Tracking, stored: RegisteredVersion) -> Contestant:
     from mlops_workbench.registry.checks.check import Contestant
     from mlops_workbench.registry.versions import recorded
 
@@ -94,9 +98,9 @@ def contestant(tracking: Tracking, stored: Stored) -> Contestant:
 
 def judge(
     context: TrackedContext,
-    stored: Stored,
-    champion: Stored | None,
-    image: Mapping[str, Any] | None,
+    stored: RegisteredVersion,
+    champion: RegisteredVersion | None,
+    image: Image | None,
     *,
     data: Any,
     first: bool,
@@ -112,11 +116,14 @@ def judge(
     progress("loading the version")
     candidate = contestant(tracking, stored)
     beside = contestant(tracking, champion) if champion else None
-    facts = {"name": stored.name, "version": str(stored.version), "digest": stored.tags["digest"]}
+    facts = {"name": stored.name, "version": str(stored.version), "digest": stored.facts.digest}
     rows, label = (
         snapshots.resolve(project, store, data, context.namespace)
         if data is not None
-        else (registering.held_out(project, stored), stored.tags.get("evaluate.name", ""))
+        else (
+            registering.held_out(project, stored),
+            stored.facts.evaluate.name if stored.facts.evaluate else "",
+        )
     )
 
     def measure(size: int) -> Measured:
@@ -124,7 +131,7 @@ def judge(
         fast = project.policy.serving.fast
         return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
 
-    tag = str(image["tag"]) if image else ""
+    tag = image.tag if image else ""
     asked = GateContext(
         root=project.root,
         rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
@@ -143,19 +150,20 @@ def judge(
 
 
 def _whereabouts(
-    project: Project, stored: Stored, rows: pd.DataFrame | None, label: str, *, given: bool
+    project: Project, stored: RegisteredVersion, rows: pd.DataFrame | None, label: str, *, given: bool
 ) -> str:
     """Where a person finds the judged rows: their snapshot, which is the version's or will be kept."""
     from mlops_workbench.data.frames import fingerprint
 
     if rows is None:
         return ""
-    sha256 = fingerprint(rows, label).sha256 if given else stored.tags["evaluate.sha256"]
+    own = stored.facts.evaluate
+    sha256 = own.sha256 if own and not given else fingerprint(rows, label).sha256
     folder = (project.state / "snapshots").relative_to(project.root)
     return f"'{label}', {len(rows):,} rows in {folder}/{sha256}.parquet"
 
 
-def _attach(tracking: Tracking, stored: Stored, report: GateReport) -> None:
+def _attach(tracking: Tracking, stored: RegisteredVersion, report: GateReport) -> None:
     """The report as part of the version, and as an artifact of the run that made it."""
     if stored.run_id:
         texts = {

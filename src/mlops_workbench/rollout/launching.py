@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
 from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
+from mlops_workbench.package.image import Image
 from mlops_workbench.registry import promotion
-from mlops_workbench.rollout import following, records
-from mlops_workbench.rollout.following import Alias
+from mlops_workbench.rollout import following, pointers, records
+from mlops_workbench.rollout.cut_over import prepare_followers
+from mlops_workbench.rollout.pointers import Alias
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime import environment as environments
@@ -24,7 +25,7 @@ from mlops_workbench.rollout.runtime.processes import start_local
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.tracking import Stored
+from mlops_workbench.track.records import RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class ServeRequest:
 
 def serve(
     context: Context,
-    stored: Stored,
+    stored: RegisteredVersion,
     folder: Path,
-    image: Mapping[str, Any] | None,
+    image: Image | None,
     request: ServeRequest,
     *,
     follow: Alias | None = None,
@@ -63,7 +64,7 @@ def serve(
     progress(f"starting version {stored.version} as a {kind}")
     environment = environments.variables(project.policy.serving, project.root)
     if follow is not None:
-        following.require(follow)
+        pointers.require(follow)
         environment[environments.FOLLOW] = str(follow.pointer)
     role = follow.name if follow else "champion"
     if kind == "container":
@@ -97,7 +98,7 @@ def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
 
 def _process(
     project: Project,
-    stored: Stored,
+    stored: RegisteredVersion,
     folder: Path,
     port: int | None,
     role: str,
@@ -107,7 +108,7 @@ def _process(
         folder,
         name=stored.name,
         version=str(stored.version),
-        digest=stored.tags["digest"],
+        digest=stored.facts.digest,
         role=role,
         port=port,
         log_url=project.inference_url,
@@ -118,8 +119,8 @@ def _process(
 
 def _container(
     project: Project,
-    stored: Stored,
-    image: Mapping[str, Any],
+    stored: RegisteredVersion,
+    image: Image,
     request: ServeRequest,
     role: str,
     environment: Mapping[str, str],
@@ -133,10 +134,10 @@ def _container(
     if not docker_client.engine_answers():
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
     return start_container(
-        image["tag"],
+        image.tag,
         name=stored.name,
         version=str(stored.version),
-        digest=stored.tags["digest"],
+        digest=stored.facts.digest,
         role=role,
         port=request.port,
         inference_dir=Path(str(url.database)).parent,
@@ -175,7 +176,7 @@ def stop_version(store: Store, model: str, version: int) -> int:
 def cut_over(context: TrackedContext, model: str, alias: str, *, force: bool = False) -> promotion.CutOver:
     """What follows an alias, cut over together with it when it moves."""
     following.sync_followers(context, model)
-    return lambda new: following.prepare_followers(
+    return lambda new: prepare_followers(
         following.followed(context, model, alias),
         new,
         force=force,

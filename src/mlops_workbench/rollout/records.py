@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
+from mlops_workbench.registry.origin import DeploymentPeriod
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.store.engine import Store
@@ -155,11 +155,11 @@ def require(store: Store, model: str) -> Deployment:
     raise NotFound(f"Nothing serves '{model}'.", closest(model, served) or "Serve it first.")
 
 
-def of_version(store: Store, model: str, version: int) -> list[Mapping[str, Any]]:
-    """All deployments that a version ever had, oldest first: id, kind, url, at, ended."""
+def of_version(store: Store, model: str, version: int) -> tuple[DeploymentPeriod, ...]:
+    """All deployments that a version ever had, oldest first."""
     sql = "SELECT * FROM workbench_deployments WHERE model = :model AND version = :version ORDER BY at"
     found = store.read(sql, {"model": model, "version": version}, ["deployment"])
-    return [
-        {"id": r["id"], "at": r["at"], "ended": r["ended"]} | {k: r["deployment"][k] for k in ("kind", "url")}
+    return tuple(
+        DeploymentPeriod(r["id"], r["deployment"]["kind"], r["deployment"]["url"], r["at"], r["ended"])
         for r in found
-    ]
+    )

@@ -21,7 +21,7 @@ from mlops_workbench.serving.dataplane import DataPlane, Prediction, StillLoadin
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.metrics import Metrics
-from mlops_workbench.serving.predlog import Entry, PredictionLog
+from mlops_workbench.serving.predlog import LogEntry, PredictionLog
 
 logger = logging.getLogger("mlops_workbench.serving")
 
@@ -52,7 +52,7 @@ class Pending:
     """time.perf_counter() when it was given to this version"""
     role: str
     variant: str | None = None
-    future: Future[Entry] = field(default_factory=Future)
+    future: Future[LogEntry] = field(default_factory=Future)
 
 
 class Batcher:
@@ -102,7 +102,7 @@ class Batcher:
             oldest = min(waiting, default=None) if self._working is None else self._working
         return 0.0 if oldest is None else max(0.0, time.perf_counter() - oldest)
 
-    def submit(self, pending: Pending) -> Future[Entry]:
+    def submit(self, pending: Pending) -> Future[LogEntry]:
         """Queue a request. Raises ServingError Overloaded when too many rows wait already."""
         with self._changed:
             if self._closing:
@@ -199,7 +199,7 @@ class Batcher:
         for pending, entry in zip(batch, entries, strict=True):
             self._resolve(pending, entry)
 
-    def _predict(self, batch: Sequence[Pending]) -> list[Entry] | None:
+    def _predict(self, batch: Sequence[Pending]) -> list[LogEntry] | None:
         """An entry a request; None when the call failed (a single request is failed with the reason), or has to wait
         (a single request is put aside)."""
         rows = [row for pending in batch for row in pending.rows]
@@ -216,13 +216,13 @@ class Batcher:
         self._metrics.batch_rows.observe(len(rows))
         return self._entries(batch, answer)
 
-    def _entries(self, batch: Sequence[Pending], answer: Prediction) -> list[Entry]:
+    def _entries(self, batch: Sequence[Pending], answer: Prediction) -> list[LogEntry]:
         now, clock = time.time(), time.perf_counter()
         entries, start = [], 0
         for pending in batch:
             stop = start + len(pending.rows)
             entries.append(
-                Entry(
+                LogEntry(
                     pending.request_id,
                     pending.rows,
                     answer.part(start, stop),
@@ -236,7 +236,7 @@ class Batcher:
             start = stop
         return entries
 
-    def _replay(self, pending: Pending, entry: Entry) -> None:
+    def _replay(self, pending: Pending, entry: LogEntry) -> None:
         assert self._log is not None
         try:
             self._resolve(pending, self._log.write_or_replay(entry))
@@ -247,7 +247,7 @@ class Batcher:
             else:
                 _fail([pending], error)
 
-    def _resolve(self, pending: Pending, entry: Entry) -> None:
+    def _resolve(self, pending: Pending, entry: LogEntry) -> None:
         self._metrics.predictions.inc(len(entry.rows))
         pending.future.set_result(entry)
 

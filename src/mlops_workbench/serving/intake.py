@@ -18,7 +18,7 @@ from mlops_workbench.serving.batcher import Limits, Pending
 from mlops_workbench.serving.direct import new_id
 from mlops_workbench.serving.envelope import METRICS
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.predlog import Entry
+from mlops_workbench.serving.predlog import LogEntry
 from mlops_workbench.serving.schema import ParsedRequest, checked_id
 from mlops_workbench.serving.version import ServingVersion
 
@@ -54,7 +54,7 @@ class Answer(Generic[Parsed]):
 
     request: Parsed
     version: ServingVersion
-    entry: Entry
+    entry: LogEntry
 
 
 class RequestIntake:
@@ -186,14 +186,14 @@ async def _parse(
     return await asyncio.to_thread(parse, body, version)
 
 
-async def _predicted(request: Request, parsed: ParsedRequest, choice: Choice) -> Entry:
+async def _predicted(request: Request, parsed: ParsedRequest, choice: Choice) -> LogEntry:
     """Predicted and logged under the request's id, the header's, or one that is made."""
     wanted = checked_id(parsed.request_id or request.headers.get(REQUEST_ID) or None)
     pending = Pending(wanted or new_id(), parsed.rows, time.perf_counter(), choice.role, choice.variant)
     return await asyncio.wrap_future(choice.version.batcher.submit(pending))
 
 
-def entry_response(value: Any, entry: Entry) -> Response:
+def entry_response(value: Any, entry: LogEntry) -> Response:
     return json_response(value, headers={REQUEST_ID: entry.request_id})
 
 

@@ -1,7 +1,7 @@
 """Brings the table of a log to today's form: created, given today's key, and the columns that it lacks.
 
-All in one transaction that others wait for: whoever is killed in the middle leaves the table as it was, and of several
-processes that open an old log at once the first migrates it.
+All in one transaction that others wait for: a process that is killed in the middle leaves the table as it was, and of
+several that open an old log at once the first migrates it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import Boolean, Float, Integer, Numeric, TypeEngine
 
 from mlops_workbench.serving.errors import LogRefused
-from mlops_workbench.serving.tables import KEY
+from mlops_workbench.serving.tables import KEY, SHADOW
 
 _LOCK_TIMEOUT = "2s"
-"""for PostgreSQL: while the migration waits for a long query to end, whoever writes waits behind it"""
-_CACHE_KB = 262_144
-"""of SQLite while it copies: the index of the key is filled in random order"""
+"""for PostgreSQL: while the migration waits for a long query to end, writers wait behind it"""
 
 
 def create_or_migrate(connection: Connection, table: Table) -> None:
@@ -39,6 +37,12 @@ def create_or_migrate(connection: Connection, table: Table) -> None:
     _add_columns(connection, table)
     for index in table.indexes:
         connection.execute(CreateIndex(index, if_not_exists=True))
+    if connection.dialect.name == "postgresql":
+        # One request has one answer (SQLite: `inserting.Quick`).
+        connection.exec_driver_sql(
+            f'CREATE UNIQUE INDEX IF NOT EXISTS "uq_{table.name}" ON "{table.name}" (request_id, row_index) '
+            f"WHERE role <> '{SHADOW}'"
+        )
 
 
 def _change_key(connection: Connection, name: str, constraint: str | None) -> None:
@@ -70,9 +74,8 @@ def _copy_with_key(connection: Connection, name: str) -> None:
         (name,),
     )
     again = [sql for (sql,) in depending]
-    cache, legacy = (connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in _PRAGMAS)
-    connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KB}")
-    # Else the new name would have to make sense in every view while the table is away.
+    legacy = connection.exec_driver_sql("PRAGMA legacy_alter_table").scalar()
+    # Else the rename is refused where a view reads the table, which is not there at that moment.
     connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
     try:
         connection.execute(CreateTable(new))
@@ -82,11 +85,7 @@ def _copy_with_key(connection: Connection, name: str) -> None:
         for sql in again:
             connection.exec_driver_sql(sql)
     finally:
-        connection.exec_driver_sql(f"PRAGMA cache_size = {cache}")
         connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {legacy}")
-
-
-_PRAGMAS = ("cache_size", "legacy_alter_table")
 
 
 def _add_columns(connection: Connection, table: Table) -> None:

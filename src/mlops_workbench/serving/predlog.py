@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Engine, MetaData, Table, exc, insert, select
 
 from mlops_workbench.manifest import Manifest
@@ -34,7 +35,7 @@ _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One answered request."""
 
     request_id: str
@@ -59,25 +60,29 @@ class PredictionLog:
                 f"the log holds at most {_MOST_FEATURES}."
             )
         self.manifest = manifest
-        self._privacy = privacy
+        self._privacy = privacy if privacy and (privacy.excluded or privacy.hashed) else None
         self.table = predictions_table(MetaData(), manifest, name)
         self._columns = feature_columns(manifest.columns)
         self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
         self._text = prediction_is_text(manifest)
         self.engine = _opened(url, self.table)
         self._insert = Insert(self.table, self.engine.dialect)
-        self._quick = Quick(self.engine) if self.engine.dialect.name == "sqlite" else None
+        self._quick = Quick(self.engine, self.table.name) if self.engine.dialect.name == "sqlite" else None
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[LogEntry]) -> None:
         """All rows of all entries in one commit.
 
-        Raises sqlalchemy.exc.IntegrityError if a request id is there already (nothing is written then), and
+        Raises sqlalchemy.exc.IntegrityError if a request id is answered already (nothing is written then), and
         ServingError LogUnavailable if the database does not take them.
         """
         records = [tuple(record.values()) for entry in entries for record in self._records(entry)]
         try:
             if self._quick is not None:
-                self._quick.write(self._insert.parts(records))
+                answered: dict[str, list[str]] = {}
+                for entry in entries:
+                    if entry.role != SHADOW:
+                        answered.setdefault(entry.role, []).append(entry.request_id)
+                self._quick.write(self._insert.parts(records), answered)
                 return
             with self.engine.begin() as connection:
                 for part in self._insert.parts(records):
@@ -87,7 +92,7 @@ class PredictionLog:
         except exc.SQLAlchemyError as error:
             raise _unavailable(error) from error
 
-    def write_or_replay(self, entry: Entry) -> Entry:
+    def write_or_replay(self, entry: LogEntry) -> LogEntry:
         """Write one entry; if its request id was answered before for the same rows, give the answer of then.
 
         So a client that saw no answer may send its request again. Raises ServingError Conflict if the id
@@ -99,7 +104,7 @@ class PredictionLog:
             return self._stored(entry)
         return entry
 
-    def _stored(self, entry: Entry) -> Entry:
+    def _stored(self, entry: LogEntry) -> LogEntry:
         try:
             with self.engine.begin() as connection:
                 # As it is, not as this version has it: another one may have answered, with further columns.
@@ -126,14 +131,14 @@ class PredictionLog:
             return row
         return {name.lower(): value for name, value in row.items()}
 
-    def _entry(self, entry: Entry, stored: list[dict[str, Any]]) -> Entry:
+    def _entry(self, entry: LogEntry, stored: list[dict[str, Any]]) -> LogEntry:
         probabilities = [r["probabilities"] for r in stored]
         prediction = Prediction(
             [self._label(r["prediction"]) for r in stored],
             None if None in probabilities else [json.loads(p) for p in probabilities],
         )
         first = stored[0]
-        return Entry(
+        return LogEntry(
             entry.request_id,
             entry.rows,
             prediction,
@@ -168,7 +173,7 @@ class PredictionLog:
             self._quick.close()
         self.engine.dispose()
 
-    def _records(self, entry: Entry) -> list[dict[str, Any]]:
+    def _records(self, entry: LogEntry) -> list[dict[str, Any]]:
         prediction = entry.prediction
         records = []
         for index, row in enumerate(entry.rows):
@@ -184,13 +189,13 @@ class PredictionLog:
                 "latency_ms": entry.latency_ms,
                 "prediction": self._stored_label(label),
                 "score": self._score(label, probabilities),
-                "probabilities": None
-                if probabilities is None
-                else json.dumps([_number(p) for p in probabilities]),
+                # orjson writes NaN and infinities as null: not every database has them
+                "probabilities": None if probabilities is None else orjson.dumps(probabilities).decode(),
             }
             for name, column in self._columns.items():
                 value = row.get(name)
-                value = as_text(value) if isinstance(value, datetime) else value
+                if name in self._times and isinstance(value, datetime):
+                    value = as_text(value)
                 record[column] = self._privacy.kept(name, value) if self._privacy else value
             records.append(record)
         return records

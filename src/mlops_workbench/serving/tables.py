@@ -21,7 +21,6 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
-    text,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.types import TypeEngine
@@ -33,8 +32,6 @@ from mlops_workbench.manifest import Kind, Manifest
 _IDENTIFIER = 63
 _SLUG = 44
 _BUSY_SECONDS = 10
-
-_ANSWERED = "role <> 'shadow'"
 
 _TYPES: dict[Kind, type[TypeEngine[Any]]] = {
     "double": Double,
@@ -48,7 +45,7 @@ KEY = ("request_id", "row_index", "role")
 
 SHADOW = "shadow"
 """The role of rows that were predicted for comparison, and whose prediction no caller got. Every other role (champion,
-canary, the name of a variant, …) was answered, and by one version only."""
+canary, the name of a variant, …) was answered; one request has one of these."""
 
 FIXED_COLUMNS = (
     "request_id",
@@ -104,8 +101,7 @@ def prediction_is_text(manifest: Manifest) -> bool:
 def predictions_table(metadata: MetaData, manifest: Manifest, name: str) -> Table:
     """The table of the model `name` with the columns of this manifest (see `feature_columns`).
 
-    A row is one version's prediction for one row of a request. The unique index lets one request have one answer: so a
-    request that is sent again gets the answer of then, also when another version would answer it now.
+    A row is one version's prediction for one row of a request.
     """
     title = table_name(name)
     features = feature_columns(manifest.columns)
@@ -124,14 +120,6 @@ def predictions_table(metadata: MetaData, manifest: Manifest, name: str) -> Tabl
         Column("probabilities", Text),
         *(Column(features[f.name], _TYPES[f.kind]) for f in manifest.inputs),
         Index(f"ix_{title}_at", "at"),
-        Index(
-            f"uq_{title}",
-            "request_id",
-            "row_index",
-            unique=True,
-            sqlite_where=text(_ANSWERED),
-            postgresql_where=text(_ANSWERED),
-        ),
     )
 
 

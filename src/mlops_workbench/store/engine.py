@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlops_workbench.base.clock import SYSTEM, Clock, stamp
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MissingDependency
-from mlops_workbench.store.reader import Reader
-from mlops_workbench.store.reader import Row as Row
+from mlops_workbench.store.reader import StoreReader
+from mlops_workbench.store.reader import StoreRow as StoreRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -41,7 +41,7 @@ class Store:
         """`clock`: what records are stamped by."""
         self.url = url
         self.clock = clock
-        self._reader = Reader(url, lambda: self.engine)
+        self._reader = StoreReader(url, lambda: self.engine)
         self._engine: Engine | None = None
         self._opening = threading.Lock()
         if self.revision() != HEAD:
@@ -59,6 +59,11 @@ class Store:
     def name(self) -> str:
         """Its URL without the password."""
         return self._reader.name
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.url.partition(":")[0].partition("+")[0]
 
     def now(self) -> str:
         """The moment on this store's clock, as records hold it."""
@@ -116,20 +121,24 @@ class Store:
                 "Check its rights and the free space; if it is locked, try again.",
             ) from None
 
-    def read(self, sql: str, values: Row | None = None, json_columns: Sequence[str] = ()) -> list[Row]:
+    def read(
+        self, sql: str, values: StoreRow | None = None, json_columns: Sequence[str] = ()
+    ) -> list[StoreRow]:
         """Rows of a SELECT with `:name` parameters; `json_columns` are parsed. Raises `InvalidConfig`."""
         return self._reader.rows(sql, values, json_columns)
 
-    def read_one(self, sql: str, values: Row | None = None, json_columns: Sequence[str] = ()) -> Row | None:
+    def read_one(
+        self, sql: str, values: StoreRow | None = None, json_columns: Sequence[str] = ()
+    ) -> StoreRow | None:
         return next(iter(self.read(sql, values, json_columns)), None)
 
-    def rows(self, statement: Any) -> Sequence[Row]:
+    def rows(self, statement: Any) -> Sequence[StoreRow]:
         with self.engine.connect() as connection:
-            return cast("Sequence[Row]", list(connection.execute(statement).mappings()))
+            return cast("Sequence[StoreRow]", list(connection.execute(statement).mappings()))
 
-    def row(self, statement: Any) -> Row | None:
+    def row(self, statement: Any) -> StoreRow | None:
         with self.engine.connect() as connection:
-            return cast("Row | None", connection.execute(statement).mappings().first())
+            return cast("StoreRow | None", connection.execute(statement).mappings().first())
 
     def close(self) -> None:
         with self._opening:

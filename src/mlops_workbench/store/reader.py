@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30.0
 _DRIVERS = ("sqlite", "sqlite+pysqlite")
 
-Row = Mapping[str, Any]
+StoreRow = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -45,7 +45,7 @@ def numbered(name: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:
     return ", ".join(f":{key}" for key in parameters), parameters
 
 
-class Reader:
+class StoreReader:
     """Reads one database. `engine` is asked for only if the database is no SQLite file."""
 
     def __init__(self, url: str, engine: Callable[[], Engine]) -> None:
@@ -62,11 +62,13 @@ class Reader:
 
         return make_url(self.url).render_as_string(hide_password=True)
 
-    def tuples(self, sql: str, values: Row | None = None) -> list[tuple[Any, ...]]:
+    def tuples(self, sql: str, values: StoreRow | None = None) -> list[tuple[Any, ...]]:
         """Raises `InvalidConfig` when the database cannot be read."""
         return self._fetch(sql, values)[1]
 
-    def rows(self, sql: str, values: Row | None = None, json_columns: Sequence[str] = ()) -> list[Row]:
+    def rows(
+        self, sql: str, values: StoreRow | None = None, json_columns: Sequence[str] = ()
+    ) -> list[StoreRow]:
         """Like `tuples`, by column name. `json_columns`: SQLite keeps them as text; they are parsed."""
         names, found = self._fetch(sql, values)
         rows = [dict(zip(names, row, strict=True)) for row in found]
@@ -84,7 +86,7 @@ class Reader:
         statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :table"
         return bool(self.tuples(statement, {"table": table}))
 
-    def _fetch(self, sql: str, values: Row | None) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    def _fetch(self, sql: str, values: StoreRow | None) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         if self.file is None:
             return self._through_engine(lambda engine: _execute(engine, sql, values))
         try:
@@ -109,7 +111,9 @@ class Reader:
         )
 
 
-def _execute(engine: Engine, sql: str, values: Row | None) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+def _execute(
+    engine: Engine, sql: str, values: StoreRow | None
+) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
     from sqlalchemy import text
 
     with engine.connect() as connection:

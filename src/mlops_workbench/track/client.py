@@ -17,8 +17,9 @@ from typing import Any
 
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config.project import Project
-from mlops_workbench.track import remote_runs
-from mlops_workbench.track.queries import Kind
+from mlops_workbench.store.reader import sqlite_file
+from mlops_workbench.track import remote_runs, template
+from mlops_workbench.track.queries import NameKind
 from mlops_workbench.track.reading import RunQuery
 from mlops_workbench.track.records import (
     Experiment,
@@ -56,11 +57,18 @@ class Client:
 
     @cached_property
     def raw(self) -> Any:
-        """The `MlflowClient` itself. A store that is new is migrated when it is opened."""
+        """The `MlflowClient` itself. A store that is new is made when it is opened."""
         url = self.project.tracking_url
+        file = sqlite_file(url)
         with self._lock:
+            new = (
+                file is not None and not file.exists() and not template.copy(file, self.project.artifact_root)
+            )
             try:
-                return self.mlflow.MlflowClient(tracking_uri=url, registry_uri=url)
+                opened = self.mlflow.MlflowClient(tracking_uri=url, registry_uri=url)
+                if file is not None and new:
+                    template.keep(file)
+                return opened
             except self.mlflow.MlflowException as problem:
                 raise InvalidConfig(
                     f"The tracking store cannot be opened: {problem}.", "Check [stores]."
@@ -108,7 +116,7 @@ class Client:
         found = remote_runs.chosen(runs, query.tests, query.kind, query.key, query.ascending, query.limit)
         return [_run(run) for run in found]
 
-    def has(self, experiment: str, kind: Kind, key: str) -> bool:
+    def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         return any(key in remote_runs.kept(run, kind) for run in self._all_runs(experiment))
 
     def artifact_location(self, run_id: str) -> str | None:

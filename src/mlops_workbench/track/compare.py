@@ -22,7 +22,7 @@ _LONGEST_LIST = 10
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """One thing that differs. None: this run does not have it."""
 
     what: str
@@ -41,8 +41,8 @@ class Comparison(Value):
 
     first: Run
     second: Run
-    metrics: tuple[Difference, ...]
-    differences: tuple[Difference, ...]
+    metrics: tuple[RunDifference, ...]
+    differences: tuple[RunDifference, ...]
     code: str
     notebook: str = ""
     changes: str = ""
@@ -50,8 +50,8 @@ class Comparison(Value):
     @property
     def title(self) -> str:
         count = len(self.differences) + sum(map(bool, self._diffs().values()))
-        told = f"{count} difference{'s' * (count != 1)}" if count else "no difference beside their metrics"
-        return f"Run '{self.first.name}' beside run '{self.second.name}': {told}."
+        shown = f"{count} difference{'s' * (count != 1)}" if count else "no difference beside their metrics"
+        return f"Run '{self.first.name}' beside run '{self.second.name}': {shown}."
 
     def _metric_rows(self) -> list[list[Any]]:
         return [
@@ -147,10 +147,10 @@ def _diff(names: tuple[str, str], before: str, after: str) -> str:
 
 def _differences(
     what: str, first: Mapping[str, Any], second: Mapping[str, Any], *, all_of_them: bool = False
-) -> tuple[Difference, ...]:
+) -> tuple[RunDifference, ...]:
     names = dict.fromkeys([*first, *second])
     return tuple(
-        Difference(what, name, first.get(name), second.get(name))
+        RunDifference(what, name, first.get(name), second.get(name))
         for name in names
         if all_of_them or first.get(name) != second.get(name)
     )
@@ -161,10 +161,10 @@ def _data(run: Run) -> dict[str, str]:
     found = {}
     for what, tag in (*_DATA_TAGS, *((f"data {name}", f"data.{name}") for name in also)):
         if sha256 := run.tags.get(f"{tag}.sha256"):
-            told = f"{run.tags[f'{tag}.name']}: {int(run.tags[f'{tag}.rows']):,} rows"
-            told += f" × {run.tags[f'{tag}.columns']} columns, sha256 {sha256[:12]}"
+            shown = f"{run.tags[f'{tag}.name']}: {int(run.tags[f'{tag}.rows']):,} rows"
+            shown += f" × {run.tags[f'{tag}.columns']} columns, sha256 {sha256[:12]}"
             beside = [run.tags[key] for key in (f"{tag}.snapshot", f"{tag}.revision") if key in run.tags]
-            found[what] = ", ".join([told, *beside])
+            found[what] = ", ".join([shown, *beside])
     return found
 
 

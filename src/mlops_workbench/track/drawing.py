@@ -14,7 +14,7 @@ _ORANGE = "#d1873d"
 _FONT = 'font-family="inherit" font-size="11" fill="currentColor"'
 _MOST_LINES = 500
 
-Rows = Sequence[tuple[str, Sequence[Any]]]
+ParallelRows = Sequence[tuple[str, Sequence[Any]]]
 
 
 def _svg(wide: float, high: float, title: str, parts: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)] or [low]
 
 
-def parallel(names: Sequence[str], rows: Rows) -> str:
+def parallel(names: Sequence[str], rows: ParallelRows) -> str:
     """A line a run through an axis a name; the colour grows with the last name's value."""
     axes = [_Axis(name, [values[i] for _, values in rows]) for i, name in enumerate(names)]
     gap, top, bottom = 128, 34, 200
@@ -106,10 +106,10 @@ def parallel(names: Sequence[str], rows: Rows) -> str:
         share = places[-1]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         opacity = 0.18 if share is None else 0.2 + 0.7 * share
-        told = ", ".join(f"{n} {cell(v)}" for n, v in zip(names, values, strict=True))
+        shown = ", ".join(f"{n} {cell(v)}" for n, v in zip(names, values, strict=True))
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{_BLUE}" stroke-width="1.5" '
-            f'stroke-opacity="{opacity:.2f}"><title>{html.escape(f"{run}: {told}")}</title></polyline>'
+            f'stroke-opacity="{opacity:.2f}"><title>{html.escape(f"{run}: {shown}")}</title></polyline>'
         )
     for i, axis in enumerate(axes):
         x = left + gap * i
@@ -136,9 +136,9 @@ def scatter(x_name: str, y_name: str, points: Sequence[tuple[str, Any, Any]]) ->
     for run, x_value, y_value in points:
         x = left + (across.place(x_value) or 0.0) * (right - left)
         y = bottom - (upward.place(y_value) or 0.0) * (bottom - top)
-        told = html.escape(f"{run}: {x_name} {cell(x_value)}, {y_name} {cell(y_value)}")
+        shown = html.escape(f"{run}: {x_name} {cell(x_value)}, {y_name} {cell(y_value)}")
         parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{_BLUE}" fill-opacity=".7"><title>{told}</title></circle>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{_BLUE}" fill-opacity=".7"><title>{shown}</title></circle>'
         )
     middle = (top + bottom) / 2
     parts.append(_text((left + right) / 2, bottom + 34, x_name, "middle", 'font-weight="600"'))

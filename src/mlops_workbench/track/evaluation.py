@@ -37,7 +37,7 @@ _POINTS = 200
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeldOutAnswers:
     """A fitted model's answers on labelled rows. `ask`: rows → labels or numbers, and probabilities or None."""
 
     task: Task
@@ -117,8 +117,8 @@ class Evaluation(Value):
         )
 
 
-def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
-    """All figures of the task. `wanted`: the policy's metric; the task's usual one if it does not fit."""
+def evaluate(asked: HeldOutAnswers, wanted: str = "") -> Evaluation:
+    """All plots of the task. `wanted`: the policy's metric; the task's usual one if it does not fit."""
     import numpy as np
 
     with warnings.catch_warnings():
@@ -129,8 +129,8 @@ def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
             name = deciding("", asked.task, asked.classes)
         truth: Any = np.asarray(asked.truth)
         predicted: Any = np.asarray(asked.predicted)
-        chances = None if asked.probabilities is None else np.asarray(asked.probabilities, dtype=float)
-        if chances is None and name == "roc_auc":
+        probabilities = None if asked.probabilities is None else np.asarray(asked.probabilities, dtype=float)
+        if probabilities is None and name == "roc_auc":
             name = "balanced_accuracy"
         of = len(truth)
         some = np.arange(of)
@@ -140,8 +140,8 @@ def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
         if asked.task == "classification":
             labels, matrix = _confusion(truth[some], predicted[some], asked.classes)
             drawn |= {"labels": labels, "confusion": matrix}
-            if chances is not None:
-                drawn |= _curves(truth[some], chances[some], asked.classes)
+            if probabilities is not None:
+                drawn |= _curves(truth[some], probabilities[some], asked.classes)
         else:
             some_fewer = some[:: max(1, len(some) // MOST_POINTS)]
             x, y = predicted[some_fewer].astype(float), truth[some_fewer].astype(float)
@@ -152,7 +152,7 @@ def evaluate(asked: Asked, wanted: str = "") -> Evaluation:
             rows=len(some),
             of=of,
             metric=name,
-            overall=metric(name, truth, predicted, chances, asked.classes),
+            overall=metric(name, truth, predicted, probabilities, asked.classes),
             importance=importance,
             importance_rows=asked_rows,
             segments=_segments(asked, name),
@@ -180,7 +180,7 @@ def _confusion(
     return tuple(labels), tuple(tuple(int(v) for v in row) for row in matrix)
 
 
-def _curves(truth: Any, chances: Any, classes: Sequence[Any]) -> dict[str, Any]:
+def _curves(truth: Any, probabilities: Any, classes: Sequence[Any]) -> dict[str, Any]:
     import numpy as np
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
@@ -191,19 +191,19 @@ def _curves(truth: Any, chances: Any, classes: Sequence[Any]) -> dict[str, Any]:
         chosen = sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
     roc, recall = [], []
     for i in chosen:
-        mine, chance = truth == classes[i], chances[:, i]
+        mine, probability = truth == classes[i], probabilities[:, i]
         if not 0 < mine.sum() < len(mine):
             continue
-        false, true, _ = roc_curve(mine, chance)
-        roc.append(_curve(str(classes[i]), false, true, roc_auc_score(mine, chance)))
-        precision, recalled, _ = precision_recall_curve(mine, chance)
-        figure = average_precision_score(mine, chance)
+        false, true, _ = roc_curve(mine, probability)
+        roc.append(_curve(str(classes[i]), false, true, roc_auc_score(mine, probability)))
+        precision, recalled, _ = precision_recall_curve(mine, probability)
+        figure = average_precision_score(mine, probability)
         recall.append(_curve(str(classes[i]), recalled[::-1], precision[::-1], figure))
     if len(classes) == 2:
-        name, said, right = f"chance of {classes[1]}", chances[:, 1], truth == classes[1]
+        name, said, right = f"probability of {classes[1]}", probabilities[:, 1], truth == classes[1]
     else:  # how sure it was of its own answer
-        name, said = "chance of its answer", chances.max(axis=1)
-        right = truth == np.asarray(classes)[chances.argmax(axis=1)]
+        name, said = "probability of its answer", probabilities.max(axis=1)
+        right = truth == np.asarray(classes)[probabilities.argmax(axis=1)]
     return {
         "roc": tuple(roc),
         "precision_recall": tuple(recall),
@@ -219,7 +219,7 @@ def _curve(name: str, x: Any, y: Any, figure: float) -> Curve:
 
 
 def _calibration(name: str, said: Any, right: Any) -> Curve:
-    """Ten parts with equally many rows: the mean chance said, and how often it came. Figure: the mean gap (ECE)."""
+    """Ten parts with equally many rows: the mean probability, and how often it came. `figure`: the mean gap (ECE)."""
     import numpy as np
 
     order = np.argsort(said, kind="stable")
@@ -230,7 +230,7 @@ def _calibration(name: str, said: Any, right: Any) -> Curve:
     return Curve(name, tuple(x.tolist()), tuple(y.tolist()), gap)
 
 
-def permutation_importance(asked: Asked, name: str) -> tuple[dict[str, float], int]:
+def permutation_importance(asked: HeldOutAnswers, name: str) -> tuple[dict[str, float], int]:
     """How much the metric falls when one column is shuffled, in shares that sum to 1, largest first; and of how many
     rows. Fewer rows are asked of a slow model, so that all of it takes about a second.
     """
@@ -254,10 +254,10 @@ def permutation_importance(asked: Asked, name: str) -> tuple[dict[str, float], i
     for start in range(-1, len(features), each):  # -1: the rows as they are
         shuffled = [features[i] if i >= 0 else None for i in range(start, min(start + each, len(features)))]
         with threadpool_limits(1, "openmp"):
-            predicted, chances = asked.ask(_stacked(some, shuffled, turns))
+            predicted, probabilities = asked.ask(_stacked(some, shuffled, turns))
         for turn in range(len(shuffled)):
             part = slice(turn * len(some), (turn + 1) * len(some))
-            of_part = None if chances is None else chances[part]
+            of_part = None if probabilities is None else probabilities[part]
             figures.append(metric(name, truth, predicted[part], of_part, asked.classes))
     base, *rest = figures
     if base is None:
@@ -287,14 +287,14 @@ def _stacked(some: Any, shuffled: Sequence[str | None], turns: Mapping[str, Any]
     )
 
 
-def _segments(asked: Asked, name: str) -> tuple[Segment, ...]:
+def _segments(asked: HeldOutAnswers, name: str) -> tuple[Segment, ...]:
     """By the text, category and boolean columns with the fewest values; what has few rows says nothing."""
     import numpy as np
     import pandas as pd
 
     truth: Any = np.asarray(asked.truth)
     predicted: Any = np.asarray(asked.predicted)
-    chances = None if asked.probabilities is None else np.asarray(asked.probabilities)
+    probabilities = None if asked.probabilities is None else np.asarray(asked.probabilities)
     values = {}
     for column in asked.frame.columns:
         series = asked.frame[column]
@@ -311,7 +311,7 @@ def _segments(asked: Asked, name: str) -> tuple[Segment, ...]:
             mine = codes == code
             if (rows := int(mine.sum())) < SEGMENT_ROWS:
                 continue
-            of_mine = None if chances is None else chances[mine]
+            of_mine = None if probabilities is None else probabilities[mine]
             figure = metric(name, truth[mine], predicted[mine], of_mine, asked.classes)
             if figure is not None:
                 found.append(Segment(str(column), str(level), rows, figure))

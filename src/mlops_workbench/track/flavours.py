@@ -49,7 +49,7 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Column:
+class SignatureColumn:
     """An input of a model's signature; `name` is empty where it names none. `dtype`: as the model takes it."""
 
     name: str
@@ -161,14 +161,14 @@ def name_of(folder: Path) -> str:
     return next((f for f in Model.load(str(folder)).flavors if f != "python_function"), "python_function")
 
 
-def signature_of(folder: Path) -> tuple[Column, ...] | None:
+def signature_of(folder: Path) -> tuple[SignatureColumn, ...] | None:
     """The inputs that the model's signature names; None if it has none. Raises `InvalidModel`."""
     from mlflow.models import Model
 
     schema = Model.load(str(folder)).get_input_schema()
     if schema is None:
         return None
-    found: list[Column] = []
+    found: list[SignatureColumn] = []
     for spec in schema.inputs:
         found += _tensor(spec) if schema.is_tensor_spec() else [_column(spec)]
     return tuple(found)
@@ -185,7 +185,7 @@ _KINDS: dict[str, tuple[Kind, str]] = {
 }
 
 
-def _column(spec: Any) -> Column:
+def _column(spec: Any) -> SignatureColumn:
     name = spec.name or ""
     word = getattr(spec.type, "name", str(spec.type))
     if word not in _KINDS:
@@ -197,10 +197,10 @@ def _column(spec: Any) -> Column:
     required = bool(spec.required)
     if kind == "long" and not required:
         kind = "double"
-    return Column(name, kind, dtype, nullable=not (required and kind in ("long", "boolean")))
+    return SignatureColumn(name, kind, dtype, nullable=not (required and kind in ("long", "boolean")))
 
 
-def _tensor(spec: Any) -> list[Column]:
+def _tensor(spec: Any) -> list[SignatureColumn]:
     """A matrix is a column each, without names; a vector is a column of its name."""
     shape, dtype = tuple(spec.shape), str(spec.type)
     wide = len(shape) == 2 and shape[1] >= 1 and not (spec.name and shape[1] != 1)
@@ -211,7 +211,9 @@ def _tensor(spec: Any) -> list[Column]:
             "Log the model with an input of the shape (-1, columns).",
         )
     kind: Kind = {"f": "double", "b": "boolean"}.get(spec.type.kind, "long")  # type: ignore[assignment]
-    one = Column(spec.name or "", kind, "" if dtype == "float64" else dtype, nullable=kind == "double")
+    one = SignatureColumn(
+        spec.name or "", kind, "" if dtype == "float64" else dtype, nullable=kind == "double"
+    )
     return [one] * (shape[1] if len(shape) == 2 else 1)
 
 

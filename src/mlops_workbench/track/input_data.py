@@ -15,7 +15,7 @@ from mlops_workbench.store.engine import Store
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRows:
     """Rows and their fingerprint. `snapshot`: the reference that named them; `revision`: what tracks their file."""
 
     frame: Any
@@ -43,7 +43,7 @@ class Given:
     def __init__(self, project: Project, store: Store, names: Sequence[str]) -> None:
         self.project, self.store = project, store
         self.names = tuple(dict.fromkeys(names))
-        self._found: dict[str, Kept] = {}
+        self._found: dict[str, KeptRows] = {}
         self._variables: dict[str, str] = {}
 
     def before(self, namespace: MutableMapping[str, Any], named: set[str], assigned: set[str]) -> None:
@@ -70,8 +70,8 @@ class Given:
     def known(self, name: str) -> bool:
         return name in self._found
 
-    def after(self, namespace: Mapping[str, Any]) -> dict[str, Kept]:
-        """All of them. What the cell bound anew, or gave new columns, counts as the cell left it; any other change
+    def after(self, namespace: Mapping[str, Any]) -> dict[str, KeptRows]:
+        """All of them. What the cell rebound, or gave new columns, counts as the cell left it; any other change
         in place does not: the rows are those that it was given. Raises what `frames.resolve` raises."""
         for name in self.names:
             variable = self._variables.get(name, name)
@@ -82,7 +82,7 @@ class Given:
                 self._found[name] = self._changed(known, variable, namespace)
         return {name: self._found[name] for name in self.names}
 
-    def _changed(self, known: Kept, variable: str, namespace: Mapping[str, Any]) -> Kept:
+    def _changed(self, known: KeptRows, variable: str, namespace: Mapping[str, Any]) -> KeptRows:
         now = namespace[variable]
         if now is not known.frame:
             return self._keep(variable, namespace)
@@ -92,10 +92,10 @@ class Given:
             return self._keep(variable, namespace)
         return replace(known, frame=snapshots.find(self.project, known.mark.sha256))
 
-    def _keep(self, name: str, namespace: Mapping[str, Any]) -> Kept:
+    def _keep(self, name: str, namespace: Mapping[str, Any]) -> KeptRows:
         frame, label = frames.resolve(name, namespace)
         revision = "" if name in namespace else dvc.revision(Path(name).expanduser()) or ""
-        return Kept(frame, snapshots.keep(self.project, self.store, frame, label), revision=revision)
+        return KeptRows(frame, snapshots.keep(self.project, self.store, frame, label), revision=revision)
 
 
 def identifier(name: str) -> str:

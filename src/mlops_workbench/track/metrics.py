@@ -91,14 +91,14 @@ def metric(
     return float(functions[name](y, p, sample_weight=weights))
 
 
-def deciding(name: str, task: Task, classes: Sequence[Any], *, chances: bool = True) -> str:
+def deciding(name: str, task: Task, classes: Sequence[Any], *, probabilities: bool = True) -> str:
     """The metric that decides: the policy's, or the task's usual one. Raises `UsageError` if it does not fit.
 
-    `chances`: whether the model gives probabilities, which ROC AUC is made of.
+    `probabilities`: whether the model gives probabilities, which ROC AUC is made of.
     """
     if not name:
         if task == "classification":
-            return "roc_auc" if len(classes) == 2 and chances else "balanced_accuracy"
+            return "roc_auc" if len(classes) == 2 and probabilities else "balanced_accuracy"
         return "rmse"
     if name not in NAMES[task]:
         raise UsageError(
@@ -133,7 +133,7 @@ def labels_of(frame: Any, target: str, classes: Sequence[Any], task: Task) -> An
     if task == "regression" and not _finite(labels):
         raise InvalidData(
             f"The label column '{target}' must hold finite numbers. Got {labels.dtype} instead.",
-            "Name another label column, or mend it.",
+            "Name another label column, or fix it.",
         )
     return labels.to_numpy()
 

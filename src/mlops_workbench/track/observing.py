@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO, cast
 
-from mlops_workbench.track.printed import Reader
+from mlops_workbench.track.printed import PrintedReader
 
 INTERVAL = 0.05
 """seconds between two looks at the memory"""
@@ -79,7 +79,7 @@ class _Tee:
     No `io` class: one that is collected would close what it writes to.
     """
 
-    def __init__(self, stream: TextIO, reader: Reader) -> None:
+    def __init__(self, stream: TextIO, reader: PrintedReader) -> None:
         self._stream, self._reader, self._lock = stream, reader, threading.Lock()
 
     def write(self, text: str) -> int:
@@ -98,7 +98,7 @@ class Observed:
     def __init__(self) -> None:
         import psutil
 
-        self.reader = Reader()
+        self.reader = PrintedReader()
         self.figures = Figures()
         self.open_before = set(open_figures())
         self.seconds = self.cpu_seconds = 0.0
@@ -125,7 +125,7 @@ class Observed:
             self.peak_memory = max(self.peak_memory, self._held())
             if (
                 now := _highest()
-            ) > self._highest:  # the kernel saw every moment, but tells a new record only
+            ) > self._highest:  # the kernel saw every moment, but reports a new record only
                 self.peak_memory = max(self.peak_memory, now)
 
     def _held(self) -> int:
@@ -146,7 +146,7 @@ class Observed:
 
 
 def _highest() -> int:
-    """The most memory that this process ever held, in bytes; 0 where that is not told."""
+    """The most memory that this process ever held, in bytes; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # not on Windows

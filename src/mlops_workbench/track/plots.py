@@ -187,7 +187,7 @@ def _residuals(axes: Any, found: Evaluation) -> None:
 
 
 def _points(found: Evaluation, most: int = 1500) -> tuple[Any, Any]:
-    """Predicted and true; so many points as can be told apart."""
+    """Predicted and true; as many points as can be distinguished."""
     import numpy as np
 
     assert found.residuals is not None

@@ -96,8 +96,8 @@ def is_metric(name: str) -> bool:
     return any(word in WORDS for word in re.split(r"[^a-z0-9]+", clean(name).replace("_", " ")))
 
 
-class Reader:
-    """Collects figures from text that comes in pieces. The last figure of a name and step counts."""
+class PrintedReader:
+    """Collects metrics from text that comes in pieces. The last value of a name and step counts."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, int | None], float] = {}
@@ -115,7 +115,7 @@ class Reader:
         self._rest = ""
 
     def _take(self, line: str) -> None:
-        for figure in metrics_in(line):
-            if figure.name in self._names or len(self._names) < MOST_NAMES:
-                self._names.add(figure.name)
-                self.found[figure.name, figure.step] = figure.value
+        for found in metrics_in(line):
+            if found.name in self._names or len(self._names) < MOST_NAMES:
+                self._names.add(found.name)
+                self.found[found.name, found.step] = found.value

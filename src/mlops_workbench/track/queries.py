@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.track.ranking import Test
+from mlops_workbench.track.ranking import RunTest
 
-Kind = Literal["metric", "param", "tag", "attribute"]
+NameKind = Literal["metric", "param", "tag", "attribute"]
 ATTRIBUTES = ("name", "status", "started", "seconds")
-PREFIXES: dict[str, Kind] = {"metrics": "metric", "params": "param", "tags": "tag"}
+PREFIXES: dict[str, NameKind] = {"metrics": "metric", "params": "param", "tags": "tag"}
 _OPERATORS = ("=", "!=", ">", ">=", "<", "<=", "like")
 _EXACT = ("=", "!=", "like")
 _TOKEN = re.compile(
@@ -90,15 +90,15 @@ def _unreadable(expression: str, why: str) -> UsageError:
     )
 
 
-def split(name: str) -> tuple[Kind | None, str]:
-    """A name's kind, if its prefix or itself tells, and the name without the prefix."""
+def split(name: str) -> tuple[NameKind | None, str]:
+    """A name's kind, if its prefix or the name itself says it, and the name without the prefix."""
     prefix, dot, rest = name.partition(".")
     if dot and rest and prefix in PREFIXES:
         return PREFIXES[prefix], rest
     return ("attribute" if name in ATTRIBUTES else None), name
 
 
-def resolve(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], own: str) -> Test:
+def resolve(condition: Condition, kind_of: Callable[[str], tuple[NameKind, str]], own: str) -> RunTest:
     """What a comparison asks of a run. `own`: the prefix of the workbench's tags. Raises `UsageError`."""
     kind, name = kind_of(condition.name)
     if kind == "attribute":
@@ -106,7 +106,7 @@ def resolve(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], ow
     if kind == "metric":
         if condition.operator == "like":
             raise UsageError(f"'{condition.name}' is a metric: it is compared with =, !=, <, <=, > and >=.")
-        return Test(kind, name, condition.operator, _number(condition))
+        return RunTest(kind, name, condition.operator, _number(condition))
     if condition.operator not in _EXACT:
         what = "parameter" if kind == "param" else "tag"
         raise UsageError(
@@ -114,15 +114,15 @@ def resolve(condition: Condition, kind_of: Callable[[str], tuple[Kind, str]], ow
             f"Got {condition.operator} instead.",
             "Sort by it instead.",
         )
-    return Test(kind, name if kind == "param" else own + name, condition.operator, condition.value)
+    return RunTest(kind, name if kind == "param" else own + name, condition.operator, condition.value)
 
 
-def _attribute(condition: Condition) -> Test:
+def _attribute(condition: Condition) -> RunTest:
     name, operator, value = condition.name, condition.operator, condition.value
     if name == "started":
         if operator == "like":
             raise UsageError("'started' is a time: it is compared with =, !=, <, <=, > and >=.")
-        return Test("attribute", name, operator, _moment(value))
+        return RunTest("attribute", name, operator, _moment(value))
     if name == "seconds":
         raise UsageError("'seconds' cannot be a condition.", "Sort by it instead.")
     if operator not in _EXACT:
@@ -133,7 +133,7 @@ def _attribute(condition: Condition) -> Test:
         if value.lower() not in _STATUS or operator == "like":
             raise UsageError(f"The status must be one of {', '.join(_STATUS)}. Got '{value}' instead.")
         value = value.upper()
-    return Test("attribute", name, operator, value)
+    return RunTest("attribute", name, operator, value)
 
 
 def _moment(text: str) -> int:

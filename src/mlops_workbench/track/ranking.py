@@ -28,12 +28,12 @@ SIGNS = {
 _OPERATORS = {sign: sign for sign in SIGNS} | {"like": "LIKE"}
 _ACTIVE = "runs.experiment_id = :experiment AND runs.lifecycle_stage = 'active'"
 
-Ask = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
+RunQueryFunction = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
 """Runs a SELECT with `:name` parameters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class RunTest:
     """A comparison that a run must fulfil. `kind`: metric, param, tag or attribute."""
 
     kind: str
@@ -42,7 +42,7 @@ class Test:
     value: str | float
 
 
-def exists(ask: Ask, experiment: str, kind: str, name: str) -> bool:
+def exists(ask: RunQueryFunction, experiment: str, kind: str, name: str) -> bool:
     """Whether a run of this experiment has a metric, parameter or tag of that name."""
     sql = f"""
         SELECT 1 FROM {TABLES[kind]} AS kept JOIN runs ON runs.run_uuid = kept.run_uuid
@@ -52,7 +52,13 @@ def exists(ask: Ask, experiment: str, kind: str, name: str) -> bool:
 
 
 def find(
-    ask: Ask, experiment: str, tests: Sequence[Test], kind: str, key: str, ascending: bool, limit: int
+    ask: RunQueryFunction,
+    experiment: str,
+    tests: Sequence[RunTest],
+    kind: str,
+    key: str,
+    ascending: bool,
+    limit: int,
 ) -> list[str]:
     """Ids of the runs that fulfil all, in order: parameters and tags as numbers where they are. The newest first
     among equals; last those that have none of it."""
@@ -77,7 +83,7 @@ def find(
     return [run for (run,) in ask(sql, values | {"most": limit})]
 
 
-def _holds(test: Test, place: int, values: dict[str, Any]) -> str:
+def _holds(test: RunTest, place: int, values: dict[str, Any]) -> str:
     """The condition in SQL; what it compares with is added to `values`."""
     compared, key = f"test{place}", f"key{place}"
     values[compared] = test.value

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlops_workbench.track.queries import Kind
-from mlops_workbench.track.ranking import Test
+from mlops_workbench.track.queries import NameKind
+from mlops_workbench.track.ranking import RunTest
 from mlops_workbench.track.records import Experiment, RegisteredVersion, Run
 
 
@@ -19,8 +19,8 @@ class RunQuery:
     """
 
     experiment: str
-    tests: Sequence[Test]
-    kind: Kind
+    tests: Sequence[RunTest]
+    kind: NameKind
     key: str
     ascending: bool
     limit: int
@@ -39,7 +39,7 @@ class RunReader(Protocol):
 
     def find_runs(self, query: RunQuery) -> list[Run]: ...
 
-    def has(self, experiment: str, kind: Kind, key: str) -> bool:
+    def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         """Whether a run has a metric, parameter or tag of that name."""
         ...
 
@@ -70,5 +70,5 @@ class RegistryReader(Protocol):
         ...
 
 
-class Reader(RunReader, RegistryReader, Protocol):
+class TrackingReader(RunReader, RegistryReader, Protocol):
     """A whole tracking store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,9 +36,49 @@ class Run(Value):
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class RowsMark:
+    """Which rows: a name and the SHA-256 of the snapshot that keeps them."""
+
+    name: str
+    sha256: str
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str], kind: str) -> RowsMark | None:
+        """From tags such as `data.sha256`; None where none are named."""
+        sha256 = tags.get(f"{kind}.sha256")
+        if not sha256:
+            return None
+        rows, columns = (int(tags.get(f"{kind}.{key}") or 0) for key in ("rows", "columns"))
+        return cls(tags.get(f"{kind}.name", ""), sha256, rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """What was recorded with a version when it was registered.
+
+    `digest`, `plan`: SHA-256 of the model's files and of its fast path; `path`: which of the two answers, as a
+    sentence; `data`, `evaluate`: rows it was fitted on and is judged by; `metrics`: the gate's, else the run's;
+    `variable`: its name in the notebook.
+    """
+
+    digest: str
+    plan: str
+    path: str
+    task: str
+    target: str | None
+    variable: str
+    registered_by: str | None
+    metrics: Mapping[str, float]
+    data: RowsMark | None
+    evaluate: RowsMark | None
+
+
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version in MLflow's registry; `tags` are the workbench's own, without their prefix."""
+    """A version in MLflow's registry; `tags` are the workbench's own, without their prefix: see `facts`."""
 
     name: str
     version: int
@@ -46,6 +87,22 @@ class RegisteredVersion:
     created: datetime
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+
+    @property
+    def facts(self) -> VersionFacts:
+        tags = self.tags
+        return VersionFacts(
+            digest=tags.get("digest", ""),
+            plan=tags.get("fast.sha256", ""),
+            path=tags.get("path", ""),
+            task=tags.get("task", "other"),
+            target=tags.get("target") or None,
+            variable=tags.get("variable", ""),
+            registered_by=tags.get("registered by"),
+            metrics=json.loads(tags.get("metrics", "{}")),
+            data=RowsMark.of(tags, "data"),
+            evaluate=RowsMark.of(tags, "evaluate"),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,8 +122,13 @@ def seconds_between(start: int, end: int | None) -> float | None:
     return None if end is None else (end - start) / 1000
 
 
+RENAMED = {"git.untold": "git.omitted_files"}
+"""tags of older runs, read under today's names"""
+
+
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
+    own = {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
+    return {RENAMED.get(key, key): value for key, value in own.items()}
 
 
 def local_path(location: str) -> Path | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_workbench.track.ranking import SIGNS, Test, comparable
+from mlops_workbench.track.ranking import SIGNS, RunTest, comparable
 
 
 def value_of(run: Any, kind: str, key: str) -> Any:
@@ -30,7 +30,7 @@ def kept(run: Any, kind: str) -> Mapping[str, Any]:
     return found
 
 
-def holds(run: Any, test: Test) -> bool:
+def holds(run: Any, test: RunTest) -> bool:
     value = value_of(run, test.kind, test.key)
     if value is None:
         return False
@@ -41,7 +41,7 @@ def holds(run: Any, test: Test) -> bool:
 
 
 def chosen(
-    runs: Sequence[Any], tests: Sequence[Test], kind: str, key: str, ascending: bool, limit: int
+    runs: Sequence[Any], tests: Sequence[RunTest], kind: str, key: str, ascending: bool, limit: int
 ) -> list[Any]:
     """Of runs that come newest first: those that fulfil all tests, in order; last those that have no such value."""
     fit = [run for run in runs if all(holds(run, test) for test in tests)]

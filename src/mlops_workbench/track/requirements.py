@@ -106,7 +106,7 @@ def for_mlflow_model(lines: Iterable[str], label: str) -> tuple[str, ...]:
         if not asked.specifier.contains(there, prereleases=True):
             raise InvalidModel(
                 f"'{label}' requires {asked.name}{asked.specifier}; {there} is installed here.",
-                "Install that version and register again, or log the model anew.",
+                "Install that version and register again, or log the model again.",
             )
         wanted.add(f"{asked.name}[{','.join(sorted(asked.extras))}]" if asked.extras else asked.name)
     return tuple(locked(sorted(wanted)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_workbench.base.values import Html, Value, is_number
 from mlops_workbench.track import drawing
-from mlops_workbench.track.tracking import Run
+from mlops_workbench.track.records import Run
 
 _MOST_METRICS = 6
 _MOST_PARAMS = 4

@@ -21,13 +21,13 @@ from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.evaluation import Asked, Evaluation
-from mlops_workbench.track.input_data import Given, Kept
+from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
+from mlops_workbench.track.input_data import Given, KeptRows
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
 from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
 from mlops_workbench.track.tracking import Tracking
 
-Measure = Callable[[Any, Any, str, str | None], Asked | None]
+Measure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
 
 
@@ -146,8 +146,8 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
     given = Given(project, store, rows)
     given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
     _check_names(cell, [*(r for r in rows if not given.known(r)), *request.params, *request.metrics])
-    changed, untold = source.changes(project.root)
-    tags = _tags(project) | ({"git.untold": ", ".join(untold)} if untold else {})
+    changed, omitted = source.changes(project.root)
+    tags = _tags(project) | ({"git.omitted_files": ", ".join(omitted)} if omitted else {})
     with tracking.start(request.name, tags) as run_id:
         tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
         value, seen = _execute(tracking, run_id, cell)
@@ -244,7 +244,7 @@ def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
     return printed | figures_of.returned(value, cell.python or cell.source)
 
 
-def _measured(asked: Asked) -> dict[str, float]:
+def _measured(asked: HeldOutAnswers) -> dict[str, float]:
     return metrics.evaluate(asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task)
 
 
@@ -273,7 +273,7 @@ def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[st
     return {name: figures_of.thinned(points) for name, points in _loggable(found).items()}
 
 
-def _data_tags(kept: Mapping[str, Kept], data: Sequence[str], evaluate: str | None) -> dict[str, str]:
+def _data_tags(kept: Mapping[str, KeptRows], data: Sequence[str], evaluate: str | None) -> dict[str, str]:
     tags = kept[data[0]].tags("data") if data else {}
     if len(set(data)) > 1:  # each of them by its name; the first has the short tags too
         for name in data:
@@ -282,7 +282,7 @@ def _data_tags(kept: Mapping[str, Kept], data: Sequence[str], evaluate: str | No
     return tags | (kept[evaluate].tags("evaluate") if evaluate is not None else {})
 
 
-def _attach(tracking: Tracking, run_id: str, asked: Asked, wanted: str) -> Evaluation | None:
+def _attach(tracking: Tracking, run_id: str, asked: HeldOutAnswers, wanted: str) -> Evaluation | None:
     """The standard evaluation as artifacts; None for a task that has none."""
     from mlops_workbench.track import plots as pictures
 

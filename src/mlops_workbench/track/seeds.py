@@ -21,7 +21,7 @@ def seeds_in(source: str, earlier: Sequence[str], namespace: Mapping[str, Any]) 
     """Seeds by the call that sets them (`np.random.seed`, `train_test_split.random_state`).
 
     Of `earlier` code, only what seeds a generator for all that follows. A seed given by a variable's name counts
-    with the value it has now; one that is computed in place cannot be told and is left out.
+    with the value it has now; one that is computed in place is not known and is left out.
     """
     found: dict[str, list[str]] = {}
     for code in earlier:

@@ -30,7 +30,7 @@ def git_state(folder: Path) -> dict[str, str]:
 def changes(folder: Path) -> tuple[str, list[str]]:
     """What differs from the commit in this folder, as a patch that `git apply` takes there; empty when nothing does.
 
-    New text files are in it. Second: what it does not tell, in words: large and binary new files, changes of the
+    New text files are in it. Second: what it leaves out, in words: large and binary new files, changes of the
     same repository outside of the folder. A patch above 5 MB is cut, and says so at its head.
     """
     if not _git(folder, "rev-parse", "HEAD").strip():
@@ -88,7 +88,7 @@ def names_in(source: str) -> set[str]:
 
 
 def assigned_in(source: str) -> set[str]:
-    """Those of them that are bound anew."""
+    """Those of them that are rebound."""
     return {
         node.id
         for tree in _trees(source)

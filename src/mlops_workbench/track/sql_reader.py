@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlops_workbench.store.engine import open_engine
-from mlops_workbench.store.reader import Reader, numbered, sqlite_file
+from mlops_workbench.store.reader import StoreReader, numbered, sqlite_file
 from mlops_workbench.track import ranking
-from mlops_workbench.track.queries import Kind
+from mlops_workbench.track.queries import NameKind
 from mlops_workbench.track.reading import RunQuery
 from mlops_workbench.track.records import (
     Experiment,
@@ -62,7 +62,7 @@ class SqlReader:
     """See `reading.Reader`, which it is."""
 
     def __init__(self, url: str) -> None:
-        self._reader = Reader(url, lambda: open_engine(url, pooled=False))
+        self._reader = StoreReader(url, lambda: open_engine(url, pooled=False))
         self.revision: str | None = None
         """of the schema; None while there is no store"""
         if self._reader.has_table("alembic_version"):
@@ -90,7 +90,7 @@ class SqlReader:
         return next(iter(self._runs([run_id])), None)
 
     def newest_run(self, experiment: str, name: str) -> Run | None:
-        named = ranking.Test("attribute", "name", "=", name)
+        named = ranking.RunTest("attribute", "name", "=", name)
         return next(
             iter(self.find_runs(RunQuery(experiment, [named], "attribute", "started", False, 1))), None
         )
@@ -109,7 +109,7 @@ class SqlReader:
             run for start in range(0, len(order), _PAGE) for run in self._runs(order[start : start + _PAGE])
         ]
 
-    def has(self, experiment: str, kind: Kind, key: str) -> bool:
+    def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         return ranking.exists(self._ask, experiment, kind, key)
 
     def artifact_location(self, run_id: str) -> str | None:

@@ -18,14 +18,11 @@ from typing import Any
 from mlops_workbench.base.errors import Conflict, NotFound, closest
 from mlops_workbench.config.project import ARTIFACTS, Project
 from mlops_workbench.manifest import FILE_NAME
-from mlops_workbench.track import queries, sql_reader, writing
+from mlops_workbench.store.reader import sqlite_file
+from mlops_workbench.track import queries, sql_reader, template, writing
 from mlops_workbench.track.client import Client
-from mlops_workbench.track.reading import Reader, RunQuery
+from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
-
-__all__ = ["PREFIX", "RegisteredVersion", "Run", "Stored", "Tracking"]
-
-Stored = RegisteredVersion
 
 _UPLOADING = ".artifact.uploading."
 """what MLflow calls a file that is being written"""
@@ -37,7 +34,7 @@ class Tracking:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._client = Client(project)
-        self._known_reader: Reader | None = None
+        self._known_reader: TrackingReader | None = None
         self._making = threading.Lock()
 
     @property
@@ -46,7 +43,7 @@ class Tracking:
         return self._client.raw
 
     @property
-    def _reader(self) -> Reader:
+    def _reader(self) -> TrackingReader:
         if self._known_reader is not None:
             return self._known_reader
         found = sql_reader.reader(self.project.tracking_url)
@@ -61,7 +58,7 @@ class Tracking:
     def experiment_id(self) -> str:
         """For writing: made if it is not there."""
         with self._making:
-            found = self._experiment
+            found = self.experiment
             if found is not None:
                 return found.id
             try:
@@ -70,14 +67,24 @@ class Tracking:
                 )
                 return made
             except self._client.mlflow.MlflowException:  # another process made it meanwhile
-                found = self._experiment
+                found = self.experiment
                 if found is None:
                     raise
                 return found.id
 
+    def prepare(self) -> None:
+        """Make the store if there is none. Raises `Conflict` when the project was moved."""
+        file = sqlite_file(self.project.tracking_url)
+        if file is None:
+            _ = self.experiment_id
+        elif not file.exists() and not template.copy(file, self.project.artifact_root):
+            _ = self.client
+        _ = self.experiment
+
     @property
-    def _experiment(self) -> Experiment | None:
-        """Raises `Conflict` when the project was moved: MLflow names artifacts by absolute paths."""
+    def experiment(self) -> Experiment | None:
+        """None until the first run or version. Raises `Conflict` when the project was moved: MLflow names artifacts by
+        absolute paths."""
         found = self._reader.experiment(self.project.name)
         if found is not None:
             self._require_home(found.artifact_location)
@@ -153,7 +160,7 @@ class Tracking:
         conditions = queries.parse(where) if where.strip() else ()
         if name is not None:
             conditions = (*conditions, queries.named(name))
-        experiment = self._experiment
+        experiment = self.experiment
         tests = [queries.resolve(c, lambda n: self._kind_of(experiment, n), PREFIX) for c in conditions]
         kind, key = self._kind_of(experiment, sort)
         if experiment is None:
@@ -163,16 +170,14 @@ class Tracking:
 
     def require_metric(self, name: str) -> None:
         """Raises `NotFound` when no run has a metric, parameter or tag of that name."""
-        self._kind_of(self._experiment, name)
+        self._kind_of(self.experiment, name)
 
-    require_figure = require_metric
-
-    def _kind_of(self, experiment: Experiment | None, name: str) -> tuple[queries.Kind, str]:
+    def _kind_of(self, experiment: Experiment | None, name: str) -> tuple[queries.NameKind, str]:
         """What a name stands for in this experiment. Raises `NotFound` when no run has it."""
         kind, bare = queries.split(name)
         if kind == "attribute":
             return kind, bare
-        kept: tuple[tuple[queries.Kind, str], ...] = (("metric", ""), ("param", ""), ("tag", PREFIX))
+        kept: tuple[tuple[queries.NameKind, str], ...] = (("metric", ""), ("param", ""), ("tag", PREFIX))
         for each, prefix in kept:
             if experiment and kind in (None, each) and self._reader.has(experiment.id, each, prefix + bare):
                 return each, bare
@@ -190,7 +195,7 @@ class Tracking:
     def run(self, name_or_id: str) -> Run:
         """The run of that id, or the newest of that name. Raises `NotFound`."""
         found = self._reader.run(name_or_id) if len(name_or_id) == 32 else None
-        experiment = self._experiment
+        experiment = self.experiment
         if found is None and experiment is not None:  # a name may be as long as an id
             found = self._reader.newest_run(experiment.id, name_or_id)
         if found is None:
@@ -323,7 +328,7 @@ class Tracking:
 
     def noted_ledger(self) -> tuple[int, str] | None:
         """Number and hash of the newest ledger entry, as this store remembers it."""
-        found = self._experiment
+        found = self.experiment
         number, _, digest = (found.tags.get("ledger", "") if found else "").partition(":")
         return (int(number), digest) if number.isdigit() else None
 
@@ -347,7 +352,7 @@ class Tracking:
             )
         path = local_path(location) or self._fetched(model_id, location)
         if not (path / FILE_NAME).is_file():
-            _ = self._experiment  # says so when the project was moved
+            _ = self.experiment  # says so when the project was moved
             raise NotFound(
                 f"Version {version.version} of '{version.name}' has no {FILE_NAME} in {path}.",
                 "Register it again.",

@@ -6,7 +6,7 @@ from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import ModelVersion, ThisVersion, Why
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.session import Session
 
 
@@ -23,7 +23,7 @@ def alias(
     version: ThisVersion = None,
     remove: Annotated[bool, Opt("take the alias away")] = False,
     why: Why,
-) -> Entry:
+) -> LedgerEntry:
     """Put an alias such as challenger on a version, or take it away.
 
     Raises `UsageError`, `Conflict`.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_workbench.interface import jobs, parsers
 from mlops_workbench.interface.spec import Opt, spec, verb
-from mlops_workbench.interface.types import Detach, ModelVersion, Version
+from mlops_workbench.interface.types import Detach, ModelVersion, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.jobs.queue import Job
@@ -24,7 +24,7 @@ def build(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     base: Annotated[str | None, Opt("base image (default: [image] base)")] = None,
     fast_only: Annotated[
         bool,

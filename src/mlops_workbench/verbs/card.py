@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from mlops_workbench.base import files
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import ModelVersion, OutputFile, Version
+from mlops_workbench.interface.types import ModelVersion, OutputFile, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.card import Card
@@ -18,7 +18,7 @@ def card(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     out: Annotated[OutputFile | None, Opt("also write it to this .md or .html file")] = None,
 ) -> Card:
     """The model card of a version, made from its records."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Run
+from mlops_workbench.interface.types import RunName
 
 if TYPE_CHECKING:
     from mlops_workbench.session import Session
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 @verb(stage="track", effect="reads", example="compare january retrain")
 def compare(
     session: Session,
-    first: Annotated[Run, Opt("run by name or id")],
-    second: Annotated[Run, Opt("another run")],
+    first: Annotated[RunName, Opt("run by name or id")],
+    second: Annotated[RunName, Opt("another run")],
 ) -> Comparison:
     """Show in what two runs differ: metrics, parameters, data, seeds, code, notebook and environment."""
     from mlops_workbench.track import compare as comparing

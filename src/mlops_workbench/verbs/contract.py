@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Contract, Data, File
+from mlops_workbench.interface.types import ContractName, Data, File
 
 if TYPE_CHECKING:
     from mlops_workbench.data.sheet import ContractSheet
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @verb(stage="data", effect="reads", example="contract flights --data january")
 def contract(
     session: Session,
-    name: Contract,
+    name: ContractName,
     *,
     data: Annotated[
         Data, Opt("infer it from this DataFrame, with a whylogs profile", flags=("-d",), writes=True)

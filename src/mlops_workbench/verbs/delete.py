@@ -6,12 +6,12 @@ from mlops_workbench.interface.spec import verb
 from mlops_workbench.interface.types import ModelVersion, ThisVersion, Why
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.session import Session
 
 
 @verb(stage="registry", effect="writes", example='delete flights/3 --why "fitted on the wrong month"')
-def delete(session: Session, name: ModelVersion, *, version: ThisVersion = None, why: Why) -> Entry:
+def delete(session: Session, name: ModelVersion, *, version: ThisVersion = None, why: Why) -> LedgerEntry:
     """Delete a version that no alias, deployment or approval refers to.
 
     Raises `Conflict` naming what does.

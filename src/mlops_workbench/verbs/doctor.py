@@ -114,7 +114,7 @@ def _store(project: Project) -> Finding:
     store = Store(project.store_url)
     try:
         entries, broken = ledger.entries(store), ledger.broken(store)
-        dialect = store.engine.dialect.name
+        dialect = store.dialect
     finally:
         store.close()
     if broken:
@@ -126,9 +126,9 @@ def _tracking(project: Project) -> Finding:
     from mlops_workbench.track.tracking import Tracking
 
     tracking = Tracking(project)
-    return Finding(
-        "tracking store", "ok", f"experiment {tracking.experiment_id}, {len(tracking.model_names())} models"
-    )
+    experiment = tracking.experiment
+    runs = f"experiment {experiment.id}" if experiment else "no run yet"
+    return Finding("tracking store", "ok", f"{runs}, {len(tracking.model_names())} models")
 
 
 def _docker(project: Project) -> Finding:

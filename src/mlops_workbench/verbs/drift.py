@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, Version
+from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.drift import DriftReport
@@ -16,7 +16,7 @@ def drift(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     data: Annotated[Data, Opt("rows to compare (default: the logged requests)", flags=("-d",))] = None,
     last: Annotated[Positive | None, Opt("only the newest N logged rows")] = None,
     profile: Annotated[
@@ -26,11 +26,14 @@ def drift(
     report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
 ) -> DriftReport:
     """Compare what the model is asked now with what it was fitted on."""
-    from mlops_workbench.data import snapshots
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
-    from mlops_workbench.registry import gates
+    from mlops_workbench.registry import gates, registering
 
+    if profile is not None:
+        from mlops_workbench.data import profiles
+
+        profiles.require()
     stored = session.version(name, version)
     seen = gates.latest(session.store, stored.name, stored.version)
     manifest = Manifest.load(session.tracking.folder(stored))
@@ -42,11 +45,11 @@ def drift(
         manifest,
         str(stored.version),
         watching.DriftRequest(
-            reference=snapshots.find(session.project, stored.tags["data.sha256"]),
+            reference=registering.fitted_on(session.project, stored),
             current=None if data is None else session.frame(data)[0],
             last=last,
-            importance=seen["report"]["importance"] if seen else {},
-            baseline=seen["report"]["metrics"] if seen else {},
+            importance=seen.report.importance if seen else {},
+            baseline=seen.report.metrics if seen else {},
             profile=Path(profile) if profile else None,
             report=Path(report) if report else None,
         ),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, Model, Version
+from mlops_workbench.interface.types import Data, Model, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.explanation import Explanation
@@ -16,7 +16,7 @@ def gate(
     session: Session,
     name: Model,
     *,
-    version: Annotated[Version, Opt("version (default: the newest)")] = None,
+    version: Annotated[VersionNumber, Opt("version (default: the newest)")] = None,
     data: Annotated[Data, Opt("labelled rows (default: the version's held-out rows)", flags=("-d",))] = None,
     first: Annotated[
         bool,

@@ -19,5 +19,6 @@ def init(session: Session, name: Annotated[str, Opt("name of the project")]) -> 
     made = projects.init(session.folder, name)
     session.use(made)
     session.progress("opening the stores")
-    _ = session.store.engine, session.tracking.experiment_id
+    _ = session.store
+    session.tracking.prepare()
     return made

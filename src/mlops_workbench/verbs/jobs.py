@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Job, Positive
+from mlops_workbench.interface.types import JobNumber, Positive
 
 if TYPE_CHECKING:
     from mlops_workbench.jobs.queue import JobList
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def jobs(
     session: Session,
     *,
-    id: Annotated[Job | None, Opt("only this job")] = None,
-    cancel: Annotated[Job | None, Opt("cancel this job", writes=True)] = None,
+    id: Annotated[JobNumber | None, Opt("only this job")] = None,
+    cancel: Annotated[JobNumber | None, Opt("cancel this job", writes=True)] = None,
     limit: Annotated[Positive, Opt("how many")] = 20,
 ) -> JobList:
     """List jobs, show one, or cancel one."""

@@ -24,7 +24,7 @@ def label(
 
     session.tracking.require_model(name)
     frame, called = session.frame(data)
-    targets = (v.tags.get("target") for v in session.tracking.versions(name))
+    targets = (v.facts.target for v in session.tracking.versions(name))
     chosen = column or next(iter(targets), None)
     if "request_id" not in frame.columns:
         raise InvalidData(f"'{called}' has no column 'request_id'.", "Take it from the answers of predict.")

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.base import files
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import ModelVersion, OutputFile, Version
+from mlops_workbench.interface.types import ModelVersion, OutputFile, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.lineage import Lineage
     from mlops_workbench.registry.origin import Origin
     from mlops_workbench.session import Session
-    from mlops_workbench.track.tracking import Stored
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @verb(stage="registry", effect="reads", example="lineage flights@champion")
@@ -18,7 +18,7 @@ def lineage(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     out: Annotated[
         OutputFile | None, Opt("also write it to this file as JSON, with an OpenLineage event")
     ] = None,
@@ -33,7 +33,7 @@ def lineage(
     return found
 
 
-def origin(session: Session, stored: Stored) -> Origin:
+def origin(session: Session, stored: RegisteredVersion) -> Origin:
     """Everything that is recorded about a version."""
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.package import records as images
@@ -60,6 +60,6 @@ def origin(session: Session, stored: Stored) -> Origin:
         ),
         entries=tuple(e for e in entries if version in (e.old_version, e.new_version)),
         image=images.get(session.store, name, version),
-        deployments=tuple(records.of_version(session.store, name, version)),
+        deployments=records.of_version(session.store, name, version),
         state=described(session, (stored,))[0].state,
     )

@@ -9,7 +9,7 @@ from mlops_workbench.interface.types import Model
 if TYPE_CHECKING:
     from mlops_workbench.registry.model_list import ModelList, Version
     from mlops_workbench.session import Session
-    from mlops_workbench.track.tracking import Stored
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @verb(stage="registry", effect="reads")
@@ -22,7 +22,7 @@ def models(
     return ModelList(tuple(described(session, session.tracking.versions(name))))
 
 
-def described(session: Session, found: Sequence[Stored]) -> list[Version]:
+def described(session: Session, found: Sequence[RegisteredVersion]) -> list[Version]:
     """Versions with their state, last gate report and image."""
     from mlops_workbench.package import records as images
     from mlops_workbench.registry.model_list import describe

@@ -6,7 +6,7 @@ from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import ModelVersion, ThisVersion, Why
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.session import Session
 
 
@@ -18,7 +18,7 @@ def promote(
     version: ThisVersion = None,
     why: Why,
     force: Annotated[bool, Opt("without a green gate or approvals; recorded as such")] = False,
-) -> Entry:
+) -> LedgerEntry:
     """Make a version the champion.
 
     Raises `GateFailed` without a green gate unless forced, `Conflict`.

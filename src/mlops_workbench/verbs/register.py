@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, Model, Run
+from mlops_workbench.interface.types import Data, Model, RunName
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.model_list import Version
@@ -23,7 +23,7 @@ def register(
     ],
     *,
     name: Annotated[Model, Opt("name to register under", flags=("-n",))],
-    run: Annotated[Run | None, Opt("run that made it (default: the run whose cell did)")] = None,
+    run: Annotated[RunName | None, Opt("run that made it (default: the run whose cell did)")] = None,
     data: Annotated[Data, Opt("DataFrame it was fitted on (default: the run's)", flags=("-d",))] = None,
     evaluate: Annotated[Data, Opt("held-out DataFrame (default: the run's)", flags=("--eval", "-e"))] = None,
     target: Annotated[str | None, Opt("label column (default: the run's)")] = None,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface import jobs, parsers
 from mlops_workbench.interface.spec import Opt, spec, verb
-from mlops_workbench.interface.types import Detach, ModelVersion, Version
+from mlops_workbench.interface.types import Detach, ModelVersion, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.jobs.queue import Job
@@ -29,7 +29,7 @@ def reproduce(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     tolerance: Annotated[
         float,
         Opt("largest difference of a number that still counts as equal", parse=parsers.share),

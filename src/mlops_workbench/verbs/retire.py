@@ -6,12 +6,12 @@ from mlops_workbench.interface.spec import verb
 from mlops_workbench.interface.types import ModelVersion, ThisVersion, Why
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.session import Session
 
 
 @verb(stage="registry", effect="writes", example='retire flights/1 --why "replaced"')
-def retire(session: Session, name: ModelVersion, *, version: ThisVersion = None, why: Why) -> Entry:
+def retire(session: Session, name: ModelVersion, *, version: ThisVersion = None, why: Why) -> LedgerEntry:
     """Put a version out of use: stopped, without aliases and alerts, archived with its evidence.
 
     Raises `Conflict`.

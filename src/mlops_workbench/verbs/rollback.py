@@ -6,12 +6,12 @@ from mlops_workbench.interface.spec import verb
 from mlops_workbench.interface.types import Model, Why
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.session import Session
 
 
 @verb(stage="registry", effect="writes", example='rollback flights --why "drill"')
-def rollback(session: Session, name: Model, *, why: Why) -> Entry:
+def rollback(session: Session, name: Model, *, why: Why) -> LedgerEntry:
     """Make the previous champion the champion again.
 
     Raises `Conflict` when there was none before.

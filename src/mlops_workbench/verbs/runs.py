@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Positive, Run
+from mlops_workbench.interface.types import Positive, RunName
 
 if TYPE_CHECKING:
     from mlops_workbench.session import Session
@@ -25,7 +25,7 @@ def runs(
     ] = "started",
     ascending: Annotated[bool, Opt("smallest first")] = False,
     where: Annotated[str | None, Opt("only runs like: auc > 0.7 and estimator = 'Pipeline'")] = None,
-    name: Annotated[Run | None, Opt("only runs of this name", flags=("-n",))] = None,
+    name: Annotated[RunName | None, Opt("only runs of this name", flags=("-n",))] = None,
     plot: Annotated[
         Sequence[str],
         Opt("draw what differs towards this metric; twice: a scatter; more: lines through all of them"),

@@ -6,7 +6,7 @@ from mlops_workbench.base.errors import UsageError
 from mlops_workbench.config.names import reference
 from mlops_workbench.interface import parsers
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import ModelVersion, Version
+from mlops_workbench.interface.types import ModelVersion, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.rollout.records import Live
@@ -18,7 +18,7 @@ def serve(
     session: Session,
     name: ModelVersion,
     *,
-    version: Version = None,
+    version: VersionNumber = None,
     port: Annotated[int | None, Opt("port on 127.0.0.1 (default: a free one)", parse=parsers.port)] = None,
     kind: Annotated[Literal["container", "process"] | None, Opt("container or process")] = None,
     follow: Annotated[

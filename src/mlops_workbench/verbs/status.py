@@ -9,10 +9,10 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.interface.spec import verb
 
 if TYPE_CHECKING:
-    from mlops_workbench.registry.ledger import Entry
+    from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.session import Session
-    from mlops_workbench.track.tracking import Stored
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ModelStatus:
 
 
 @dataclass(frozen=True)
-class Status(Value):
+class ProjectStatus(Value):
     """What is in production, and what needs a look."""
 
     project: str
@@ -58,7 +58,7 @@ class Status(Value):
 
 
 @verb(stage="project", effect="reads")
-def status(session: Session) -> Status:
+def status(session: Session) -> ProjectStatus:
     """What is in production, what runs, what needs a look."""
     from mlops_workbench.alerts import records as alerts
     from mlops_workbench.jobs import queue
@@ -80,7 +80,7 @@ def status(session: Session) -> Status:
     ]
     project = session.project
     running = sum(job.state in ("queued", "running") for job in queue.find(store, 50))
-    return Status(project.name, str(project.root), models, running, tuple(warnings))
+    return ProjectStatus(project.name, str(project.root), models, running, tuple(warnings))
 
 
 def _newest(live: Sequence[Live]) -> dict[str, Live]:
@@ -88,7 +88,7 @@ def _newest(live: Sequence[Live]) -> dict[str, Live]:
 
 
 def models_served(
-    versions: Sequence[Stored], live: Sequence[Live], entries: Sequence[Entry]
+    versions: Sequence[RegisteredVersion], live: Sequence[Live], entries: Sequence[LedgerEntry]
 ) -> tuple[ModelStatus, ...]:
     """Each model's champion, and the newest of what serves it."""
     from mlops_workbench.registry import ledger
@@ -96,7 +96,7 @@ def models_served(
     count: dict[str, int] = {}
     for version in versions:
         count[version.name] = count.get(version.name, 0) + 1
-    moves: dict[str, list[Entry]] = {}
+    moves: dict[str, list[LedgerEntry]] = {}
     for entry in entries:
         moves.setdefault(entry.model, []).append(entry)
     found, served = [], _newest(live)
@@ -127,7 +127,7 @@ def _of_serving(model: ModelStatus, live: Live | None) -> list[str]:
     return []
 
 
-def _of_ledger(entries: Sequence[Entry]) -> list[str]:
+def _of_ledger(entries: Sequence[LedgerEntry]) -> list[str]:
     """What was changed behind the workbench's back."""
     from mlops_workbench.registry import ledger
 

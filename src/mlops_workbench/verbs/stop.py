@@ -16,10 +16,10 @@ def stop(session: Session, name: Model) -> Live:
 
     Raises `NotFound` when nothing serves it.
     """
-    from mlops_workbench.rollout import following, launching, records
+    from mlops_workbench.rollout import following, launching, pointers, records
 
     followed = {str(d.follows) for d in records.following(session.store, name)}
     stopped = launching.stop(session.store, name)
     for alias in followed:
-        following.forget(following.followed(session, name, alias))
+        pointers.forget(following.followed(session, name, alias))
     return stopped

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from mlops_workbench.base.errors import ContractViolation
 from mlops_workbench.config.names import check_name
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Contract, Data, OutputFile, Run
+from mlops_workbench.interface.types import ContractName, Data, OutputFile, RunName
 
 if TYPE_CHECKING:
     from mlops_workbench.data.verdict import ContractReport
@@ -17,10 +17,10 @@ def validate(
     session: Session,
     data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
     *,
-    contract: Annotated[Contract, Opt(flags=("-c",))],
+    contract: Annotated[ContractName, Opt(flags=("-c",))],
     infer: Annotated[bool, Opt("write the contract again, from this data")] = False,
     run: Annotated[
-        Run | None, Opt("run to keep the result with (default: the run whose cell or script this is)")
+        RunName | None, Opt("run to keep the result with (default: the run whose cell or script this is)")
     ] = None,
     report: Annotated[OutputFile | None, Opt("also write the report to this HTML file")] = None,
     profile: Annotated[

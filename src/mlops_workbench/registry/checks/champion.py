@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.registry.checks.check import NOTHING, Case, Check, Contestant, Judged, answer, unknown
+from mlops_workbench.registry.checks.check import Case, Contestant, ContestantAnswers, answer
+from mlops_workbench.registry.checks.result import NOTHING, Check, unknown
 from mlops_workbench.track.metrics import better, metric
 
 TITLE = "no worse than the champion"
@@ -13,7 +14,7 @@ RESAMPLES = 200
 """On 20,000 rows 1,000 would take 17 s for ROC AUC (2 s for RMSE), 200 take 3 s."""
 
 
-def answers_of(champion: Contestant, frame: Any) -> Judged | str:
+def answers_of(champion: Contestant, frame: Any) -> ContestantAnswers | str:
     """The champion's answers on the candidate's rows, or why it has none."""
     lacking = [c for c in champion.manifest.columns if c not in frame.columns]
     if lacking:
@@ -30,7 +31,7 @@ def against(case: Case) -> Check:
         return _first(case)
     if champion.version == case.candidate.version:
         return Check(TITLE, None, NOTHING, NOTHING, "it is the champion", applies=False)
-    if not isinstance(theirs, Judged):
+    if not isinstance(theirs, ContestantAnswers):
         return unknown(TITLE, str(theirs), next_step="Judge rows that both can answer.")
     a, b = mine.metrics.get(name), theirs.metrics.get(name)
     if a is None or b is None:
@@ -72,7 +73,12 @@ def _first(case: Case) -> Check:
 
 
 def interval(
-    candidate: Contestant, champion: Contestant, mine: Judged, theirs: Judged, name: str, confidence: float
+    candidate: Contestant,
+    champion: Contestant,
+    mine: ContestantAnswers,
+    theirs: ContestantAnswers,
+    name: str,
+    confidence: float,
 ) -> tuple[float, float]:
     """Percentile bootstrap of the paired difference: both are judged on the same resampled rows.
 

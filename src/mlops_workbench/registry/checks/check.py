@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +16,6 @@ from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check. `passed` None: it could not be evaluated, which is not a pass (unless it does not apply)."""
-
-    name: str
-    passed: bool | None
-    figure: str
-    limit: str
-    detail: str = ""
-    applies: bool = True
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    """facts by name; a list of mappings is a table. Shown folded"""
-    next_step: str = ""
-    """what to look at or do when this is what keeps the gate red"""
-
-
-def unknown(name: str, detail: str, limit: str = NOTHING, next_step: str = "", **more: Any) -> Check:
-    """A check that could not be evaluated."""
-    return Check(name, None, NOTHING, limit, detail, next_step=next_step, **more)
-
 
 @dataclass(frozen=True)
 class Contestant:
@@ -50,7 +27,7 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ContestantAnswers:
     """A contestant's answers on the labelled rows."""
 
     truth: Any
@@ -71,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class GateContext:
-    """What the gate is told and handed besides versions and rows. What is None was not handed in."""
+    """What the gate gets besides versions and rows. What is None was not given."""
 
     root: Path = Path()
     """the project, for the files that the policy names"""
@@ -95,8 +72,8 @@ class Case:
     champion: Contestant | None
     frame: pd.DataFrame
     metric: str
-    mine: Judged
-    theirs: Judged | str | None
+    mine: ContestantAnswers
+    theirs: ContestantAnswers | str | None
     """the champion's answers; a text: why it has none"""
     policy: GatePolicy
     context: GateContext
@@ -106,13 +83,13 @@ class Case:
         return self.candidate.manifest
 
 
-def answer(contestant: Contestant, frame: pd.DataFrame) -> Judged:
+def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
     answers = contestant.served(to_rows(frame[manifest.columns]))
     measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
-    return Judged(truth, answers.values, answers.probabilities, measured)
+    return ContestantAnswers(truth, answers.values, answers.probabilities, measured)
 
 
 def limit_of(name: str, value: float, strict: bool = False) -> str:

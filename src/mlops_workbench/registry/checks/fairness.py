@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_workbench.base.errors import UsageError, closest
-from mlops_workbench.registry.checks.check import Case, Check, unknown
+from mlops_workbench.registry.checks.check import Case
 from mlops_workbench.registry.checks.groups import groups
+from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.track.metrics import NAMES, metric
 
 TITLE = "fairness"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.config.gate import LatencyPolicy
-from mlops_workbench.registry.checks.check import Check, GateContext, unknown
+from mlops_workbench.registry.checks.check import GateContext
+from mlops_workbench.registry.checks.result import Check, unknown
 
 
 def latency(policy: LatencyPolicy, context: GateContext) -> list[Check]:

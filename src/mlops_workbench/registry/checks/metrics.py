@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_workbench.registry.checks.check import Case, Check, limit_of, unknown
+from mlops_workbench.registry.checks.check import Case, limit_of
+from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.track.metrics import better, metric
 
 

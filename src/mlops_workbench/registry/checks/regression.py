@@ -9,7 +9,8 @@ from mlops_workbench.base.errors import InvalidData, InvalidModel, MlopsError
 from mlops_workbench.base.values import is_number, plain
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest, file_sha256
-from mlops_workbench.registry.checks.check import Check, Contestant, unknown
+from mlops_workbench.registry.checks.check import Contestant
+from mlops_workbench.registry.checks.result import Check, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def cases(candidate: Contestant, policy: RegressionPolicy, root: Path) -> list[C
         rows = to_rows(table[candidate.manifest.columns])
         answers = _ask(candidate, rows, policy.cases)
     except MlopsError as problem:
-        step = problem.next_step or f"Mend {policy.cases}."
+        step = problem.next_step or f"Fix {policy.cases}."
         return [unknown(TITLE, problem.message.rstrip("."), "all right", step)]
     allowed = _tolerances(table, policy, candidate.manifest)
     wrong = [
@@ -61,7 +62,7 @@ def _ask(candidate: Contestant, rows: list[dict[str, Any]], name: str) -> list[A
         return [plain(value) for value in candidate.served(rows).values]
     except InvalidModel as problem:  # it answered the rows of its registration: these are what does not fit
         why = problem.message.partition("cannot answer: ")[2] or problem.message
-        raise InvalidData(f"The runtime cannot answer the rows of {name}: {why}", f"Mend {name}.") from None
+        raise InvalidData(f"The runtime cannot answer the rows of {name}: {why}", f"Fix {name}.") from None
 
 
 def _read(path: Path, name: str, manifest: Manifest) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.registry.checks.check import NOTHING, Check, Contestant, GateContext, unknown
+from mlops_workbench.registry.checks.check import Contestant, GateContext
+from mlops_workbench.registry.checks.result import NOTHING, Check, unknown
 from mlops_workbench.registry.versions import Predictor, difference
 
 RUNTIME = "training/serving skew"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.registry.checks.check import Case, Check, limit_of, unknown
+from mlops_workbench.registry.checks.check import Case, limit_of
 from mlops_workbench.registry.checks.groups import groups
+from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, metric
 
 

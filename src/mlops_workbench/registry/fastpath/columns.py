@@ -20,7 +20,7 @@ Step = tuple[str, *tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Column:
+class PlanColumn:
     """A column on its way through the steps. `raw`: of the model's inputs."""
 
     raw: int
@@ -31,17 +31,17 @@ class Column:
     values: tuple[Any, ...] = ()
     """the values that an encoder knows"""
     encoded: bool = False
-    dropped: tuple[Column, ...] = ()
+    dropped: tuple[PlanColumn, ...] = ()
     """columns that end with this one: the original may still refuse a row for their value"""
 
     @property
-    def all(self) -> list[Column]:
+    def all(self) -> list[PlanColumn]:
         return [self, *(inner for column in self.dropped for inner in column.all)]
 
-    def then(self, *steps: Step) -> Column:
+    def then(self, *steps: Step) -> PlanColumn:
         return self if self.tabled else replace(self, steps=(*self.steps, *steps))
 
-    def refused_if_infinite(self) -> Column:
+    def refused_if_infinite(self) -> PlanColumn:
         """Before a step that refuses infinities. The runtime leaves huge numbers to the original from the start, so
         that ordinary arithmetic cannot make any."""
         tame = all(
@@ -51,11 +51,11 @@ class Column:
         return self if tame else self.then(("finite",))
 
 
-Columns = list[Column]
-Walk = Callable[[Any, Columns], Columns]
+PlanColumns = list[PlanColumn]
+Walk = Callable[[Any, PlanColumns], PlanColumns]
 
 
-def walk(step: Any, columns: Columns) -> Columns:
+def walk(step: Any, columns: PlanColumns) -> PlanColumns:
     """The columns that a fitted transformer makes of these. Raises NotCovered."""
     from sklearn.feature_selection import SelectorMixin
 
@@ -73,14 +73,14 @@ def walk(step: Any, columns: Columns) -> Columns:
     raise NotCovered(f"{name} is not covered")
 
 
-def _pipeline(step: Any, columns: Columns) -> Columns:
+def _pipeline(step: Any, columns: PlanColumns) -> PlanColumns:
     for _, part in step.steps:
         columns = walk(part, columns)
     return columns
 
 
-def _column_transformer(step: Any, columns: Columns) -> Columns:
-    found: Columns = []
+def _column_transformer(step: Any, columns: PlanColumns) -> PlanColumns:
+    found: PlanColumns = []
     weights = step.transformer_weights or {}
     for name, part, _ in step.transformers_:
         if isinstance(part, str) and part == "drop":
@@ -91,20 +91,20 @@ def _column_transformer(step: Any, columns: Columns) -> Columns:
     return found
 
 
-def _union(step: Any, columns: Columns) -> Columns:
+def _union(step: Any, columns: PlanColumns) -> PlanColumns:
     weights = step.transformer_weights or {}
-    found: Columns = []
+    found: PlanColumns = []
     for name, part in step.transformer_list:
         if not (isinstance(part, str) and part == "drop"):
             found += _weighted(walk(part, columns), weights.get(name))
     return found
 
 
-def _weighted(columns: Columns, weight: float | None) -> Columns:
+def _weighted(columns: PlanColumns, weight: float | None) -> PlanColumns:
     return columns if weight is None else [c.then(("multiply", float(weight))) for c in columns]
 
 
-def _selected(step: Any, columns: Columns) -> Columns:
+def _selected(step: Any, columns: PlanColumns) -> PlanColumns:
     """The original still checks what it drops afterwards: only what cannot be refused may vanish here."""
     from sklearn.utils import get_tags
 
@@ -128,12 +128,12 @@ _SMALL, _GREAT = 1e-30, 1e30
 _HARMLESS = {"impute", "missing", "finite", "subtract", "divide", "multiply", "add", "clip", "present"}
 
 
-def _imputer(step: Any, columns: Columns) -> Columns:
+def _imputer(step: Any, columns: PlanColumns) -> PlanColumns:
     if not _is_nan(step.missing_values) and not (
         step.missing_values is None and all(c.kind == "string" for c in columns)
     ):
         raise NotCovered(f"SimpleImputer looks for {step.missing_values!r}, not for what is missing")
-    found: Columns = []
+    found: PlanColumns = []
     for column, statistic in zip(columns, step.statistics_, strict=True):
         if _is_nan(statistic) and not step.keep_empty_features:
             continue  # nothing was seen in it: scikit-learn drops it
@@ -150,12 +150,12 @@ def _imputer(step: Any, columns: Columns) -> Columns:
     return found
 
 
-def _indicator(step: Any, columns: Columns) -> Columns:
+def _indicator(step: Any, columns: PlanColumns) -> PlanColumns:
     if not _is_nan(step.missing_values):
         raise NotCovered(f"MissingIndicator looks for {step.missing_values!r}, not for what is missing")
     if step.error_on_new and len(step.features_) < len(columns):
         raise NotCovered("MissingIndicator refuses what was never missing before")
-    found: Columns = []
+    found: PlanColumns = []
     for place in step.features_:
         column = columns[place]
         if not column.tabled and column.kind in ("double", "long"):
@@ -164,11 +164,11 @@ def _indicator(step: Any, columns: Columns) -> Columns:
     return found
 
 
-def _standard(step: Any, columns: Columns) -> Columns:
+def _standard(step: Any, columns: PlanColumns) -> PlanColumns:
     return _arithmetic(columns, ("subtract", step.mean_ if step.with_mean else None), ("divide", step.scale_))
 
 
-def _min_max(step: Any, columns: Columns) -> Columns:
+def _min_max(step: Any, columns: PlanColumns) -> PlanColumns:
     found = _arithmetic(columns, ("multiply", step.scale_), ("add", step.min_))
     if step.clip:
         low, high = map(float, step.feature_range)
@@ -176,17 +176,17 @@ def _min_max(step: Any, columns: Columns) -> Columns:
     return found
 
 
-def _max_abs(step: Any, columns: Columns) -> Columns:
+def _max_abs(step: Any, columns: PlanColumns) -> PlanColumns:
     found = _arithmetic(columns, ("divide", step.scale_))
     return [c.then(("clip", -1.0, 1.0)) for c in found] if getattr(step, "clip", False) else found
 
 
-def _robust(step: Any, columns: Columns) -> Columns:
+def _robust(step: Any, columns: PlanColumns) -> PlanColumns:
     centred = ("subtract", step.center_ if step.with_centering else None)
     return _arithmetic(columns, centred, ("divide", step.scale_ if step.with_scaling else None))
 
 
-def _arithmetic(columns: Columns, *steps: tuple[str, Any]) -> Columns:
+def _arithmetic(columns: PlanColumns, *steps: tuple[str, Any]) -> PlanColumns:
     """Scalers refuse infinities, and let missing values pass."""
     found = [c.refused_if_infinite() for c in columns]
     for name, given in steps:
@@ -195,24 +195,24 @@ def _arithmetic(columns: Columns, *steps: tuple[str, Any]) -> Columns:
     return found
 
 
-def _one_hot(step: Any, columns: Columns) -> Columns:
+def _one_hot(step: Any, columns: PlanColumns) -> PlanColumns:
     found = []
     for column, values, count in zip(columns, step.categories_, step._n_features_outs, strict=True):
         found += [_encoded(column, values)] * int(count)
     return found
 
 
-def _ordinal(step: Any, columns: Columns) -> Columns:
+def _ordinal(step: Any, columns: PlanColumns) -> PlanColumns:
     return [_encoded(c, values) for c, values in zip(columns, step.categories_, strict=True)]
 
 
-def _target(step: Any, columns: Columns) -> Columns:
+def _target(step: Any, columns: PlanColumns) -> PlanColumns:
     each = len(step.classes_) if step.target_type_ == "multiclass" else 1
     pairs = zip(columns, step.categories_, strict=True)
     return [_encoded(c, values) for c, values in pairs for _ in range(each)]
 
 
-def _encoded(column: Column, values: Sequence[Any]) -> Column:
+def _encoded(column: PlanColumn, values: Sequence[Any]) -> PlanColumn:
     if column.encoded:
         return column  # what reaches the second encoder are the first one's codes
     if any(step[0] not in ("impute", "finite") for step in column.steps):
@@ -228,7 +228,7 @@ def _encoded(column: Column, values: Sequence[Any]) -> Column:
     )
 
 
-def _function(step: Any, columns: Columns) -> Columns:
+def _function(step: Any, columns: PlanColumns) -> PlanColumns:
     if _only_checks(step.func) or step.func is None:
         if step.validate:
             raise NotCovered("FunctionTransformer validates")

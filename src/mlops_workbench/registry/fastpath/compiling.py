@@ -15,7 +15,7 @@ import numpy as np
 
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.fastpath import NotCovered
-from mlops_workbench.registry.fastpath.columns import Column, Columns, walk
+from mlops_workbench.registry.fastpath.columns import PlanColumn, PlanColumns, walk
 from mlops_workbench.registry.fastpath.estimators import estimator
 
 Frame = Callable[[Sequence[Mapping[str, Any]]], Any]
@@ -57,7 +57,9 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
     if names is not None and list(names) != manifest.columns:
         raise NotCovered("the columns stand in another order than the model's")
     parts, last = _parts(model)
-    columns: Columns = [Column(i, f.kind, tabled=f.kind == "boolean") for i, f in enumerate(manifest.inputs)]
+    columns: PlanColumns = [
+        PlanColumn(i, f.kind, tabled=f.kind == "boolean") for i, f in enumerate(manifest.inputs)
+    ]
     for part in parts:
         columns = walk(part, columns)
     for column in (inner for outer in columns for inner in outer.all):
@@ -66,7 +68,7 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
     asked = _Asked(model, parts, manifest, frame)
     header, arrays = estimator(last, sparse=asked.sparse)
     if asked.width != len(columns):
-        raise NotCovered("the number of features cannot be told")
+        raise NotCovered("the number of features is not known")
     arrays = {f"estimator.{name}": np.ascontiguousarray(a) for name, a in arrays.items()}
     # also those that no feature is made of: the original looks at them
     numbers = [raw for raw, f in enumerate(manifest.inputs) if f.kind in ("double", "long")]
@@ -119,7 +121,7 @@ class _Asked:
         return np.asarray(found.toarray() if sparse else found, dtype=np.float64), sparse
 
 
-def _programs(columns: Columns, numbers: Sequence[int], arrays: dict[str, Any]) -> list[dict[str, Any]]:
+def _programs(columns: PlanColumns, numbers: Sequence[int], arrays: dict[str, Any]) -> list[dict[str, Any]]:
     """Numbers whose steps have the same names run side by side."""
     alike: dict[tuple[str, ...], list[int]] = {}
     for place, column in enumerate(columns):
@@ -141,7 +143,7 @@ def _programs(columns: Columns, numbers: Sequence[int], arrays: dict[str, Any]) 
 
 
 def _tables(
-    columns: Columns, manifest: Manifest, asked: _Asked, arrays: dict[str, Any]
+    columns: PlanColumns, manifest: Manifest, asked: _Asked, arrays: dict[str, Any]
 ) -> list[dict[str, Any]]:
     tables = []
     every = [inner for column in columns for inner in column.all]

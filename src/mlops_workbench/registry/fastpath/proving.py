@@ -17,7 +17,7 @@ import numpy as np
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.registry.fastpath.compiling import Compiled
 
-Row = Mapping[str, Any]
+ProofRow = Mapping[str, Any]
 
 TOLERANCE = 1e-12
 """of numbers and probabilities, absolute below one and relative above; labels may not differ at all"""
@@ -46,7 +46,7 @@ _ODD_NUMBERS = (
 )
 
 
-class Answers(Protocol):
+class PlanAnswers(Protocol):
     @property
     def values(self) -> Sequence[Any]: ...
 
@@ -54,15 +54,15 @@ class Answers(Protocol):
     def probabilities(self) -> Sequence[Sequence[float]] | None: ...
 
 
-class Left(Answers, Protocol):
-    """Answers of a plan; `left`: positions of rows that it does not answer."""
+class Left(PlanAnswers, Protocol):
+    """PlanAnswers of a plan; `left`: positions of rows that it does not answer."""
 
     @property
     def left(self) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True)
-class Proof:
+class FastPathProof:
     """What was tried. `rows`: those that the plan answered, by kind; `left`: those it left to the original."""
 
     proven: bool
@@ -84,10 +84,10 @@ class Proof:
 def proof(
     plan: Compiled,
     manifest: Manifest,
-    ordinary: Mapping[str, Sequence[Row]],
-    original: Callable[[Sequence[Row]], Answers],
-    fast: Callable[[Sequence[Row]], Left],
-) -> Proof:
+    ordinary: Mapping[str, Sequence[ProofRow]],
+    original: Callable[[Sequence[ProofRow]], PlanAnswers],
+    fast: Callable[[Sequence[ProofRow]], Left],
+) -> FastPathProof:
     """Ask both for all rows. `ordinary`: rows by what they are (`held out`, `fitted on`), as the runtime takes them."""
     started = time.perf_counter()
     odd = _odd(plan, manifest.inputs, [row for rows in ordinary.values() for row in rows])
@@ -101,7 +101,7 @@ def proof(
         if not reason and 2 * answered[kind] < len(rows):
             left = len(rows) - answered[kind]
             reason = f"a plan would leave {left:,} of {len(rows):,} rows '{kind}' to the original"
-    return Proof(
+    return FastPathProof(
         not reason,
         reason,
         dict(answered),
@@ -114,10 +114,10 @@ def proof(
 
 
 def _only(
-    tried: Sequence[tuple[str, Row]],
+    tried: Sequence[tuple[str, ProofRow]],
     lost: set[int],
     kinds: set[str],
-    original: Callable[[Sequence[Row]], Answers],
+    original: Callable[[Sequence[ProofRow]], PlanAnswers],
 ) -> dict[str, int]:
     """How many rows of these kinds the plan left although the original answers them."""
     found: dict[str, int] = {}
@@ -127,12 +127,12 @@ def _only(
     return found
 
 
-def _can_come(row: Row) -> bool:
+def _can_come(row: ProofRow) -> bool:
     """NaN says that something is missing, which reaches the model as null."""
     return not any(isinstance(value, float) and math.isnan(value) for value in row.values())
 
 
-def _answers(row: Row, original: Callable[[Sequence[Row]], Answers]) -> bool:
+def _answers(row: ProofRow, original: Callable[[Sequence[ProofRow]], PlanAnswers]) -> bool:
     try:
         original([row])
     except Exception:  # whatever a model raises means the same here
@@ -141,7 +141,7 @@ def _answers(row: Row, original: Callable[[Sequence[Row]], Answers]) -> bool:
 
 
 def _compared(
-    own: Sequence[tuple[str, Row]], found: Left, original: Callable[[Sequence[Row]], Answers]
+    own: Sequence[tuple[str, ProofRow]], found: Left, original: Callable[[Sequence[ProofRow]], PlanAnswers]
 ) -> tuple[float, str]:
     """The largest difference, and what is wrong if something is."""
     if not own:
@@ -168,7 +168,9 @@ def _compared(
     return worst, ""
 
 
-def _refused(own: Sequence[tuple[str, Row]], original: Callable[[Sequence[Row]], Answers]) -> str:
+def _refused(
+    own: Sequence[tuple[str, ProofRow]], original: Callable[[Sequence[ProofRow]], PlanAnswers]
+) -> str:
     """The kind of the first row that the original does not answer."""
     for kind in dict.fromkeys(kind for kind, _ in own):
         try:
@@ -189,11 +191,11 @@ def _gaps(found: Any, wanted: Any) -> Any:
     return np.nan_to_num(gaps, nan=np.inf).reshape(len(a), -1).max(axis=1)
 
 
-def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[Row]) -> dict[str, list[Row]]:
+def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> dict[str, list[ProofRow]]:
     """Rows that differ from ordinary ones in one odd value, or in all of them."""
     rng = np.random.default_rng(0)
     some = [base[i] for i in rng.integers(0, len(base), _EACH * 7)]
-    kinds: dict[str, list[Row]] = {
+    kinds: dict[str, list[ProofRow]] = {
         "all missing": [dict.fromkeys(f.name for f in inputs), {}],
         "values of different rows": [
             {f.name: base[i].get(f.name) for f, i in zip(inputs, places, strict=True)}
@@ -235,7 +237,7 @@ def _oddities(f: Field) -> Iterator[tuple[str, Any]]:
         yield "numbers", 1
 
 
-def _at_thresholds(plan: Compiled, inputs: Sequence[Field], row: Row) -> Iterator[Row]:
+def _at_thresholds(plan: Compiled, inputs: Sequence[Field], row: ProofRow) -> Iterator[ProofRow]:
     """Numbers exactly at, just below and just above where trees decide, in 64 bits and in the 32 of most trees."""
     threshold = plan.arrays.get("estimator.threshold")
     if threshold is None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from mlops_workbench.base.errors import EngineUnavailable, NotFound, ServingFailed
 from mlops_workbench.config.resources import CPUS, MEMORY
-from mlops_workbench.package.docker_client import Engine, connect
+from mlops_workbench.package.docker_client import DockerEngine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
 from mlops_workbench.rollout.runtime.deployment import Deployment
 from mlops_workbench.rollout.runtime.environment import FOLLOW, KEYS_FILE
@@ -169,14 +169,14 @@ def _mounted(inference_dir: Path) -> dict[str, Any]:
     }
 
 
-def _address(engine: Engine, container_id: str) -> tuple[str, int]:
+def _address(engine: DockerEngine, container_id: str) -> tuple[str, int]:
     facts = engine.container(container_id)
     if facts is None or facts.port is None:
         raise ServingFailed("It ended while it was starting.")
     return f"http://{_HOST}:{facts.port}", facts.port
 
 
-def _runs(engine: Engine, container_id: str) -> bool:
+def _runs(engine: DockerEngine, container_id: str) -> bool:
     facts = engine.container(container_id)
     return facts is not None and facts.status in ("created", "running", "restarting")
 

@@ -26,7 +26,7 @@ class Deployment(Value):
     digest: str
     pid: int | None = None
     pid_started: float | None = None
-    """Unix seconds: with it a pid that the system gave to another process later is told apart"""
+    """Unix seconds: with it a reused pid is recognised"""
     container_id: str | None = None
     image: str | None = None
     log_file: str | None = None

@@ -102,7 +102,7 @@ def start_local(
 
 
 def ended(deployment: Deployment) -> Literal["stopped", "failed"] | None:
-    """None while it runs; else whether it ended cleanly, which its log's last line tells."""
+    """None while it runs; else whether it ended cleanly, by the last line of its log."""
     if _ours(deployment) is not None:
         return None
     lines = tail(deployment, 1)
@@ -159,7 +159,7 @@ def _ours(deployment: Deployment) -> psutil.Process | None:
 
 
 def _gone(process: psutil.Process, seconds: float) -> bool:
-    """Whether it ends within `seconds`. Not `wait()`: that waits for whoever has to collect a zombie, too."""
+    """Whether it ends within `seconds`. Not `wait()`: that also waits for the parent to collect a zombie."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not _running(process):

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.manifest import Kind, Manifest
-from mlops_workbench.package.image import ContractProof, Proof
+from mlops_workbench.package.image import ContractProof, ImageProof
 from mlops_workbench.rollout.runtime import containers
 from mlops_workbench.rollout.runtime.client import call
 from mlops_workbench.rollout.runtime.deployment import Deployment
@@ -31,7 +31,7 @@ _DATATYPES: dict[Kind, str] = {
     "datetime": "BYTES",
 }
 
-Rows = Sequence[Mapping[str, Any]]
+SampleRows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class _Answer:
     probabilities: Sequence[Sequence[float]] | None
 
 
-Ask = Callable[[str, Manifest, Rows, str], _Answer]
+AskContract = Callable[[str, Manifest, SampleRows, str], _Answer]
 """(URL, manifest, rows, name of the model) → answer. Raises ServingFailed."""
 
 
-def prove(tag: str, manifest: Manifest, *, name: str, version: str, digest: str) -> Proof:
-    """Ask a container of the image for the manifest's sample, then remove it.
+def prove(tag: str, manifest: Manifest, *, name: str, version: str, digest: str) -> ImageProof:
+    """AskContract a container of the image for the manifest's sample, then remove it.
 
     Raises ServingFailed that says which row of which contract differs, with the end of the container's log.
     """
@@ -72,7 +72,7 @@ def prove(tag: str, manifest: Manifest, *, name: str, version: str, digest: str)
         raise ServingFailed(f"{error.message} Its log ends:\n{log}\n", error.next_step) from None
     finally:
         containers.remove(deployment)
-    return Proof(found, round(time.monotonic() - started, 2))
+    return ImageProof(found, round(time.monotonic() - started, 2))
 
 
 def _asked(contract: str, deployment: Deployment, manifest: Manifest, name: str) -> ContractProof:
@@ -87,13 +87,14 @@ def _asked(contract: str, deployment: Deployment, manifest: Manifest, name: str)
     worst = 0.0
     for row, (got, wanted) in enumerate(zip(answer.values, manifest.expected, strict=True)):
         worst = max(worst, _gap(contract, row, "prediction", got, wanted))
-    recorded, chances = manifest.expected_probabilities, answer.probabilities or ()
-    if recorded and len(chances) != len(recorded):
+    recorded, probabilities = manifest.expected_probabilities, answer.probabilities or ()
+    if recorded and len(probabilities) != len(recorded):
         raise ServingFailed(
-            f"{contract} answered the probabilities of {len(chances)} rows, those of {len(recorded)} were recorded.",
+            f"{contract} answered the probabilities of {len(probabilities)} rows, those of {len(recorded)} were "
+            "recorded.",
             "Register the version again.",
         )
-    for row, pair in enumerate(zip(chances, recorded, strict=False)):
+    for row, pair in enumerate(zip(probabilities, recorded, strict=False)):
         for got, wanted in zip(*pair, strict=True):
             worst = max(worst, _gap(contract, row, "probability", got, wanted))
     return ContractProof(contract, path.format(name=name), places, places, worst)
@@ -123,12 +124,12 @@ def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _predict(url: str, _manifest: Manifest, rows: Rows, _name: str) -> _Answer:
+def _predict(url: str, _manifest: Manifest, rows: SampleRows, _name: str) -> _Answer:
     answer = _post(f"{url}/predict", {"rows": [dict(row) for row in rows]})
     return _Answer(answer["predictions"], answer.get("probabilities"))
 
 
-def _infer(url: str, manifest: Manifest, rows: Rows, name: str) -> _Answer:
+def _infer(url: str, manifest: Manifest, rows: SampleRows, name: str) -> _Answer:
     """A tensor a column; columns that are missing in every row are left out, as the protocol has it."""
     inputs = [
         {
@@ -142,22 +143,22 @@ def _infer(url: str, manifest: Manifest, rows: Rows, name: str) -> _Answer:
     ]
     answer = _post(f"{url}/v2/models/{name}/infer", {"inputs": inputs})
     outputs = {output["name"]: output for output in answer["outputs"]}
-    chances = outputs.get("predict_proba")
-    if chances is None:
+    probabilities = outputs.get("predict_proba")
+    if probabilities is None:
         return _Answer(outputs["predict"]["data"], None)
-    width, flat = chances["shape"][1], chances["data"]
+    width, flat = probabilities["shape"][1], probabilities["data"]
     return _Answer(
         outputs["predict"]["data"],
         [flat[i : i + width] for i in range(0, len(flat), width)] if width else None,
     )
 
 
-def _invocations(url: str, manifest: Manifest, rows: Rows, _name: str) -> _Answer:
+def _invocations(url: str, manifest: Manifest, rows: SampleRows, _name: str) -> _Answer:
     split = {"columns": manifest.columns, "data": [[row.get(c) for c in manifest.columns] for row in rows]}
     return _twice(f"{url}/invocations", manifest, {"dataframe_split": split}, "params")
 
 
-def _vertex(url: str, manifest: Manifest, rows: Rows, _name: str) -> _Answer:
+def _vertex(url: str, manifest: Manifest, rows: SampleRows, _name: str) -> _Answer:
     return _twice(f"{url}{_VERTEX}", manifest, {"instances": [dict(row) for row in rows]}, "parameters")
 
 
@@ -169,7 +170,7 @@ def _twice(url: str, manifest: Manifest, body: dict[str, Any], parameters: str) 
     return _Answer(values, _post(url, body | {parameters: {"probabilities": True}})["predictions"])
 
 
-CONTRACTS: dict[str, tuple[str, Ask]] = {
+CONTRACTS: dict[str, tuple[str, AskContract]] = {
     "POST /predict": ("/predict", _predict),
     "Open Inference Protocol v2": ("/v2/models/{name}/infer", _infer),
     "MLflow's /invocations": ("/invocations", _invocations),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_workbench.serving.fast.estimators import KINDS, LABELS, LINKS
+from mlops_workbench.serving.answers import Row
+from mlops_workbench.serving.fast.estimators import KINDS, LABELS, LINKS, Floats
 from mlops_workbench.serving.fast.plan import Plan
-
-Row = Mapping[str, Any]
-Floats = NDArray[np.float64]
 
 _NONE = type(None)
 _TAKES: dict[str, frozenset[type]] = {

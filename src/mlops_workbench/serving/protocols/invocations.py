@@ -67,7 +67,7 @@ def _parse(body: Body, version: ServingVersion, limits: Limits) -> InvocationReq
     return InvocationRequest(valid, probabilities=probabilities_wanted(params, version))
 
 
-def _from_json(said: dict[str, Any], columns: list[str]) -> forms.Rows:
+def _from_json(said: dict[str, Any], columns: list[str]) -> forms.ParsedRows:
     if len(said) != 1 or next(iter(said)) not in _KEYS:
         got = ", ".join(f"'{key[:40]}'" for key in list(said)[:5]) or "nothing"
         forms.refuse(f"The body must have exactly one of {', '.join(_KEYS)}, and may have params. Got {got}.")

@@ -1,4 +1,4 @@
-"""Rows out of the forms that other contracts send: records, lists in the columns' order, columns, CSV, Parquet.
+"""ParsedRows out of the forms that other contracts send: records, lists in the columns' order, columns, CSV, Parquet.
 
 A number that is not one (NaN, as MLflow's own client writes a gap) is missing. Values are not judged here: the
 rows go through the same check as those of `POST /predict`.
@@ -17,7 +17,7 @@ from mlops_workbench.manifest import Field, Kind
 from mlops_workbench.serving.errors import ServingError, shown
 from mlops_workbench.serving.schema import PredictSchema
 
-Rows = list[dict[str, Any]]
+ParsedRows = list[dict[str, Any]]
 _SEE = "The columns and their types are listed at GET / and /docs."
 _LONGEST_CELL = 1 << 20
 
@@ -38,7 +38,7 @@ def object_of(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def from_items(items: Any, columns: Sequence[str], what: str) -> Rows:
+def from_items(items: Any, columns: Sequence[str], what: str) -> ParsedRows:
     """Records (`{column: value}`), lists of values in the order of `columns`, or bare values of one column."""
     if not isinstance(items, list):
         refuse(f"'{what}' must be a list of rows. Got {shown(items)} instead.")
@@ -55,7 +55,7 @@ def _row(item: Any, index: int, columns: Sequence[str]) -> dict[str, Any]:
     return {name: known(value) for name, value in zip(columns, item, strict=True)}
 
 
-def from_split(value: Any, columns: Sequence[str]) -> Rows:
+def from_split(value: Any, columns: Sequence[str]) -> ParsedRows:
     """`{"columns": […], "data": [[…], …]}` as pandas' `to_dict(orient="split")` gives it; `index` is not read."""
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         refuse(
@@ -68,7 +68,7 @@ def from_split(value: Any, columns: Sequence[str]) -> Rows:
     return from_items(value["data"], names, "data")
 
 
-def from_columns(values: Mapping[str, Any]) -> Rows:
+def from_columns(values: Mapping[str, Any]) -> ParsedRows:
     """`{column: [value, …]}`; all lists of one length."""
     lists = {name: v if isinstance(v, list) else [v] for name, v in values.items()}
     lengths = {name: len(v) for name, v in lists.items()}
@@ -78,14 +78,14 @@ def from_columns(values: Mapping[str, Any]) -> Rows:
     return [{name: known(_single(v[i])) for name, v in lists.items()} for i in range(count)]
 
 
-def from_csv(raw: bytes, fields: Sequence[Field], *, header: bool) -> Rows:
+def from_csv(raw: bytes, fields: Sequence[Field], *, header: bool) -> ParsedRows:
     """UTF-8, commas. An empty cell is missing; without a header, the cells are in the order of the columns."""
     try:
         lines = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
         names = next(lines, []) if header else [f.name for f in fields]
         once(names)
         kinds: dict[str, Kind] = {f.name: f.kind for f in fields}
-        rows: Rows = []
+        rows: ParsedRows = []
         for cells in lines:
             if not cells:
                 continue  # a blank line
@@ -99,7 +99,7 @@ def from_csv(raw: bytes, fields: Sequence[Field], *, header: bool) -> Rows:
     return rows
 
 
-def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> Rows:
+def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> ParsedRows:
     """Raises ServingError when it cannot be read, or would take more memory than a body may: it is compressed."""
     try:
         import arro3.io
@@ -112,7 +112,7 @@ def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> Rows:
 
     if len(raw) < 12 or raw[:4] != b"PAR1" or raw[-4:] != b"PAR1":
         refuse("The body is not Parquet.", "Send a Parquet file, not encrypted.")
-    rows: Rows = []
+    rows: ParsedRows = []
     held = 0
     try:
         for batch in arro3.io.read_parquet(io.BytesIO(raw)):
@@ -134,7 +134,7 @@ def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> Rows:
     return rows
 
 
-def fitting(rows: Rows, schema: PredictSchema) -> Rows:
+def fitting(rows: ParsedRows, schema: PredictSchema) -> ParsedRows:
     """The rows as the model takes them. Raises ServingError InvalidData."""
     return schema.check(rows)
 
