@@ -9,6 +9,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 2
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 BIN := .venv/bin
+PYTEST = PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 READY := .venv/.ready
 NODE := jupyter_ext/node_modules/.ready
 FRONT := $(shell find jupyter_ext/src jupyter_ext/style -type f 2>/dev/null) jupyter_ext/package.json jupyter_ext/tsconfig.json
@@ -55,11 +56,16 @@ lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
 .PHONY: test
 test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browser
 	@cd jupyter_ext && npm test --silent
-	@PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+	@$(PYTEST) --durations=25
+
+.PHONY: check
+check: lint | $(UV) ## types, style, and the quick tests that need no service: some minutes
+	@cd jupyter_ext && npm test --silent
+	@$(PYTEST) -m "not (slow or docker or podman or browser or postgres or kserve)"
 
 .PHONY: lint
 lint: $(READY) ## types and style
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tests/support
 	@cd jupyter_ext && npm run --silent lint
 
 # The environment is enough: a front end that no longer fits the verbs need not be built first.

@@ -44,7 +44,6 @@ def fit(workbench: Workbench, source: str) -> Any:
     return space["model"]
 
 
-@pytest.mark.both_stores
 def test_a_version_is_made_again_in_a_fresh_environment(workbench: Workbench) -> None:
     fit(workbench, FIT.format(seed=", random_state=7"))
     steps: list[str] = []
