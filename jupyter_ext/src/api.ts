@@ -4,7 +4,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { IJob, ILive, IRun, IStatus, IVersion } from './generated/records';
+import type { IJob, ILive, IRun, IProjectStatus, IVersion } from './generated/records';
 import { EFFECTS, WRITING } from './generated/verbs';
 import type { IVerbOptions, VerbName } from './generated/verbs';
 
@@ -38,7 +38,7 @@ export interface IVerb {
 
 /** What the sidebar shows of a project, in one answer: those of these verbs. */
 export interface IOverview {
-  status: IStatus;
+  status: IProjectStatus;
   models: { models: IVersion[] };
   runs: { runs: IRun[] };
   deployments: { deployments: ILive[] };

@@ -7,11 +7,11 @@ import { Signal } from '@lumino/signaling';
 
 import { ApiError } from './api';
 import type { Api, IOverview, IVerb } from './api';
-import type { IJob, ILive, IRun, IStatus, IVersion } from './generated/records';
+import type { IJob, ILive, IRun, IProjectStatus, IVersion } from './generated/records';
 import { VERSION } from './version';
 
 export interface ISnapshot {
-  status: IStatus;
+  status: IProjectStatus;
   versions: IVersion[];
   runs: IRun[];
   deployments: ILive[];

@@ -14,7 +14,7 @@ from mlops_workbench.jobs.queue import Job
 from mlops_workbench.registry.model_list import Version
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.track.records import Run
-from mlops_workbench.verbs.status import Status
+from mlops_workbench.verbs.status import ProjectStatus
 from mlops_workbench.workbench import verbs
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ EXACT: dict[Path, Callable[[], str]] = {
     FRONT / "verbs.ts": lambda: typescript.module(verbs()),
     FRONT / "verbs.json": lambda: as_json([payloads.describe(verb) for verb in verbs().values()]),
     FRONT / "records.ts": lambda: typescript.records(
-        (Status, Version, Run, Live, Job, Alert), merged={Live: "deployment"}
+        (ProjectStatus, Version, Run, Live, Job, Alert), merged={Live: "deployment"}
     ),
 }
 

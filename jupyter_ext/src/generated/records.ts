@@ -11,7 +11,7 @@ export interface IModelStatus {
 }
 
 /** What is in production, and what needs a look. */
-export interface IStatus {
+export interface IProjectStatus {
   project: string;
   root: string;
   models: IModelStatus[];
