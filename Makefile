@@ -59,13 +59,13 @@ test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browse
 	@$(PYTEST) --durations=25
 
 .PHONY: check
-check: lint | $(UV) ## types, style, and the quick tests that need no service: some minutes
+check: lint | $(UV) ## types, style, and the quick tests, which need no service: four minutes
 	@cd jupyter_ext && npm test --silent
-	@$(PYTEST) -m "not (slow or docker or podman or browser or postgres or kserve)"
+	@$(PYTEST) -m "not slow"
 
 .PHONY: lint
 lint: $(READY) ## types and style
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tests/support
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@cd jupyter_ext && npm run --silent lint
 
 # The environment is enough: a front end that no longer fits the verbs need not be built first.

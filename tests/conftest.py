@@ -37,6 +37,28 @@ for name in (
 ):
     os.environ.pop(name, None)
 
+# folders and files that start kernels, environments or many processes; single tests carry the marker themselves
+SLOW = (
+    "browser",
+    "docker",
+    "notebooks",
+    "packaging",
+    "serving/test_fast_equal.py",
+    "serving/test_follow.py",
+    "serving/test_kill.py",
+    "serving/test_process.py",
+    "serving/test_rollout.py",
+    "serving/test_trials.py",
+    "server/test_loaded.py",
+    "unit/test_faults.py",
+    "unit/test_following.py",
+    "unit/test_forks.py",
+    "unit/test_jobs.py",
+    "unit/test_mlflow_server.py",
+    "unit/test_reports.py",
+)
+SLOW_PATHS = {Path(__file__).parent / place for place in SLOW}
+
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")
 
 
@@ -57,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in a folder named after what they need carry its marker; what is missing is said once, as a skip."""
+    """What needs a service is slow, too; a service that is missing is said once, as a skip."""
     required = set(filter(None, os.environ.get("MLOPS_TEST_REQUIRE", "").split(",")))
     missing = {
         "docker": _docker_lacks,
@@ -69,6 +91,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     }
     reasons: dict[str, str | None] = {}
     for item in items:
+        needs_service = any(item.get_closest_marker(marker) for marker in missing)
+        if needs_service or SLOW_PATHS.intersection((item.path, *item.path.parents)):
+            item.add_marker(pytest.mark.slow)
         for marker, look in missing.items():
             if item.get_closest_marker(marker) is None:
                 continue

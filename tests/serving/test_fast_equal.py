@@ -10,7 +10,7 @@ from typing import Any
 import fast_models
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -126,13 +126,7 @@ ROWS = st.lists(
 )
 
 
-# Each try fits a model, so that shrinking one that failed would take five minutes; the row is named as it is.
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_plan_answers_as_the_original_or_not_at_all(data: st.DataObject) -> None:
     classes = data.draw(st.sampled_from([2, 3, None]), "classes")

@@ -1,9 +1,14 @@
-"""What the fork server of `forks.py` imports before it forks; imported nowhere else."""
+"""What the fork server of `forks.py` imports before it forks; imported nowhere else.
+
+The libraries start threads of their own as they are imported (jemalloc's, one of polars), which wait for work and
+need none of their locks at a fork; OpenBLAS ends its threads at a fork and starts others. Ours must not have begun any.
+"""
 
 from __future__ import annotations
 
 import os
 import pkgutil
+import threading
 import warnings
 from importlib import import_module
 
@@ -11,15 +16,13 @@ os.environ.pop("PYTHONPATH", None)  # it was for this import; the processes' own
 
 import mlops_workbench
 
-# what MLflow imports when it is first asked
+# what MLflow and the runtime import when they are first asked
 LAZY = (
     "mlflow.sklearn",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.tracking",
     "psycopg",
-    "papermill",
     "projects",
     "serving_kit",
     "skops.io",
@@ -36,6 +39,4 @@ with warnings.catch_warnings():
         if not found.name.endswith(RUN_BY_IMPORT) and ".migrations." not in found.name:
             import_module(found.name)
 
-    from mlflow.utils import requirements_utils
-
-    requirements_utils._init_packages_to_modules_map()  # reads every installed distribution: a second
+assert threading.active_count() == 1, threading.enumerate()

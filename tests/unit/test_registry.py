@@ -373,6 +373,7 @@ def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> No
 @pytest.mark.parametrize(
     "verb", ["gate", "promote", "rollback", "history", "lineage", "drift", "serve", "stop", "build"]
 )
+@pytest.mark.prepared(by=registered)
 def test_an_unknown_model_is_named(workbench: Workbench, verb: str) -> None:
     options: dict[str, Any] = {
         "gate": {"version": 1},
