@@ -165,6 +165,7 @@ def test_a_port_in_use_is_named(told: Any) -> None:
     assert records(told.folder) == before
 
 
+@pytest.mark.slow
 def test_a_served_model_is_asked_labelled_and_watched(told: Any) -> None:
     told.shell.user_ns["later"] = trips(seed=9, shift=20.0)
     ran = told.run("%mlops serve trips")

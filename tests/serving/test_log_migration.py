@@ -172,6 +172,7 @@ def _open_and_write(url: str, barrier: Any) -> None:
     log.close()
 
 
+@pytest.mark.slow
 def test_several_open_it_at_once_while_an_older_runtime_writes(old: str) -> None:
     context = forks.context()
     barrier = context.Barrier(4)

@@ -42,8 +42,8 @@ def test_an_edited_policy_counts_at_once(workbench: Workbench) -> None:
         workbench.gate("trips", version=version)
 
 
-@pytest.mark.prepared(by=champion)
 def test_records_that_were_removed_are_missed(workbench: Workbench) -> None:
+    champion(workbench)
     shutil.rmtree(workbench.project.state)
     for verb in (workbench.models, workbench.status, lambda: fit(workbench)):
         with pytest.raises(Conflict, match="were removed or replaced while they were open"):
@@ -246,6 +246,7 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
     assert seen.serving_version == "2"
 
 
+@pytest.mark.slow
 def test_a_new_deployment_answers_before_the_old_one_goes(workbench: Workbench) -> None:
     for _ in range(2):
         workbench.register(fit(workbench), name="trips")

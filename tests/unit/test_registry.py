@@ -332,6 +332,7 @@ def promote_and_die(root: str, when: str) -> None:
     workbench.promote("trips", version=2, why="and then the power went")
 
 
+@pytest.mark.slow
 @pytest.mark.both_stores
 @pytest.mark.parametrize(("when", "after"), [("before", 1), ("after", 2)])
 @pytest.mark.prepared(by=champion)
