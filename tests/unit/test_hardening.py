@@ -158,7 +158,7 @@ def put(workbench: Workbench, **values: Any) -> int:
 
 def test_jobs_of_another_machine_and_those_never_started(workbench: Workbench) -> None:
     ago = (datetime.now(UTC) - timedelta(seconds=jobs.SILENT_SECONDS + 10)).isoformat()
-    away = {"options": {"host": "elsewhere"}, "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
+    away = {"host": "elsewhere", "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
     alive = put(workbench, heartbeat=workbench.store.now(), **away)
     silent = put(workbench, heartbeat=ago, **away)
     fresh, forgotten = put(workbench), put(workbench, created=ago)
