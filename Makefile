@@ -1,4 +1,4 @@
-# The whole set-up needs git, make, Python 3.11 to 3.13 with venv, and node >= 20.19 with npm.
+# The whole set-up needs git, make, Python 3.11 to 3.13 with venv (on 3.14 the lock resolves; not tested there), and node >= 20.19 with npm.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

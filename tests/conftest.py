@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -87,6 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "node": _node_lacks,
         "postgres": lambda: None if databases.server() else "MLOPS_TEST_POSTGRES names no server",
         "podman": _podman_lacks,
+        "whylogs": lambda: None if sys.version_info < (3, 13) else "whylogs has no wheels for this Python",
         "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
     reasons: dict[str, str | None] = {}
