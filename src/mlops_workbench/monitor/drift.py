@@ -185,5 +185,5 @@ def _one(
         columns = [read(series(frame, names.index(name))) for frame, names in (reference, current)]
         return compare_columns(name, columns[0], columns[1], limits)
     except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
-        # a column of a kind that nobody foresaw must not hide the others; what happened is said in its place
+        # a column of a kind that nobody foresaw must not hide the others; what happened is reported in its place
         return FeatureDrift(name, "unknown", "unknown", note=f"Could not be compared: {error}")

@@ -161,7 +161,7 @@ def performance(
     """Metrics of the labelled predictions of the selection; None if there is none.
 
     `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
-    same names are shown beside.
+    same names are shown with them.
     """
     with _open(url) as engine:
         table = _predictions(engine, model)

@@ -1,4 +1,4 @@
-"""`drift` of a served model: its logged requests (or given rows) beside the rows it was fitted on."""
+"""`drift` of a served model: its logged requests (or given rows) against the rows it was fitted on."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ def look(aliases: Sequence[Alias]) -> None:
             if there is None:
                 _cannot_follow(alias, "It is on no version any more; they go on with the last one.")
         for deployment in alias.deployments:
-            said = ask(alias, deployment)
-            if said is None:
+            about = ask(alias, deployment)
+            if about is None:
                 continue
-            if (said["version"], said["digest"]) != (deployment.version, deployment.digest):
-                deployment = records.moved(alias.store, deployment, said["version"], said["digest"])
-            if failed := follow_state(said).get("failed"):
+            if (about["version"], about["digest"]) != (deployment.version, deployment.digest):
+                deployment = records.moved(alias.store, deployment, about["version"], about["digest"])
+            if failed := follow_state(about).get("failed"):
                 alert(alias, deployment, failed)
 
 

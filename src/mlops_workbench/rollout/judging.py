@@ -182,8 +182,8 @@ def outcome(report: GateReport) -> str:
     """What a job says of a version that did not pass."""
     first = report.failures[0]
     found = first.figure if first.passed is False else first.detail
-    said = f"version {report.version} did not pass the gate ({first.name}: {found})"
+    verdict = f"version {report.version} did not pass the gate ({first.name}: {found})"
     if report.champion is None:
         # a job is nobody's choice
-        return f"{said}; there is still no champion: a person may choose the first version with the gate"
-    return f"{said}; the champion stays"
+        return f"{verdict}; there is still no champion: a person may choose the first version with the gate"
+    return f"{verdict}; the champion stays"

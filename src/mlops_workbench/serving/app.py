@@ -274,7 +274,7 @@ def _operation() -> dict[str, Any]:
     def content(name: str) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
-    said = {
+    refusals = {
         "400": "not JSON",
         "401": "no valid API key",
         "408": "the body did not arrive in time",
@@ -288,7 +288,7 @@ def _operation() -> dict[str, Any]:
     return {
         "requestBody": {"required": True, "content": content("PredictRequest")},
         "responses": {"200": {"description": "the answers", "content": content("PredictResponse")}}
-        | {code: {"description": why, "content": content("Error")} for code, why in said.items()},
+        | {code: {"description": why, "content": content("Error")} for code, why in refusals.items()},
     }
 
 

@@ -175,18 +175,18 @@ def _limits(env: Mapping[str, str]) -> Limits:
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:
-    said = env.get(name) or str(default)
+    text = env.get(name) or str(default)
     try:
-        value = float(said)
+        value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ModelRefused(f"{name} must be a number above 0. Got '{said}' instead.")
+        raise ModelRefused(f"{name} must be a number above 0. Got '{text}' instead.")
     return value
 
 
 def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    said = env.get(name) or choices[0]
-    if said not in choices:
-        raise ModelRefused(f"{name} must be {' or '.join(choices)}. Got '{said}' instead.")
-    return said
+    text = env.get(name) or choices[0]
+    if text not in choices:
+        raise ModelRefused(f"{name} must be {' or '.join(choices)}. Got '{text}' instead.")
+    return text

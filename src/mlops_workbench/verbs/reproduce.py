@@ -43,7 +43,7 @@ def reproduce(
     from mlops_workbench.notebooks import reproduction
 
     stored = session.version(name, version)
-    # says at once what is missing
+    # reports at once what is missing
     _ = reproduction.recipe(session.project, session.tracking, stored, session.tracking.folder(stored))
     options = {"name": stored.name, "version": stored.version, "tolerance": tolerance}
     job = jobs.start(session, spec(reproduce), stored.name, options)

@@ -119,8 +119,8 @@ def _gap(contract: str, row: int, what: str, got: Any, wanted: Any) -> float:
 def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     status, answer = call(url, body, seconds=_SECONDS)
     if status != 200:
-        said = answer.get("message") or answer.get("error") or "nothing"
-        raise ServingFailed(f"It answered its own sample rows with HTTP {status}: {said}")
+        message = answer.get("message") or answer.get("error") or "nothing"
+        raise ServingFailed(f"It answered its own sample rows with HTTP {status}: {message}")
     return answer
 
 

@@ -132,11 +132,11 @@ def _port(log: Path, server: psutil.Process) -> int:
             raise ServingFailed("It ended while it was starting.")
         for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
             try:
-                said = json.loads(line)
+                event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(said, dict) and said.get("event") == "serving":
-                return int(said["port"])
+            if isinstance(event, dict) and event.get("event") == "serving":
+                return int(event["port"])
         time.sleep(0.05)
     raise ServingFailed(f"It was not ready after {_SECONDS} s.")
 
@@ -190,8 +190,8 @@ def _ask(connection: HTTPConnection, body: bytes) -> float:
     content = answer.read()
     took = time.perf_counter() - started
     if answer.status != 200:
-        said = content[:300].decode(errors="replace")
-        raise ServingFailed(f"The runtime answered its own sample rows with HTTP {answer.status}: {said}.")
+        message = content[:300].decode(errors="replace")
+        raise ServingFailed(f"The runtime answered its own sample rows with HTTP {answer.status}: {message}.")
     return took * 1000
 
 
