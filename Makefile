@@ -60,11 +60,13 @@ test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browse
 .PHONY: lint
 lint: $(READY) ## types and style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@cd jupyter_ext && npm run --silent lint
 
-.PHONY: docs
-docs: $(READY) ## write docs/verbs.md and docs/settings.md from the code
-	@$(BIN)/python -c 'from mlops_workbench.interface.reference import reference; from mlops_workbench.workbench import verbs; print(reference(verbs()), end="")' > docs/verbs.md
-	@$(BIN)/python -c 'from mlops_workbench.config.describing import reference; print(reference(), end="")' > docs/settings.md
+# The environment is enough: a front end that no longer fits the verbs need not be built first.
+.PHONY: generated docs
+docs: generated
+generated: $(if $(wildcard $(READY)),,$(READY)) ## write what is made from the code: docs, the front end's types and fixtures
+	@PYTHONPATH=tests/support $(BIN)/python -m generated
 
 .PHONY: lock
 lock: $(UV) ## compute requirements/lock.txt anew

@@ -16,7 +16,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from mlops_jupyter.pages import notebook_page
-from mlops_jupyter.request import VerbCall, call, project_folder
+from mlops_jupyter.request import VerbCall, call, from_query, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.payloads import describe, from_json
@@ -26,6 +26,7 @@ from mlops_workbench.workbench import verbs
 T = TypeVar("T")
 
 NO_OPTIONS = {"project", "html", "token", "no_track_activity"}
+OVERVIEW = ("status", "models", "runs", "deployments", "jobs")
 
 
 class MlopsHandler(APIHandler):
@@ -47,10 +48,15 @@ class MlopsHandler(APIHandler):
         pool: Executor = self.settings["mlops_pool"]
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
-    def query(self) -> dict[str, Any]:
+    @property
+    def project(self) -> str:
+        """The folder that the query names, below the root."""
+        return str(self.get_query_argument("project", ""))
+
+    def query(self) -> dict[str, list[str]]:
         """The verb's options in the query: what is neither ours, nor Jupyter's, nor against caches."""
         names = [key for key in self.request.query_arguments if key not in NO_OPTIONS and not key.isdigit()]
-        return {name: self.get_query_argument(name) for name in names}
+        return {name: self.get_query_arguments(name) for name in names}
 
     def body(self) -> dict[str, Any]:
         """The request's JSON object. Raises `UsageError` for anything else."""
@@ -107,27 +113,42 @@ class VerbsHandler(MlopsHandler):
         self.finish(json.dumps({"verbs": [describe(verb) for verb in verbs().values()]}))
 
 
+class OverviewHandler(MlopsHandler):
+    """What the sidebar shows, in one answer: those of a few verbs, by name. One project is opened, and once."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        project = self.project
+        self.finish(json.dumps(await self.in_thread(lambda: self.read(project))))
+
+    def read(self, project: str) -> dict[str, Any]:
+        with closing(self.settings["mlops_open"](project_folder(self.root, project))) as workbench:
+            return {name: getattr(workbench, name)().to_dict() for name in OVERVIEW}
+
+
 class VerbHandler(MlopsHandler):
-    """One verb on one project: GET reads, POST does; the query's `project` names the folder."""
+    """One verb on one project: GET reads, POST does; `project` in the query names the folder, `html=1` adds what a
+    notebook would show."""
 
     @authenticated
     @authorized
     async def get(self, name: str) -> None:
-        options, project = self.query(), self.get_query_argument("project", "")
-        html = self.get_query_argument("html", "") == "1"
-        answer = await self.in_thread(lambda: self.perform(name, options, project, True, html))
-        self.finish(json.dumps(answer))
+        await self.answer(name, from_query(name, self.query()), reading=True)
 
     @authenticated
     @authorized
     async def post(self, name: str) -> None:
-        options, project = self.body(), self.get_query_argument("project", "")
         if name in verbs() and verbs()[name].long:
             self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
-        answer = await self.in_thread(lambda: self.perform(name, options, project, False))
+        await self.answer(name, self.body(), reading=False)
+
+    async def answer(self, name: str, options: dict[str, Any], *, reading: bool) -> None:
+        project, html = self.project, self.get_query_argument("html", "") == "1"
+        answer = await self.in_thread(lambda: self.perform(name, options, project, reading, html))
         self.finish(json.dumps(answer))
 
-    def perform(self, name: str, raw: dict[str, Any], project: str, reading: bool, html: bool = False) -> Any:
+    def perform(self, name: str, raw: dict[str, Any], project: str, reading: bool, html: bool) -> Any:
         """In a thread: check, call, make JSON (which may be large, so it is done here too)."""
         asked = call(name, raw, project_folder(self.root, project), self.root, reading=reading)
         # Opened for each request (milliseconds), so that an edited mlops.toml counts at once and no
@@ -143,7 +164,7 @@ class JobNotebookHandler(MlopsHandler):
     @authenticated
     @authorized
     async def get(self, number: str) -> None:
-        project = self.get_query_argument("project", "")
+        project = self.project
         self.finish(json.dumps({"html": await self.in_thread(lambda: self.page(int(number), project))}))
 
     def page(self, number: int, project: str) -> str:
@@ -175,6 +196,7 @@ def carry_out(workbench: Any, asked: VerbCall) -> Any:
 ROUTES = [
     (r"/mlops/api/version", VersionHandler),
     (r"/mlops/api/verbs", VerbsHandler),
+    (r"/mlops/api/overview", OverviewHandler),
     (r"/mlops/api/verbs/([a-z_]+)", VerbHandler),
     (r"/mlops/api/jobs/([0-9]{1,9})/notebook", JobNotebookHandler),
     (r"/mlops/api/line", LineHandler),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,24 @@ def project_folder(root: Path, relative: str) -> Path:
     Raises `NotFound` for what does not exist, is hidden, or leads out of the root (by `..` or a link too).
     """
     return _inside(root, root, relative, kind="folder")
+
+
+def from_query(name: str, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The options of a verb as their types have it in JSON: all values of what may be repeated, true or false of a
+    switch, else the last value. What cannot be read is left as it is, for `call` to refuse."""
+    known = {arg.name: arg for arg in verbs()[name].args} if name in verbs() else {}
+    options: dict[str, Any] = {}
+    for option, values in query.items():
+        arg = known.get(option)
+        if arg is not None and arg.repeat:
+            options[option] = list(values)
+        elif arg is not None and arg.switch:
+            options[option] = {"true": True, "1": True, "false": False, "0": False}.get(
+                values[-1].lower(), values[-1]
+            )
+        else:
+            options[option] = values[-1]
+    return options
 
 
 def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: bool) -> VerbCall:

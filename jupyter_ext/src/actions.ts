@@ -1,7 +1,10 @@
 /**
- * What can be done from the sidebar: a form a verb. One list for buttons, menus and the command palette.
+ * What can be done from the sidebar, as far as a verb's description cannot say it: which verbs are offered where, what
+ * is asked at once, and what to say afterwards. One list for buttons, menus and the command palette.
  */
-import type { IOptions, VerbName } from './api';
+import { label } from './format';
+import { LONG } from './generated/verbs';
+import type { VerbName } from './generated/verbs';
 import type { ISnapshot } from './model';
 
 export interface ITarget {
@@ -9,198 +12,106 @@ export interface ITarget {
   version?: number;
 }
 
-export interface IField {
-  name: string;
-  label: string;
-  kind: 'text' | 'lines' | 'choice' | 'switch';
-  required: boolean;
-  value: string;
-  placeholder?: string;
-  choices?: string[];
-}
-
-export type ActionName = Exclude<VerbName, 'drift' | 'jobs' | 'init'>;
+export type Options = Record<string, unknown>;
 
 export interface IAction {
-  verb: ActionName;
+  verb: VerbName;
   label: string;
-  /** One sentence under the dialog's title. */
-  about: string;
-  /** Whether it needs a version, may have one (the champion otherwise), or acts on the model. */
-  version: 'needed' | 'optional' | 'none';
-  fields: IField[];
+  /** Whose menu it is in. */
+  on?: 'model' | 'version';
+  /** Options asked at once beside the required ones, in this order; the rest is behind “More options”. */
+  ask?: readonly string[];
+  /** Options that the verb could do without, and a person who clicks cannot. */
+  needs?: readonly string[];
+  /** What a field says before anything is typed. */
+  values?: Readonly<Record<string, string>>;
+  /** Options that have a meaning for some targets only. */
+  only?: Readonly<Record<string, (target: ITarget, known: ISnapshot | null) => boolean>>;
+  /** The last word on the options, where one of them excludes another. */
+  settle?: (options: Options) => Options;
+  /** Whether these options ask for something to read: it is shown on a page. */
+  page?: (options: Options) => boolean;
   /** The button is coloured as a warning. */
   warn?: boolean;
+  /** What to say when it went well. */
+  done?: (subject: string, value: Record<string, unknown>) => string;
 }
-
-const WHY: IField = {
-  name: 'why',
-  label: 'Why',
-  kind: 'text',
-  required: true,
-  value: '',
-  placeholder: 'The reason, kept in the ledger'
-};
-
-/** Asked only while the model has no champion: with one, the gate compares. */
-const FIRST: IField = {
-  name: 'first',
-  label: 'First',
-  kind: 'switch',
-  required: false,
-  value: '',
-  placeholder: 'There is no champion to compare with: this may be the first'
-};
 
 export const ACTIONS: readonly IAction[] = [
   {
     verb: 'promote',
     label: 'Promote',
-    about: 'Makes this version the champion. The gate must be green.',
-    version: 'needed',
-    fields: [WHY]
+    on: 'version',
+    needs: ['version'],
+    done: subject => `${subject} is the champion.`
   },
   {
     verb: 'gate',
     label: 'Gate',
-    about: 'Decides whether this version may become champion, and keeps the evidence.',
-    version: 'needed',
-    fields: [FIRST]
+    on: 'version',
+    ask: ['version', 'first'],
+    // With a champion the gate compares.
+    only: { first: (target, known) => championOf(target, known) === undefined },
+    page: options => options['explain'] === true,
+    done: subject => `The gate of ${subject} is green.`
   },
   {
     verb: 'approve',
     label: 'Approve',
-    about: 'Vouches for this version on its newest gate report. The ledger keeps who and why.',
-    version: 'needed',
-    fields: [WHY]
+    on: 'version',
+    needs: ['version'],
+    done: subject => `${subject} is approved by you.`
   },
-  {
-    verb: 'build',
-    label: 'Build',
-    about: 'Builds the Docker image that serves this version. Runs as a job.',
-    version: 'optional',
-    fields: []
-  },
+  { verb: 'build', label: 'Build', on: 'version', ask: ['version'] },
   {
     verb: 'serve',
     label: 'Serve',
-    about: 'Puts this version behind HTTP: in its container if it has an image, else in a local process.',
-    version: 'optional',
-    fields: []
+    on: 'version',
+    ask: ['version'],
+    // What follows is asked of the champion's row, or of none; the alias then names the version.
+    only: { follow: (target, known) => [undefined, championOf(target, known)].includes(target.version) },
+    settle: options => (options['follow'] ? without(options, 'version') : options),
+    done: (subject, value) => `${subject} answers at ${String(value['url'])}.`
   },
-  {
-    verb: 'stop',
-    label: 'Stop',
-    about: 'Stops serving this model. Its address no longer answers.',
-    version: 'none',
-    fields: [],
-    warn: true
-  },
-  {
-    verb: 'rollback',
-    label: 'Roll back',
-    about: 'Makes the previous champion the champion again.',
-    version: 'none',
-    fields: [WHY],
-    warn: true
-  },
-  {
-    verb: 'retire',
-    label: 'Retire',
-    about: 'Puts this version out of use: stopped, without aliases, archived with its evidence.',
-    version: 'needed',
-    fields: [WHY],
-    warn: true
-  },
+  { verb: 'retire', label: 'Retire', on: 'version', needs: ['version'], warn: true, done: is('retired') },
   {
     verb: 'retrain',
     label: 'Retrain',
-    about: 'Runs a notebook as a job. What it registers is promoted if it passes the gate.',
-    version: 'none',
-    fields: [
-      {
-        name: 'notebook',
-        label: 'Notebook',
-        kind: 'text',
-        required: true,
-        value: 'retrain.ipynb',
-        placeholder: 'Path from the folder of the active notebook'
-      },
-      {
-        name: 'parameters',
-        label: 'Parameters',
-        kind: 'lines',
-        required: false,
-        value: '',
-        placeholder: 'name=value, one a line'
-      }
-    ]
-  }
+    on: 'model',
+    ask: ['notebook', 'parameters'],
+    values: { notebook: 'retrain.ipynb' }
+  },
+  { verb: 'rollback', label: 'Roll back', on: 'model', warn: true, done: is('rolled back') },
+  { verb: 'stop', label: 'Stop', on: 'model', warn: true, done: is('stopped') }
 ];
 
-export function actionOf(verb: ActionName): IAction {
-  return ACTIONS.find(action => action.verb === verb)!;
+/** How the sidebar offers a verb; one that it has no row for gets a form like any other. */
+export function actionOf(verb: VerbName): IAction {
+  return ACTIONS.find(action => action.verb === verb) ?? { verb, label: label(verb) };
 }
 
-/** The fields of the dialog: those of the action, after a choice of what the target leaves open. */
-export function fieldsFor(action: IAction, target: ITarget, known: ISnapshot | null): IField[] {
-  const fields: IField[] = [];
-  if (target.name === undefined) {
-    const names = (known?.status.models ?? []).map(model => model.name);
-    fields.push(choice('name', 'Model', names));
+/** What to say when it went well. */
+export function outcome(action: IAction, subject: string, value: unknown): string {
+  const said = (value ?? {}) as Record<string, unknown>;
+  if (LONG.has(action.verb)) {
+    return `Job ${String(said['id'])} has started: ${action.verb} ${subject}.`;
   }
-  if (target.version === undefined && action.version !== 'none') {
-    const versions = (known?.versions ?? [])
-      .filter(one => target.name === undefined || one.name === target.name)
-      .map(one => one.version);
-    const offered = [...new Set(versions)].sort((a, b) => b - a).map(String);
-    const none = action.version === 'optional' ? [''] : [];
-    fields.push(choice('version', 'Version', [...none, ...offered]));
-  }
-  return [...fields, ...action.fields.filter(field => field !== FIRST || !hasChampion(target, known))];
-}
-
-function hasChampion(target: ITarget, known: ISnapshot | null): boolean {
-  return (known?.versions ?? []).some(one => one.name === target.name && one.aliases.includes('champion'));
-}
-
-function choice(name: string, label: string, choices: string[]): IField {
-  return { name, label, kind: 'choice', required: choices[0] !== '', value: choices[0] ?? '', choices };
-}
-
-/** From what the form says to the verb's options. Empty fields are left out. */
-export function optionsOf(
-  action: IAction,
-  target: ITarget,
-  form: Record<string, string>
-): IOptions[ActionName] {
-  const options: Record<string, unknown> = {};
-  const name = target.name ?? form['name'];
-  if (name) {
-    options['name'] = name;
-  }
-  const version = target.version ?? Number(form['version'] || 0);
-  if (version && action.version !== 'none') {
-    options['version'] = version;
-  }
-  for (const field of action.fields) {
-    const text = (form[field.name] ?? '').trim();
-    if (text) {
-      options[field.name] =
-        field.kind === 'lines' ? splitLines(text) : field.kind === 'switch' ? true : text;
-    }
-  }
-  return options as unknown as IOptions[ActionName];
-}
-
-function splitLines(text: string): string[] {
-  return text
-    .split('\n')
-    .map(line => line.trim())
-    .filter(line => line);
+  return action.done?.(subject, said) ?? `${action.label} ${subject}: done.`;
 }
 
 /** `flights v3`, `flights`, or nothing when the dialog asks. */
 export function titleOf(target: ITarget): string {
   return [target.name, target.version && `v${target.version}`].filter(Boolean).join(' ');
+}
+
+function is(state: string): (subject: string) => string {
+  return subject => `${subject} is ${state}.`;
+}
+
+function championOf(target: ITarget, known: ISnapshot | null): number | undefined {
+  return known?.versions.find(one => one.name === target.name && one.aliases.includes('champion'))?.version;
+}
+
+function without(options: Options, name: string): Options {
+  return Object.fromEntries(Object.entries(options).filter(([key]) => key !== name));
 }

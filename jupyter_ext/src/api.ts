@@ -4,94 +4,46 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-export interface IStatus {
-  project: string;
-  root: string;
-  models: IModelStatus[];
-  running_jobs: number;
-  warnings: string[];
-}
+import type { IJob, ILive, IRun, IProjectStatus, IVersion } from './generated/records';
+import { EFFECTS, WRITING } from './generated/verbs';
+import type { IVerbOptions, VerbName } from './generated/verbs';
 
-export interface IModelStatus {
+/** One argument of a verb, as the server describes it. Without a flag it is positional. */
+export interface IArg {
   name: string;
-  champion: number | null;
-  versions: number;
-  serving: string | null;
+  help: string;
+  flag: string;
+  /** Of one value: `switch`, `choice`, `text`, or what a number or word is for: `version`, `port`, `memory` … */
+  type: string;
+  default: unknown;
+  required: boolean;
+  switch: boolean;
+  repeat: boolean;
+  choices: string[] | null;
+  /** What is proposed for it: `model`, `version`, `file` …; may be empty. */
+  offer: string;
 }
 
-export interface IRun {
-  id: string;
+/** A verb as the server describes it: all that a form needs to know. */
+export interface IVerb {
   name: string;
-  status: string;
-  started: string;
-  /** Seconds; null while it runs. */
-  seconds: number | null;
-  metrics: Record<string, number>;
-  params: Record<string, string>;
+  stage: string;
+  summary: string;
+  effect: string;
+  in_kernel: boolean;
+  long: boolean;
+  example: string;
+  args: IArg[];
 }
 
-export interface IVersion {
-  name: string;
-  version: number;
-  aliases: string[];
-  state: string;
-  created: string;
-  metrics: Record<string, number>;
-  run_id: string | null;
-  gate: 'passed' | 'failed' | null;
-  image: string | null;
+/** What the sidebar shows of a project, in one answer: those of these verbs. */
+export interface IOverview {
+  status: IProjectStatus;
+  models: { models: IVersion[] };
+  runs: { runs: IRun[] };
+  deployments: { deployments: ILive[] };
+  jobs: { jobs: IJob[] };
 }
-
-export interface IDeployment {
-  id: string | number;
-  model: string;
-  /** As text: what serves knows versions by name. */
-  version: string;
-  kind: string;
-  url: string;
-  state: string;
-  started_at: string;
-  /** The alias whose version it serves, whichever that is. */
-  follows?: string | null;
-}
-
-export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
-
-export interface IJob {
-  id: number;
-  kind: string;
-  model: string;
-  state: JobState;
-  step: string | null;
-  /** 0 to 1; null when it cannot be known. */
-  fraction: number | null;
-  created: string;
-  ended: string | null;
-  error: string | null;
-  /** The executed notebook, if there is one. */
-  notebook: string | null;
-  line: string;
-  /** What the verb returned; `outcome` is its sentence, if it has one. */
-  result: { outcome?: string } | null;
-}
-
-/** What each verb is given. The server checks it again with the same parser as a typed line. */
-export interface IOptions {
-  gate: { name: string; version: number; first?: boolean };
-  promote: { name: string; version: number; why: string; force?: boolean };
-  approve: { name: string; version: number; why: string };
-  retire: { name: string; version: number; why: string };
-  rollback: { name: string; why: string };
-  build: { name: string; version?: number };
-  serve: { name: string; version?: number };
-  stop: { name: string };
-  drift: { name: string; version?: number };
-  retrain: { name: string; notebook: string; parameters?: string[] };
-  jobs: { cancel: number };
-  init: { name: string };
-}
-
-export type VerbName = keyof IOptions;
 
 /** A sentence for a person and what to do next, as the core's errors say it. */
 export class ApiError extends Error {
@@ -108,6 +60,8 @@ export class ApiError extends Error {
 /** Makes one HTTP request; `ServerConnection.makeRequest` in the product. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+type Query = Record<string, string | readonly string[]>;
+
 export class Api {
   /**
    * @param baseUrl - where the Jupyter server is
@@ -119,71 +73,63 @@ export class Api {
   ) {}
 
   static forServer(settings = ServerConnection.makeSettings()): Api {
-    return new Api(settings.baseUrl, (url, init) =>
-      ServerConnection.makeRequest(url, init, settings)
-    );
+    return new Api(settings.baseUrl, (url, init) => ServerConnection.makeRequest(url, init, settings));
   }
 
   version(): Promise<{ version: string }> {
-    return this.get('version');
+    return this.request('GET', 'version');
   }
 
-  status(project: string): Promise<IStatus> {
-    return this.get('verbs/status', { project });
+  /** What each verb is and is given. */
+  async verbs(): Promise<IVerb[]> {
+    return (await this.request<{ verbs: IVerb[] }>('GET', 'verbs')).verbs;
   }
 
-  async models(project: string): Promise<IVersion[]> {
-    return (await this.get<{ models: IVersion[] }>('verbs/models', { project })).models;
-  }
-
-  async runs(project: string): Promise<IRun[]> {
-    return (await this.get<{ runs: IRun[] }>('verbs/runs', { project })).runs;
-  }
-
-  async deployments(project: string): Promise<IDeployment[]> {
-    return (
-      await this.get<{ deployments: IDeployment[] }>('verbs/deployments', { project })
-    ).deployments;
+  overview(project: string): Promise<IOverview> {
+    return this.request('GET', 'overview', { project });
   }
 
   async jobs(project: string): Promise<IJob[]> {
-    return (await this.get<{ jobs: IJob[] }>('verbs/jobs', { project })).jobs;
-  }
-
-  /** Drift as the static picture that a saved notebook would show. */
-  async driftHtml(project: string, name: string): Promise<string> {
-    const query = { project, name, html: '1' };
-    return (await this.get<{ html: string }>('verbs/drift', query)).html;
+    return (await this.call<'jobs', IOverview['jobs']>('jobs', project, {})).jobs;
   }
 
   /** The notebook that a job has run, as a page. */
   async notebookHtml(project: string, job: number): Promise<string> {
-    return (await this.get<{ html: string }>(`jobs/${job}/notebook`, { project })).html;
+    return (await this.request<{ html: string }>('GET', `jobs/${job}/notebook`, { project })).html;
   }
 
-  /** Carries out a verb. Resolves with the verb's value as JSON. */
-  act<V extends VerbName>(verb: V, project: string, options: IOptions[V]): Promise<unknown> {
-    return this.request('POST', `verbs/${verb}`, { project }, options);
+  /** Carries out a verb. Resolves with its value as JSON; one that is long resolves with its job. */
+  call<V extends VerbName, T = unknown>(verb: V, project: string, options: IVerbOptions[V]): Promise<T> {
+    return this.perform(verb, options, { project });
+  }
+
+  /** As `call`. Resolves with what a notebook would show below the cell. */
+  async html<V extends VerbName>(verb: V, project: string, options: IVerbOptions[V]): Promise<string> {
+    const query = { project, html: '1' };
+    return (await this.perform<{ html: string }>(verb, options, query)).html;
   }
 
   /** The line a person would type, `%mlops …`. */
-  async line<V extends VerbName>(verb: V, options: Partial<IOptions[V]>): Promise<string> {
+  async line<V extends VerbName>(verb: V, options: Partial<IVerbOptions[V]>): Promise<string> {
     const answer = await this.request<{ line: string }>('POST', 'line', {}, { verb, options });
     return answer.line;
   }
 
-  private get<T>(path: string, query: Record<string, string> = {}): Promise<T> {
-    return this.request('GET', path, query);
+  /** GET for what only reads; POST for the rest, which no other page can forge. */
+  private perform<T>(verb: VerbName, options: Record<string, unknown>, query: Query): Promise<T> {
+    const path = `verbs/${verb}`;
+    return changes(verb, options)
+      ? this.request('POST', path, query, options)
+      : this.request('GET', path, { ...asQuery(options), ...query });
   }
 
   private async request<T>(
     method: 'GET' | 'POST',
     path: string,
-    query: Record<string, string>,
+    query: Query = {},
     body?: unknown
   ): Promise<T> {
-    const url =
-      URLExt.join(this.baseUrl, 'mlops/api', path) + URLExt.objectToQueryString(query);
+    const url = URLExt.join(this.baseUrl, 'mlops/api', path) + queryString(query);
     let response: Response;
     try {
       response = await this.send(url, {
@@ -191,10 +137,10 @@ export class Api {
         ...(body === undefined ? {} : { body: JSON.stringify(body) })
       });
     } catch (problem) {
-      throw new ApiError(0, 'NoAnswer', 'The Jupyter server does not answer.', `${problem}`);
+      throw new ApiError(0, 'NoAnswer', 'The Jupyter server does not answer.', String(problem));
     }
     const text = await response.text();
-    let data: any;
+    let data: unknown;
     try {
       data = JSON.parse(text);
     } catch {
@@ -202,9 +148,46 @@ export class Api {
       throw new ApiError(response.status, 'NotJson', `${response.status} ${response.statusText}`);
     }
     if (!response.ok) {
-      const message = data.message || `${response.status} ${response.statusText}`;
-      throw new ApiError(response.status, data.error ?? '', message, data.next_step ?? '');
+      const said = data as { error?: string; message?: string; next_step?: string };
+      const message = said.message ?? `${response.status} ${response.statusText}`;
+      throw new ApiError(response.status, said.error ?? '', message, said.next_step);
     }
     return data as T;
   }
+}
+
+/** Whether this call would change something, as the server decides it. */
+export function changes(verb: VerbName, options: Record<string, unknown>): boolean {
+  if (EFFECTS[verb] !== 'reads') {
+    return true;
+  }
+  return Object.entries(WRITING[verb] ?? {}).some(([name, values]) => {
+    const value = options[name];
+    return values === true ? !isEmpty(value) : values.includes(value as string);
+  });
+}
+
+function asQuery(options: Record<string, unknown>): Query {
+  const said = Object.entries(options).filter(([, value]) => !isEmpty(value));
+  return Object.fromEntries(
+    said.map(([name, value]) => [name, Array.isArray(value) ? value.map(String) : String(value)])
+  );
+}
+
+function isEmpty(value: unknown): boolean {
+  return (
+    value === undefined ||
+    value === null ||
+    value === '' ||
+    value === false ||
+    (Array.isArray(value) && !value.length)
+  );
+}
+
+/** As `URLExt.objectToQueryString`, and a value of several repeats its name. */
+function queryString(query: Query): string {
+  const words = Object.entries(query).flatMap(([name, value]) =>
+    [value].flat().map(one => `${name}=${encodeURIComponent(one)}`)
+  );
+  return words.length ? `?${words.join('&')}` : '';
 }

@@ -8,16 +8,17 @@ import { Menu } from '@lumino/widgets';
 import { ACTIONS } from './actions';
 import type { ITarget } from './actions';
 import type { Controller } from './controller';
+import { aboutOf } from './fields';
 
 const CATEGORY = 'MLOps';
 
-export namespace CommandIDs {
-  export const open = 'mlops:open';
-  export const refresh = 'mlops:refresh';
-  export const drift = 'mlops:drift';
+export const CommandIDs = {
+  open: 'mlops:open',
+  refresh: 'mlops:refresh',
+  drift: 'mlops:drift',
   /** The command of an action's verb. */
-  export const of = (verb: string): string => `mlops:${verb}`;
-}
+  of: (verb: string): string => `mlops:${verb}`
+} as const;
 
 /**
  * Registers all commands. `open` shows the sidebar; without a `name` argument, an action asks for the model.
@@ -38,9 +39,9 @@ export function addCommands(
   for (const action of ACTIONS) {
     commands.addCommand(CommandIDs.of(action.verb), {
       label: args => (args['name'] ? `${action.label}…` : `${action.label} a Model…`),
-      caption: action.about,
+      caption: () => aboutOf(controller.model.verb(action.verb)),
       isEnabled: known,
-      execute: args => controller.perform(action.verb, args as ITarget)
+      execute: args => controller.perform(action.verb, args)
     });
   }
   commands.addCommand(CommandIDs.drift, {
@@ -55,14 +56,13 @@ export function addCommands(
   }
 }
 
-const OF_VERSION = ['promote', 'gate', 'approve', 'build', 'serve', 'retire'];
-const OF_MODEL = ['drift', 'retrain', 'rollback', 'stop'];
-
 /** Opens the menu of a version, or of a model when the target names no version. */
 export function openMenu(commands: CommandRegistry, target: ITarget, x: number, y: number): void {
   const menu = new Menu({ commands });
   menu.addClass('mlops-Menu');
-  for (const verb of target.version === undefined ? OF_MODEL : OF_VERSION) {
+  const on = target.version === undefined ? 'model' : 'version';
+  const verbs = ACTIONS.filter(action => action.on === on).map(action => action.verb);
+  for (const verb of on === 'model' ? ['drift', ...verbs] : verbs) {
     menu.addItem({ command: CommandIDs.of(verb), args: { ...target } });
   }
   menu.open(x, y);

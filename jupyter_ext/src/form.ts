@@ -1,24 +1,39 @@
 /**
  * The body of an action's dialog: what it does, its fields, and the line that does the same.
  */
-import { Dialog } from '@jupyterlab/apputils';
+import type { Dialog } from '@jupyterlab/apputils';
 import { addIcon, copyIcon } from '@jupyterlab/ui-components';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
-import type { IField } from './actions';
+import type { IField } from './fields';
+import { capital } from './format';
 
 const PAUSE = 150; // milliseconds of no typing before the line is asked for
+
+export interface IFormOptions {
+  about: string;
+  fields: readonly IField[];
+  /** The line for what the form says now. */
+  line: (form: Record<string, string>) => Promise<string>;
+  /** Inserts the line as a cell; absent without an active notebook. */
+  insert?: (line: string) => void;
+  copy: (line: string) => void;
+}
 
 type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
 export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<string, string>> {
-  constructor(private readonly options: ActionForm.IOptions) {
+  constructor(private readonly options: IFormOptions) {
     super();
     this.addClass('mlops-Form');
     this.node.append(element('p', 'mlops-Form-about', options.about));
-    for (const field of options.fields) {
-      this.node.append(this._row(field));
+    const [shown, more] = [false, true].map(folded => options.fields.filter(one => one.more === folded));
+    this.node.append(...shown.map(field => this._row(field)));
+    if (more.length) {
+      const fold = element('details', 'mlops-Form-more');
+      fold.append(element('summary', '', 'More options'), ...more.map(field => this._row(field)));
+      this.node.append(fold);
     }
     this.node.append(this._lineBox());
     this.node.addEventListener('input', () => this._later());
@@ -39,15 +54,16 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
     const control = controlFor(field);
     control.name = field.name;
     control.required = field.required;
+    control.setAttribute('aria-label', field.label);
     this._controls.set(field.name, control);
     const row = element('label', 'mlops-Form-row');
     row.append(element('span', 'mlops-Form-label', field.label));
     if (field.kind === 'switch') {
       const box = element('span', 'mlops-Form-switch');
-      box.append(control, field.placeholder ?? '');
+      box.append(control, helpOf(field, control));
       row.append(box);
     } else {
-      row.append(control);
+      row.append(control, ...(field.more ? [helpOf(field, control)] : []));
     }
     return row;
   }
@@ -83,7 +99,7 @@ export class ActionForm extends Widget implements Dialog.IBodyWidget<Record<stri
     try {
       text = await this.options.line(form);
     } catch (problem) {
-      text = problem instanceof Error ? problem.message : `${problem}`;
+      text = problem instanceof Error ? problem.message : String(problem);
       wrong = true;
     }
     if (asked === this._asked && !this.isDisposed) {
@@ -106,6 +122,14 @@ function valueOf(control: Control): string {
   return off ? '' : control.value;
 }
 
+/** What the field is about, beside or below it; a screen reader reads it after the field's name. */
+function helpOf(field: IField, control: Control): HTMLElement {
+  const help = element('span', 'mlops-Form-help', capital(field.help));
+  help.id = `mlops-help-${field.name}`;
+  control.setAttribute('aria-describedby', help.id);
+  return help;
+}
+
 function controlFor(field: IField): Control {
   if (field.kind === 'switch') {
     const box = document.createElement('input');
@@ -118,17 +142,22 @@ function controlFor(field: IField): Control {
     const select = document.createElement('select');
     select.className = 'jp-mod-styled';
     for (const choice of field.choices ?? []) {
-      select.append(new Option(choice || 'the champion', choice));
+      const option = document.createElement('option');
+      option.value = choice;
+      option.textContent = choice || (field.blank ?? '');
+      option.selected = choice === field.value;
+      select.append(option);
     }
     return select;
   }
   const control = document.createElement(field.kind === 'lines' ? 'textarea' : 'input');
   control.className = 'jp-mod-styled';
   control.value = field.value;
-  control.placeholder = field.placeholder ?? '';
+  control.placeholder = field.more ? '' : capital(field.help);
   control.spellcheck = field.name === 'why';
   if (control instanceof HTMLInputElement) {
     control.pattern = '.*\\S.*'; // blanks alone are not a reason
+    control.inputMode = field.keys ?? 'text';
   }
   if (control instanceof HTMLTextAreaElement) {
     control.rows = 3;
@@ -152,16 +181,4 @@ function element(tag: string, className: string, text = ''): HTMLElement {
   node.className = className;
   node.textContent = text;
   return node;
-}
-
-export namespace ActionForm {
-  export interface IOptions {
-    about: string;
-    fields: readonly IField[];
-    /** The line for what the form says now. */
-    line: (form: Record<string, string>) => Promise<string>;
-    /** Inserts the line as a cell; absent without an active notebook. */
-    insert?: (line: string) => void;
-    copy: (line: string) => void;
-  }
 }

@@ -1,4 +1,5 @@
-/** How figures and times are written in the sidebar. */
+/** How figures, times and words are written in the sidebar. */
+import type { IJob } from './generated/records';
 
 const STEPS: [number, string][] = [
   [60, 's'],
@@ -51,4 +52,19 @@ export function lines(record: Record<string, number | string>): string {
   return Object.entries(record)
     .map(([name, value]) => `${name}: ${typeof value === 'number' ? figure(value) : value}`)
     .join('\n');
+}
+
+/** `fast_only` as it stands before a field: `Fast only`. */
+export function label(name: string): string {
+  return capital(name.replace(/_/g, ' '));
+}
+
+export function capital(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The sentence of what a job's verb returned; an empty string if it has none. */
+export function outcomeOf(job: IJob): string {
+  const said = job.result?.['outcome'];
+  return typeof said === 'string' ? said : '';
 }

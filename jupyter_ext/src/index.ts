@@ -12,6 +12,7 @@ import { Widget } from '@lumino/widgets';
 import { Api } from './api';
 import { addCommands, openMenu } from './commands';
 import { Controller } from './controller';
+import { ask } from './dialog';
 import { mlopsIcon } from './icon';
 import { ProjectModel } from './model';
 import { NotebookCells } from './notebook';
@@ -35,6 +36,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const model = new ProjectModel(Api.forServer(serviceManager.serverSettings));
     const cells = new NotebookCells(tracker, NotebookActions, serviceManager.contents);
     const controller = new Controller(model, cells, {
+      ask,
       page: (title, html) => showPage(app, title, html),
       html: (title, html) => showHtml(app, rendermime, title, html)
     });

@@ -2,16 +2,19 @@
  * What the sidebar knows: the project's records, kept fresh, with signals when they change.
  */
 import { Poll } from '@lumino/polling';
-import { ISignal, Signal } from '@lumino/signaling';
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
 
-import { Api, ApiError, IDeployment, IJob, IRun, IStatus, IVersion } from './api';
+import { ApiError } from './api';
+import type { Api, IOverview, IVerb } from './api';
+import type { IJob, ILive, IRun, IProjectStatus, IVersion } from './generated/records';
 import { VERSION } from './version';
 
 export interface ISnapshot {
-  status: IStatus;
+  status: IProjectStatus;
   versions: IVersion[];
   runs: IRun[];
-  deployments: IDeployment[];
+  deployments: ILive[];
   jobs: IJob[];
 }
 
@@ -71,6 +74,11 @@ export class ProjectModel {
     return this._snapshot;
   }
 
+  /** What a verb is given; undefined before there is a snapshot. */
+  verb(name: string): IVerb | undefined {
+    return this._verbs.get(name);
+  }
+
   get trouble(): Trouble | null {
     return this._trouble;
   }
@@ -86,7 +94,7 @@ export class ProjectModel {
     }
     this._visible = value;
     if (value) {
-      void this.refresh();
+      this._freshen();
       void this._poll.start();
     } else {
       void this._poll.stop();
@@ -99,7 +107,7 @@ export class ProjectModel {
     Signal.clearData(this);
   }
 
-  /** Reads everything anew. Never rejects: failures become `trouble`. */
+  /** Reads everything again. Never rejects: failures become `trouble`. */
   async refresh(): Promise<void> {
     const turn = ++this._turn;
     this._loading = true;
@@ -107,10 +115,11 @@ export class ProjectModel {
     let snapshot: ISnapshot | null = null;
     let trouble: Trouble | null = null;
     try {
+      // All at once: the first content waits for one answer, not for a chain of them.
+      const read = this._read(this._folder);
+      read.catch(() => undefined); // what a failed handshake says comes first
       trouble = await this._handshake();
-      if (!trouble) {
-        snapshot = await this._read(this._folder);
-      }
+      snapshot = trouble ? null : await read;
     } catch (problem) {
       trouble = troubleOf(problem);
       // A hiccup of the network leaves what was known on the screen, with the sentence above it.
@@ -125,35 +134,48 @@ export class ProjectModel {
     this._accept(snapshot);
   }
 
+  /** Once a session: whether both sides are of one version, and what each verb is given. */
   private async _handshake(): Promise<Trouble | null> {
-    if (this._greeted) {
-      return null;
+    this._greeting ??= this._greet();
+    let greeted = false;
+    try {
+      const trouble = await this._greeting;
+      greeted = !trouble;
+      return trouble;
+    } finally {
+      if (!greeted) {
+        this._greeting = null;
+      }
     }
+  }
+
+  private async _greet(): Promise<Trouble | null> {
+    const asked = this.api.verbs();
+    asked.catch(() => undefined); // what the version says comes first
     try {
       const { version } = await this.api.version();
       if (version !== VERSION) {
         return { kind: 'other-version', server: version };
       }
-      this._greeted = true;
-      return null;
     } catch (problem) {
       if (problem instanceof ApiError && problem.status === 404) {
         return { kind: 'no-extension' };
       }
       throw problem;
     }
+    this._verbs = new Map((await asked).map(verb => [verb.name, verb]));
+    return null;
   }
 
   private async _read(folder: string): Promise<ISnapshot> {
-    // The status first: it tells whether there is a project at all, and the first one may create stores.
-    const status = await this.api.status(folder);
-    const [versions, runs, deployments, jobs] = await Promise.all([
-      this.api.models(folder),
-      this.api.runs(folder),
-      this.api.deployments(folder),
-      this.api.jobs(folder)
-    ]);
-    return { status, versions, runs, deployments, jobs };
+    return snapshotOf(await this.api.overview(folder));
+  }
+
+  /** Reads everything, unless that is being done: nothing has happened that a second answer would show. */
+  private _freshen(): void {
+    if (!this._loading) {
+      void this.refresh();
+    }
   }
 
   /** One tick: only the jobs while one runs; everything when one ended or time is up; else nothing. */
@@ -161,7 +183,7 @@ export class ProjectModel {
     const known = this._snapshot;
     const folder = this._folder;
     if (Date.now() - this._lastFull >= this.timing.idle) {
-      return this.refresh();
+      return this._freshen();
     }
     if (!known || !known.jobs.some(isLive)) {
       return;
@@ -202,11 +224,16 @@ export class ProjectModel {
   private _snapshot: ISnapshot | null = null;
   private _trouble: Trouble | null = null;
   private _loading = false;
-  private _greeted = false;
+  private _greeting: Promise<Trouble | null> | null = null;
+  private _verbs: ReadonlyMap<string, IVerb> = new Map();
   private _visible = false;
   private _disposed = false;
   private _lastFull = 0;
   private _turn = 0;
+}
+
+function snapshotOf({ status, models, runs, deployments, jobs }: IOverview): ISnapshot {
+  return { status, versions: models.models, runs: runs.runs, ...deployments, ...jobs };
 }
 
 export function isLive(job: IJob | undefined): boolean {
@@ -224,5 +251,5 @@ function troubleOf(problem: unknown): Trouble {
     }
     return { kind: 'error', message: problem.message, nextStep: problem.nextStep };
   }
-  return { kind: 'error', message: `${problem}`, nextStep: '' };
+  return { kind: 'error', message: String(problem), nextStep: '' };
 }

@@ -74,6 +74,6 @@ export async function magicsLoaded(kernel: Kernel.IKernelConnection): Promise<bo
   if (reply === null || reply.content.status !== 'ok') {
     return true;
   }
-  const loaded: any = reply.content.user_expressions['loaded'];
+  const { loaded } = reply.content.user_expressions as { loaded?: { data?: Record<string, string> } };
   return loaded?.data?.['text/plain'] !== 'False';
 }

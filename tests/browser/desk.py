@@ -95,6 +95,10 @@ class Desk:
         """Waits until the dialog shows this equivalent line."""
         self.dialog.locator(".mlops-Line-code").get_by_text(text, exact=True).wait_for()
 
+    def more(self) -> None:
+        """Unfolds what the dialog asks less often, by keyboard."""
+        self.dialog.get_by_text("More options").press("Enter")
+
     def accept(self, label: str) -> None:
         self.dialog.get_by_role("button", name=label, exact=True).click()
 

@@ -104,6 +104,13 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     desk.dialog.get_by_label("Why").fill("the first model")
     desk.line("%mlops promote tumour --version 1 --why 'the first model'")
     desk.picture("sidebar-promote")
+    # what is seldom wanted is folded, and said in the line when it is chosen
+    desk.more()
+    desk.dialog.get_by_label("Force").check()
+    desk.line("%mlops promote tumour --version 1 --why 'the first model' --force")
+    desk.picture("sidebar-promote-more")
+    desk.dialog.get_by_label("Force").uncheck()
+    desk.line("%mlops promote tumour --version 1 --why 'the first model'")
     # the icons in the dialog are buttons for the keyboard too, and do not send it off
     desk.dialog.get_by_role("button", name="Copy the line").press("Enter")
     desk.notification("Copied: %mlops promote tumour --version 1 --why 'the first model'")
@@ -114,6 +121,14 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     # serve: the address appears and answers
     desk.sidebar.get_by_role("button", name="Serve tumour v1").click()
     desk.line("%mlops serve tumour --version 1")
+    desk.more()
+    desk.dialog.get_by_label("Kind").select_option("process")
+    desk.line("%mlops serve tumour --version 1 --kind process")
+    desk.picture("sidebar-serve-more")
+    desk.dialog.get_by_label("Port").fill("eighty")
+    desk.dialog.get_by_text("must be a whole number. Got 'eighty' instead").wait_for()
+    desk.dialog.get_by_label("Port").fill("")
+    desk.line("%mlops serve tumour --version 1 --kind process")
     desk.accept("Serve")
     link = desk.section("Deployments").locator("a.mlops-Link")
     link.wait_for(timeout=60_000)
@@ -182,8 +197,21 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     desk.notification("Nothing serves 'tumour'. Serve it first.")
     desk.picture("sidebar-error")
 
+    # what the gate asks is something to read, and no verdict
+    desk.act("tumour v3", "Gate")
+    desk.more()
+    desk.dialog.get_by_label("Explain").check()
+    desk.accept("Gate")
+    desk.page.locator(".mlops-Page").get_by_text("What the gate asks of a version of 'tumour'").wait_for()
+    desk.picture("gate-explained")
+
     _dark(desk)
     desk.picture("sidebar-dark")
+    desk.act("tumour v3", "Build")
+    desk.more()
+    desk.line("%mlops build tumour --version 3")
+    desk.picture("sidebar-build-dark")
+    desk.accept("Cancel")
 
 
 def _predict_in_a_cell(desk: Desk) -> None:

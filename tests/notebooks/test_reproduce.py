@@ -126,7 +126,7 @@ def test_without_a_seed_it_is_different_and_says_in_what(workbench: Workbench) -
 
 def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench) -> None:
     model = fit(workbench, FIT.format(seed=", random_state=7"))
-    workbench._made.clear()
+    workbench.models_made.clear()
     workbench.register(model, name="loose", data="train")
     with pytest.raises(NotFound, match="was not made in a tracked run"):
         workbench.reproduce("loose/1")

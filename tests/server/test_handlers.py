@@ -62,7 +62,7 @@ def jp_server_config(jp_server_config: dict[str, Any]) -> dict[str, Any]:
     return jp_server_config | {"MlopsExtension": {"open_workbench": Recorder}}
 
 
-@pytest.mark.parametrize("path", ["version", "verbs", "verbs/status"])
+@pytest.mark.parametrize("path", ["version", "verbs", "overview", "verbs/status"])
 async def test_every_read_needs_a_login(ask: Ask, path: str) -> None:
     status, _ = await ask(path, headers={"Authorization": "token wrong"})
     assert status == 403

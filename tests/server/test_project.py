@@ -74,6 +74,30 @@ async def test_the_lists_have_what_the_sidebar_shows(ask: Ask) -> None:
         assert (status, list(answer)) == (200, [verb])
 
 
+async def test_the_overview_is_what_its_verbs_answer(ask: Ask) -> None:
+    status, overview = await ask("overview", project="clinic")
+    assert status == 200
+    for verb, answer in overview.items():
+        assert (await ask(f"verbs/{verb}", project="clinic"))[1] == answer
+    assert list(overview) == ["status", "models", "runs", "deployments", "jobs"]
+    assert (await ask("overview"))[1]["error"] == "NotFound"
+    assert (await ask("overview", project=".."))[0] == 404
+
+
+async def test_what_a_reading_verb_may_be_asked_comes_in_the_address_too(ask: Ask) -> None:
+    assert (await ask("verbs/alerts", project="clinic", everything="true"))[0] == 200
+    status, answer = await ask("verbs/alerts", project="clinic", action="ack", id="1")
+    assert (status, answer["error"]) == (405, "MethodNotAllowed")
+
+
+async def test_a_verb_that_is_posted_may_answer_as_a_notebook_shows_it(ask: Ask) -> None:
+    wanted = {"name": "tumour", "explain": True}
+    status, answer = await ask("verbs/gate", body=wanted, project="clinic", html="1")
+    assert status == 200
+    assert answer["html"].startswith('<div class="mlops-table">')
+    assert "html" not in (await ask("verbs/gate", body=wanted, project="clinic"))[1]
+
+
 async def test_from_the_gate_to_the_champion_and_back(ask: Ask) -> None:
     async def do(verb: str, **options: Any) -> tuple[int, dict[str, Any]]:
         return await ask(f"verbs/{verb}", body={"name": "tumour"} | options, project="clinic")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlops_jupyter.request import MethodNotAllowed, call, project_folder
+from mlops_jupyter.request import MethodNotAllowed, call, from_query, project_folder
 
 from mlops_workbench.base.errors import Conflict, NotFound, UsageError
 from mlops_workbench.workbench import verbs
@@ -136,3 +136,17 @@ def test_a_contract_is_read_by_get_and_made_by_post(root: Path, options: dict[st
     with pytest.raises(MethodNotAllowed, match="Send it with POST"):
         call("contract", {"name": "c"} | options, folder, root, reading=True)
     assert call("contract", {"name": "c"} | options, folder, root, reading=False).verb.name == "contract"
+
+
+def test_a_query_has_the_types_that_json_would_have(root: Path) -> None:
+    def read(name: str, **query: list[str]) -> object:
+        return call(name, from_query(name, query), root, root, reading=True).options
+
+    assert read("alerts", everything=["true"]) == {"action": None, "id": None, "everything": True}
+    assert read("alerts", everything=["0"]) == {"action": None, "id": None, "everything": False}
+    plotted = call("runs", from_query("runs", {"plot": ["depth", "auc"]}), root, root, reading=True)
+    assert plotted.options["plot"] == ["depth", "auc"]
+    with pytest.raises(UsageError, match="Got 'perhaps' instead"):
+        read("alerts", everything=["perhaps"])
+    with pytest.raises(NotFound, match="There is no verb 'alrts'"):
+        read("alrts", everything=["true"])

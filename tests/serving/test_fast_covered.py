@@ -32,7 +32,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from mlops_workbench.registry.fastpath import proving
+from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.workbench import Workbench
 
@@ -256,7 +256,7 @@ def test_what_falls_back_by_itself(tmp_path: Path, reason: str) -> None:
     assert not record["proven"]
     assert reason in record["reason"]
     assert "compiled" not in record["reason"]
-    assert proving.sentence(record).startswith("original path: ")
+    assert summary.sentence(record).startswith("original path: ")
     plane = DataPlane.load(tmp_path, name="m", version="1")
     assert (plane.path, plane.warm().differing) == ("original", 0)
 

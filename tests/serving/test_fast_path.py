@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from sqlalchemy import create_engine, text
 
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.fastpath import compiling, proving
+from mlops_workbench.registry.fastpath import compiling, proving, summary
 from mlops_workbench.rollout import judging
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.batcher import Batcher, Limits, Pending
@@ -91,7 +91,7 @@ def test_what_is_not_covered_says_why(tmp_path: Path, model: Any, reason: str) -
     record = fast_models.saved(tmp_path, fitted, 2, frame).extra["fast"]
     assert not record["proven"]
     assert reason in record["reason"]
-    assert proving.sentence(record) == f"original path: {record['reason']}"
+    assert summary.sentence(record) == f"original path: {record['reason']}"
     assert not (tmp_path / "fast.json").exists()
     plane = DataPlane.load(tmp_path, name="m", version="1")
     assert plane.path == "original"
@@ -111,7 +111,7 @@ def test_a_proof_says_what_was_tried(folder: Path) -> None:
     assert record["rows"]["fitted on"] == 400
     assert record["left"] > 0  # infinities and wrong types
     assert record["difference"] <= record["tolerance"] == 1e-12
-    assert proving.sentence(record).startswith("fast path: proven on ")
+    assert summary.sentence(record).startswith("fast path: proven on ")
 
 
 def test_a_plan_that_differs_is_not_proven(tmp_path: Path) -> None:

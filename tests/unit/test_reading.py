@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from projects import champion, fit
 
 from mlops_workbench.base.errors import NotFound
-from mlops_workbench.track import sql_reader
+from mlops_workbench.track import sql_reader, writing
 from mlops_workbench.track.client import Client
 from mlops_workbench.track.ranking import RunTest as Comparison
 from mlops_workbench.track.reading import RunQuery, TrackingReader
@@ -212,6 +214,20 @@ def test_a_project_without_a_store_reads_as_empty_and_stays_without(tmp_path: Pa
     assert workbench.tracking.experiment_id == "1"  # a write makes it, and it is read from then on
     assert workbench.tracking._reader.experiment("new") is not None
     workbench.close()
+
+
+def test_a_run_lets_sqlite_count_its_tables(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = workbench.project.state / "mlflow.db"
+    fit(workbench)
+    assert not tables(file) & {"sqlite_stat1"}
+    monkeypatch.setattr(writing, "ENOUGH_RUNS", 2)
+    fit(workbench, run="second")
+    assert "sqlite_stat1" in tables(file)
+
+
+def tables(file: Path) -> set[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 READING = {

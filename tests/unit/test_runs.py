@@ -176,7 +176,9 @@ def test_git_and_its_patch(workbench: Workbench, tmp_path: Path) -> None:
     assert "+RATE = 2" in patch
     assert done.run.tags["git.omitted_files"] == "new: large.bin"
     workbench.tracking.log(done.run.id, tags={"git.untold": "new: older.bin"})
-    assert "git.untold" not in workbench.tracking.run(done.run.id).tags, "older runs are read by today's names"
+    assert "git.untold" not in workbench.tracking.run(done.run.id).tags, (
+        "older runs are read by today's names"
+    )
     assert done.run.tags["git.dirty"] == "yes"
     clone = tmp_path / "clone"
     git("clone", "-q", str(root), str(clone))

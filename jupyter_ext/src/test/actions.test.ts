@@ -1,72 +1,41 @@
 import { describe, expect, it } from 'vitest';
 
-import { actionOf, fieldsFor, optionsOf, titleOf } from '../actions';
 import packageJson from '../../package.json';
-import { age, figure } from '../format';
+import { ACTIONS, actionOf, outcome, titleOf } from '../actions';
 import { VERSION } from '../version';
-import { snapshot } from './records';
+import { verb, VERBS } from './records';
 
 describe('actions', () => {
-  it('ask only for what the target leaves open', () => {
-    const promote = actionOf('promote');
-    const names = (target: object) => fieldsFor(promote, target, snapshot()).map(field => field.name);
-    expect(names({ name: 'flights', version: 2 })).toEqual(['why']);
-    expect(names({ name: 'flights' })).toEqual(['version', 'why']);
-    expect(names({})).toEqual(['name', 'version', 'why']);
+  it('are verbs, and name options that these have', () => {
+    for (const action of ACTIONS) {
+      const names = verb(action.verb).args.map(arg => arg.name);
+      const named = [
+        action.ask,
+        action.needs,
+        Object.keys(action.values ?? {}),
+        Object.keys(action.only ?? {})
+      ];
+      expect(names).toEqual(expect.arrayContaining(named.flatMap(some => some ?? [])));
+    }
   });
 
-  it('let the champion be served without naming a version', () => {
-    const [, choice] = fieldsFor(actionOf('serve'), {}, snapshot());
-    expect(choice).toMatchObject({ choices: ['', '2', '1'], required: false });
-    expect(optionsOf(actionOf('serve'), {}, { name: 'flights', version: '' })).toEqual({ name: 'flights' });
-  });
-
-  it('turn a form into the options of the verb', () => {
-    const form = { notebook: ' retrain.ipynb ', parameters: 'month=6\n\n rows = 10 \n' };
-    expect(optionsOf(actionOf('retrain'), { name: 'flights' }, form)).toEqual({
-      name: 'flights',
-      notebook: 'retrain.ipynb',
-      parameters: ['month=6', 'rows = 10']
-    });
-  });
-
-  it('ask for a first version only while there is no champion', () => {
-    const gate = actionOf('gate');
-    const names = (target: object) => fieldsFor(gate, target, snapshot()).map(field => field.name);
-    expect(names({ name: 'flights', version: 2 })).toEqual([]);
-    expect(names({ name: 'other', version: 1 })).toEqual(['first']);
-    expect(names({})).toEqual(['name', 'version', 'first']);
-    const target = { name: 'other', version: 1 };
-    expect(optionsOf(gate, target, { first: 'true' })).toEqual({ ...target, first: true });
-    expect(optionsOf(gate, target, { first: '' })).toEqual(target);
-  });
-
-  it('never send a version to a verb that takes none', () => {
-    const target = { name: 'flights', version: 3 };
-    expect(optionsOf(actionOf('stop'), target, {})).toEqual({ name: 'flights' });
+  it('need no row for a form: any verb has a name', () => {
+    expect(actionOf('lineage').label).toBe('Lineage');
+    expect(ACTIONS.length).toBeLessThan(VERBS.length);
   });
 
   it('are titled by what they act on', () => {
     expect(titleOf({ name: 'flights', version: 2 })).toBe('flights v2');
     expect(titleOf({})).toBe('');
   });
-});
 
-describe('figures and times', () => {
-  it('have four significant digits', () => {
-    expect([0.7123456, 12345.6, 1, 1e-7].map(figure)).toEqual(['0.7123', '12350', '1', '1e-7']);
-  });
-
-  it('count from now', () => {
-    const now = Date.parse('2026-01-02T00:00:00Z');
-    const of = (iso: string | null) => age(iso, now);
-    expect(of('2026-01-01T23:59:58Z')).toBe('now');
-    expect(of('2026-01-01T23:59:18Z')).toBe('42 s');
-    expect(of('2026-01-01T23:57:00+00:00')).toBe('3 min');
-    expect(of('2026-01-01T21:00:00Z')).toBe('3 h');
-    expect(of('2025-12-30T00:00:00Z')).toBe('3 d');
-    expect(of('2020-01-01T00:00:00Z')).toBe('6 y');
-    expect(of(null)).toBe('');
+  it('say what has happened: a job only where there is one', () => {
+    const said = (name: 'serve' | 'retire' | 'approve' | 'build', value: object = {}) =>
+      outcome(actionOf(name), 'flights v2', value);
+    expect(said('serve', { url: 'http://127.0.0.1:1' })).toBe('flights v2 answers at http://127.0.0.1:1.');
+    expect(said('retire')).toBe('flights v2 is retired.');
+    expect(said('approve')).toBe('flights v2 is approved by you.');
+    expect(said('build', { id: 4 })).toBe('Job 4 has started: build flights v2.');
   });
 });
 

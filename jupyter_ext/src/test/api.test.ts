@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { Api, ApiError } from '../api';
+import { Api, ApiError, changes } from '../api';
+import { EFFECTS } from '../generated/verbs';
+import type { VerbName } from '../generated/verbs';
 
 interface ISent {
   url: string;
@@ -22,7 +24,7 @@ function answering(status: number, body: unknown): { api: Api; sent: ISent[] } {
 describe('Api', () => {
   it('reads a verb of a project', async () => {
     const { api, sent } = answering(200, { runs: [{ id: '1' }] });
-    expect(await api.runs('a folder/ö')).toEqual([{ id: '1' }]);
+    expect(await api.call('runs', 'a folder/ö', {})).toEqual({ runs: [{ id: '1' }] });
     expect(sent).toEqual([
       {
         url: 'http://server/base/mlops/api/verbs/runs?project=a%20folder%2F%C3%B6',
@@ -34,12 +36,37 @@ describe('Api', () => {
 
   it('posts the options of a verb', async () => {
     const { api, sent } = answering(200, {});
-    await api.act('promote', 'work', { name: 'flights', version: 2, why: 'better' });
+    await api.call('promote', 'work', { name: 'flights', version: 2, why: 'better' });
     expect(sent[0]).toEqual({
       url: 'http://server/base/mlops/api/verbs/promote?project=work',
       method: 'POST',
       body: { name: 'flights', version: 2, why: 'better' }
     });
+  });
+
+  it('puts the options of what only reads into the address, several of one name too', async () => {
+    const { api, sent } = answering(200, {});
+    await api.call('runs', 'work', { plot: ['depth', 'auc & f1'], limit: 5, ascending: false, where: '' });
+    await api.call('alerts', 'work', { everything: true });
+    expect(sent.map(one => [one.method, one.url.split('?')[1]])).toEqual([
+      ['GET', 'plot=depth&plot=auc%20%26%20f1&limit=5&project=work'],
+      ['GET', 'everything=true&project=work']
+    ]);
+  });
+
+  it('posts what would change something', async () => {
+    const { api, sent } = answering(200, {});
+    await api.call('jobs', 'work', { cancel: 3 });
+    await api.call('alerts', 'work', { action: 'ack', id: 3 });
+    await api.call('alerts', 'work', { action: 'list' });
+    await api.html('gate', 'work', { name: 'flights', explain: true });
+    expect(sent.map(one => one.method)).toEqual(['POST', 'POST', 'GET', 'POST']);
+    expect(sent[3].url).toContain('html=1');
+    const reading = (Object.keys(EFFECTS) as VerbName[]).filter(verb => !changes(verb, {}));
+    expect(reading).toEqual(
+      expect.arrayContaining(['status', 'images', 'card', 'ledger', 'compare', 'drift'])
+    );
+    expect(reading).not.toContain('register');
   });
 
   it('asks the server for the line, so that there is one place that makes it', async () => {
@@ -50,7 +77,7 @@ describe('Api', () => {
 
   it('turns an error into its sentence and its next step', async () => {
     const { api } = answering(409, { error: 'GateFailed', message: 'Red.', next_step: 'Look.' });
-    const failed = await api.status('').catch(problem => problem);
+    const failed = await api.overview('').catch(problem => problem);
     expect(failed).toBeInstanceOf(ApiError);
     expect(failed).toMatchObject({ status: 409, kind: 'GateFailed', message: 'Red.', nextStep: 'Look.' });
   });

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { Api } from '../api';
-import type { IJob } from '../api';
+import type { IJob } from '../generated/records';
 import { ProjectModel } from '../model';
 import { VERSION } from '../version';
-import { job, snapshot } from './records';
+import { CORE, job, VERBS } from './records';
 
 /** A server in a few lines: what it answers can be changed, what it was asked is kept. */
 class Server {
@@ -22,21 +22,18 @@ class Server {
     return new Response(JSON.stringify(this.answer(path.replace(/^verbs\//, '').split('?')[0])));
   });
 
-  count(verb: string): number {
-    return this.asked.filter(path => path.startsWith(`verbs/${verb}`)).length;
+  count(wanted: string): number {
+    return this.asked.filter(path => path.split('?')[0].replace(/^verbs\//, '') === wanted).length;
   }
 
-  private answer(verb: string): unknown {
-    const known = snapshot();
+  private answer(path: string): unknown {
     const answers: Record<string, unknown> = {
       version: { version: this.version },
-      status: known.status,
-      models: { models: known.versions },
-      runs: { runs: known.runs },
-      deployments: { deployments: [] },
+      verbs: { verbs: VERBS },
+      overview: { ...CORE, jobs: { jobs: this.jobs } },
       jobs: { jobs: this.jobs }
     };
-    return answers[verb];
+    return answers[path];
   }
 }
 
@@ -65,20 +62,52 @@ describe('ProjectModel', () => {
     model.changed.connect(changed);
     model.visible = true;
     await vi.advanceTimersByTimeAsync(10);
-    expect(model.snapshot?.status.project).toBe('air');
-    expect(model.snapshot?.versions.length).toBe(2);
+    expect(model.snapshot?.status.project).toBe('trips');
+    expect(model.snapshot?.versions.length).toBe(3);
+    expect(model.snapshot?.runs.map(run => run.status)).toEqual(['finished', 'finished', 'finished']);
+    expect(model.snapshot?.deployments.length).toBe(1);
     expect(model.loading).toBe(false);
     expect(changed).toHaveBeenCalled();
+  });
+
+  it('asks for all that it needs at once, and for what verbs are given once a session', async () => {
+    void model.refresh();
+    void model.refresh();
+    expect(server.asked.sort()).toEqual(['overview?project=', 'overview?project=', 'verbs', 'version']);
+    await vi.advanceTimersByTimeAsync(10);
+    await model.refresh();
+    expect(server.count('version')).toBe(1);
+    expect(server.count('verbs')).toBe(1);
+    expect(model.verb('promote')?.args.map(arg => arg.name)).toEqual(['name', 'version', 'why', 'force']);
+    expect(model.verb('nonsense')).toBeUndefined();
+  });
+
+  it('reads once when it starts, whoever asks first', async () => {
+    model.folder = 'work';
+    model.visible = true;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(server.asked.sort()).toEqual(['overview?project=work', 'verbs', 'version']);
+  });
+
+  it('asks again for what it did not get', async () => {
+    server.failure = { status: 503, body: { error: 'X', message: 'Locked.' } };
+    await model.refresh();
+    expect(model.trouble?.kind).toBe('error');
+    server.failure = null;
+    await model.refresh();
+    expect(model.trouble).toBeNull();
+    expect(model.snapshot).not.toBeNull();
+    expect(model.verb('gate')).toBeDefined();
   });
 
   it('looks every 15 seconds while nothing runs', async () => {
     model.visible = true;
     await vi.advanceTimersByTimeAsync(10);
-    const before = server.count('status');
+    const before = server.count('overview');
     await vi.advanceTimersByTimeAsync(12_000);
-    expect(server.count('status')).toBe(before);
+    expect(server.count('overview')).toBe(before);
     await vi.advanceTimersByTimeAsync(9_000);
-    expect(server.count('status')).toBe(before + 1);
+    expect(server.count('overview')).toBe(before + 1);
   });
 
   it('looks at the jobs every 3 seconds while one runs', async () => {
@@ -86,23 +115,23 @@ describe('ProjectModel', () => {
     model.visible = true;
     await vi.advanceTimersByTimeAsync(10);
     const jobs = server.count('jobs');
-    const status = server.count('status');
+    const status = server.count('overview');
     await vi.advanceTimersByTimeAsync(10_000);
     expect(server.count('jobs') - jobs).toBe(3);
-    expect(server.count('status')).toBe(status);
+    expect(server.count('overview')).toBe(status);
   });
 
-  it('tells once when a job has ended, and reads everything anew', async () => {
+  it('tells once when a job has ended, and reads everything again', async () => {
     const ended: string[] = [];
     model.jobEnded.connect((_, one) => ended.push(`${one.id} ${one.state}`));
     server.jobs = [job(1)];
     model.visible = true;
     await vi.advanceTimersByTimeAsync(10);
-    const status = server.count('status');
+    const status = server.count('overview');
     server.jobs = [job(1, { state: 'failed', error: 'cell 3' })];
     await vi.advanceTimersByTimeAsync(3_100);
     expect(ended).toEqual(['1 failed']);
-    expect(server.count('status')).toBe(status + 1);
+    expect(server.count('overview')).toBe(status + 1);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(ended).toEqual(['1 failed']);
   });

@@ -52,7 +52,9 @@ describe('NotebookCells', () => {
   });
 
   it('does nothing without a notebook', async () => {
-    const none = new NotebookCells({ currentWidget: null } as any, {} as any, { localPath: (p: string) => p });
+    const none = new NotebookCells({ currentWidget: null } as any, {} as any, {
+      localPath: (p: string) => p
+    });
     expect(none.folder).toBeNull();
     expect(await none.insertAndRun('%mlops')).toBe(false);
   });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ISnapshot, Trouble } from '../model';
 import { nextVerb } from '../view/sections';
 import { Sidebar } from '../view/sidebar';
-import { job, snapshot, version } from './records';
+import { CORE, deployment, job, snapshot, version } from './records';
 
 // React's own; its types follow only in version 19.
 const act: (work: () => void) => void = (React as any).act;
@@ -98,7 +98,9 @@ describe('the sidebar', () => {
   });
 
   it('shows few of many versions, but always the champion', () => {
-    const many = Array.from({ length: 30 }, (_, i) => version(30 - i, i === 29 ? { aliases: ['champion'] } : {}));
+    const many = Array.from({ length: 30 }, (_, i) =>
+      version(30 - i, i === 29 ? { aliases: ['champion'] } : {})
+    );
     show(snapshot({ versions: many }));
     const rows = () => [...host.querySelectorAll('.mlops-Version')].map(one => one.textContent);
     expect(rows().length).toBe(7);
@@ -108,16 +110,8 @@ describe('the sidebar', () => {
   });
 
   it('says what a deployment follows', () => {
-    const one = {
-      id: 1,
-      model: 'flights',
-      version: '2',
-      kind: 'process',
-      url: 'http://127.0.0.1:1',
-      state: 'ready',
-      started_at: ''
-    };
-    show(snapshot({ deployments: [one, { ...one, id: 2, follows: 'champion' }] }));
+    const one = deployment({ version: '2' });
+    show(snapshot({ deployments: [one, { ...one, id: '2', follows: 'champion' }] }));
     const rows = [...host.querySelectorAll('section[aria-label=Deployments] li')].map(row => row.textContent);
     expect(rows[0]).not.toContain('follows');
     expect(rows[1]).toContain('follows champion');
@@ -142,6 +136,12 @@ describe('the sidebar', () => {
     expect(host.textContent).toContain('Cell 3: KeyError');
     act(() => button('Open the notebook of job 7').click());
     expect(does.openNotebook).toHaveBeenCalled();
+  });
+
+  it('shows a finished run as what went well', () => {
+    show(snapshot());
+    const dot = host.querySelector('section[aria-label=Runs] .mlops-Dot')!;
+    expect([dot.getAttribute('aria-label'), dot.getAttribute('data-tone')]).toEqual(['finished', 'good']);
   });
 
   it('writes values as text, never as HTML', () => {
@@ -179,20 +179,12 @@ describe('the sidebar', () => {
 });
 
 describe('nextVerb', () => {
-  const model = { name: 'flights', champion: 2, versions: 4, serving: null };
+  const model = { ...CORE.status.models[0], name: 'flights', champion: 2, versions: 4, serving: null };
   const verb = (number: number, gate: 'passed' | 'failed' | null, served: number[] = []) =>
     nextVerb(
       version(number, { gate }),
       model,
-      served.map(one => ({
-        id: one,
-        model: 'flights',
-        version: `${one}`,
-        kind: 'process',
-        url: 'http://127.0.0.1:1',
-        state: 'ready',
-        started_at: ''
-      })),
+      served.map(one => deployment({ version: `${one}` })),
       4
     )?.verb;
 

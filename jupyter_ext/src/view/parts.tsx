@@ -83,10 +83,7 @@ export function IconButton(props: {
 }
 
 /** Opens a menu below itself. */
-export function MenuButton(props: {
-  label: string;
-  open: (x: number, y: number) => void;
-}): JSX.Element {
+export function MenuButton(props: { label: string; open: (x: number, y: number) => void }): JSX.Element {
   return (
     <IconButton
       icon={ellipsesIcon}

@@ -2,20 +2,21 @@
 import { checkIcon, closeIcon, notebookIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import type { ActionName, ITarget } from '../actions';
-import type { IDeployment, IJob, IModelStatus, IRun, IVersion } from '../api';
-import { age, firstFigure, lines, moment } from '../format';
+import type { ITarget } from '../actions';
+import { age, firstFigure, lines, moment, outcomeOf } from '../format';
+import type { IJob, ILive, IModelStatus, IRun, IVersion } from '../generated/records';
+import type { VerbName } from '../generated/verbs';
 import { isLive } from '../model';
 import type { ISnapshot } from '../model';
 import { Chip, Empty, Few, IconButton, MenuButton, Section, toneOf, Typed } from './parts';
 
 /** What the lists can ask for. */
 export interface IDo {
-  perform(verb: ActionName, target: ITarget): void;
-  menu(target: ITarget, x: number, y: number): void;
-  cancel(job: IJob): void;
-  openNotebook(job: IJob): void;
-  insert(line: string): void;
+  perform: (verb: VerbName, target: ITarget) => void;
+  menu: (target: ITarget, x: number, y: number) => void;
+  cancel: (job: IJob) => void;
+  openNotebook: (job: IJob) => void;
+  insert: (line: string) => void;
 }
 
 interface IProps {
@@ -127,7 +128,13 @@ function Gate({ gate }: { gate: IVersion['gate'] }): JSX.Element {
   const Icon = passed ? checkIcon : closeIcon;
   const label = passed ? 'The gate is green' : 'The gate is red';
   return (
-    <span className="mlops-Gate" data-tone={passed ? 'good' : 'bad'} role="img" aria-label={label} title={label}>
+    <span
+      className="mlops-Gate"
+      data-tone={passed ? 'good' : 'bad'}
+      role="img"
+      aria-label={label}
+      title={label}
+    >
       <Icon.react tag="span" width="14px" />
     </span>
   );
@@ -156,9 +163,9 @@ function State({ version }: { version: IVersion }): JSX.Element {
 export function nextVerb(
   version: IVersion,
   model: IModelStatus,
-  deployments: IDeployment[],
+  deployments: ILive[],
   newest: number
-): { verb: ActionName; label: string } | null {
+): { verb: VerbName; label: string } | null {
   const champion = model.champion ?? 0;
   if (version.version < champion || version.state === 'retired') {
     return null;
@@ -274,9 +281,7 @@ function Job({ job, act }: { job: IJob; act: IDo }): JSX.Element {
       </div>
       {job.state === 'running' && <Progress job={job} />}
       {job.state === 'failed' && <p className="mlops-Detail mlops-mod-bad">{job.error}</p>}
-      {job.state === 'succeeded' && job.result?.outcome && (
-        <p className="mlops-Detail">{job.result.outcome}</p>
-      )}
+      {job.state === 'succeeded' && outcomeOf(job) && <p className="mlops-Detail">{outcomeOf(job)}</p>}
     </li>
   );
 }
@@ -286,7 +291,7 @@ function Progress({ job }: { job: IJob }): JSX.Element {
   return (
     <div className="mlops-Progress">
       <progress aria-label={`Progress of job ${job.id}`} max={100} value={percent} />
-      <span className="mlops-Detail" title={job.step ?? ''}>
+      <span className="mlops-Detail" title={job.step}>
         {job.step}
       </span>
       <span className="mlops-Detail mlops-Number">{percent !== undefined && `${percent} %`}</span>

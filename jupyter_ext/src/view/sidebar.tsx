@@ -6,7 +6,8 @@ import * as React from 'react';
 import type { ISnapshot, Trouble } from '../model';
 import { VERSION } from '../version';
 import { IconButton, Typed } from './parts';
-import { Deployments, IDo, Jobs, Models, Runs } from './sections';
+import type { IDo } from './sections';
+import { Deployments, Jobs, Models, Runs } from './sections';
 
 export interface ISidebarProps {
   snapshot: ISnapshot | null;

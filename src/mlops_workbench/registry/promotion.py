@@ -186,15 +186,11 @@ def reconcile_all(store: Store, tracking: Tracking) -> None:
     """`reconcile` for every model, asking both stores once: as a rule nothing was changed outside."""
     recorded = ledger.by_model(ledger.entries(store))
     aliases, numbers = tracking.all_aliases(), tracking.all_version_numbers()
-    models = {*tracking.model_names(), *intents.concerned(store)}
-    for model in sorted(models):
+    meant = intents.concerned(store)
+    for model in sorted({*tracking.model_names(), *meant}):
         moves = recorded.get(model, [])
-        same = ledger.pointers(moves) == aliases.get(model, {})
-        if (
-            not same
-            or ledger.standing(moves) - numbers.get(model, set())
-            or model in intents.concerned(store)
-        ):
+        moved = ledger.pointers(moves) != aliases.get(model, {})
+        if moved or ledger.standing(moves) - numbers.get(model, set()) or model in meant:
             reconcile(store, tracking, model)
 
 

@@ -172,8 +172,6 @@ class Tracking:
         """Raises `NotFound` when no run has a metric, parameter or tag of that name."""
         self._kind_of(self.experiment, name)
 
-    require_figure = require_metric
-
     def _kind_of(self, experiment: Experiment | None, name: str) -> tuple[queries.NameKind, str]:
         """What a name stands for in this experiment. Raises `NotFound` when no run has it."""
         kind, bare = queries.split(name)

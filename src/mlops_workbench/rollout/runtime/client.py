@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
+from functools import cache
 from typing import Any
 
 from mlops_workbench.base import errors
@@ -18,9 +16,6 @@ _BY_KIND: dict[str, type[errors.MlopsError]] = {
     "InvalidData": errors.InvalidData,
     "NotFound": errors.NotFound,
 }
-
-# Deployments are on this machine: a proxy of the environment must not be asked for them.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def predict(
@@ -53,11 +48,15 @@ def call(
     url: str, body: dict[str, Any] | None = None, *, key: str | None = None, seconds: float
 ) -> tuple[int, dict[str, Any]]:
     """Status and JSON of a GET, or of a POST if there is a body. Raises ServingFailed if nothing answers."""
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     data = None if body is None else json.dumps(body, allow_nan=False).encode()
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     request = urllib.request.Request(url, data, headers)  # noqa: S310 (http only)
     try:
-        with _OPENER.open(request, timeout=seconds) as answer:
+        with _opener().open(request, timeout=seconds) as answer:
             return answer.status, _object(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -67,6 +66,17 @@ def call(
         raise errors.ServingFailed(
             f"{url} does not answer: {reason}.", "See whether it still runs."
         ) from error
+
+
+@cache
+def _opener() -> Any:
+    """Deployments are on this machine: a proxy of the environment must not be asked for them.
+
+    urllib is imported late: with TLS it is a fifth of what a reading verb loads, and often nothing is deployed.
+    """
+    import urllib.request
+
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _object(raw: bytes) -> dict[str, Any]:

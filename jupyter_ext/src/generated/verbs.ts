@@ -1,0 +1,362 @@
+/* Made from the verbs' signatures by `make generated`; a test compares. */
+
+/** What each verb is given. The server checks it again with the same types as a typed line. */
+export interface IVerbOptions {
+  init: {
+    /** name of the project */
+    name: string;
+  };
+  status: Record<string, never>;
+  doctor: Record<string, never>;
+  validate: {
+    /** DataFrame variable, or a .parquet or .csv file */
+    data: string;
+    /** name of the contract (contracts/NAME.yaml) */
+    contract: string;
+    /** write the contract again, from this data */
+    infer?: boolean;
+    /** run to keep the result with (default: the run whose cell or script this is) */
+    run?: string;
+    /** also write the report to this HTML file */
+    report?: string;
+    /** also write a whylogs profile of the data to this file, and check the constraints on it */
+    profile?: string;
+  };
+  snapshot: {
+    /** DataFrame variable, file, or a snapshot (NAME@2, NAME@latest, hash); none: list all */
+    data?: string;
+    /** name to keep it under (default: the variable's or file's) */
+    name?: string;
+  };
+  contract: {
+    /** name of the contract (contracts/NAME.yaml) */
+    name: string;
+    /** infer it from this DataFrame, with a whylogs profile */
+    data?: string;
+    /** import this Great Expectations suite (JSON) */
+    suite?: string;
+    /** replace the contract that is there */
+    replace?: boolean;
+  };
+  run: {
+    /** Python file to run (a cell in a notebook has none) */
+    script?: string;
+    /** name of the run */
+    name: string;
+    /** DataFrame that the model is fitted on (further ones are recorded too), or a snapshot */
+    data?: string[];
+    /** held-out DataFrame for metrics and gate */
+    evaluate?: string;
+    /** label column (default: the one column the model does not read) */
+    target?: string;
+    /** variable to record as a parameter */
+    params?: string[];
+    /** variable to record as a metric: a number, or a dict of numbers */
+    metrics?: string[];
+  };
+  runs: {
+    /** how many */
+    limit?: number;
+    /** metric, parameter, started, seconds, name or status; largest first */
+    sort?: string;
+    /** smallest first */
+    ascending?: boolean;
+    /** only runs like: auc > 0.7 and estimator = 'Pipeline' */
+    where?: string;
+    /** only runs of this name */
+    name?: string;
+    /** draw what differs towards this metric; twice: a scatter; more: lines through all of them */
+    plot?: string[];
+  };
+  compare: {
+    /** run by name or id */
+    first: string;
+    /** another run */
+    second: string;
+  };
+  register: {
+    /** variable that holds the model, runs:/… or models:/… of a logged one, or a .skops file */
+    model: string;
+    /** name to register under */
+    name: string;
+    /** run that made it (default: the run whose cell did) */
+    run?: string;
+    /** DataFrame it was fitted on (default: the run's) */
+    data?: string;
+    /** held-out DataFrame (default: the run's) */
+    evaluate?: string;
+    /** label column (default: the run's) */
+    target?: string;
+    /** of a scikit-learn model: skops (safe to load) or cloudpickle (runs code when loaded) */
+    format?: 'skops' | 'cloudpickle';
+  };
+  models: {
+    /** only this model */
+    name?: string;
+  };
+  gate: {
+    /** registered model */
+    name: string;
+    /** version (default: the newest) */
+    version?: number;
+    /** labelled rows (default: the version's held-out rows) */
+    data?: string;
+    /** it is the first version: none is champion yet to compare with; recorded as your choice */
+    first?: boolean;
+    /** say what the gate asks, and judge nothing */
+    explain?: boolean;
+  };
+  approve: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version, if NAME does not say it */
+    version?: number;
+    /** reason, kept in the ledger */
+    why: string;
+  };
+  promote: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version, if NAME does not say it */
+    version?: number;
+    /** reason, kept in the ledger */
+    why: string;
+    /** without a green gate or approvals; recorded as such */
+    force?: boolean;
+  };
+  rollback: {
+    /** registered model */
+    name: string;
+    /** reason, kept in the ledger */
+    why: string;
+  };
+  alias: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** name of the alias */
+    alias: string;
+    /** version, if NAME does not say it */
+    version?: number;
+    /** take the alias away */
+    remove?: boolean;
+    /** reason, kept in the ledger */
+    why: string;
+  };
+  retire: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version, if NAME does not say it */
+    version?: number;
+    /** reason, kept in the ledger */
+    why: string;
+  };
+  delete: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version, if NAME does not say it */
+    version?: number;
+    /** reason, kept in the ledger */
+    why: string;
+  };
+  history: {
+    /** registered model */
+    name: string;
+    /** who was champion then: a time such as 2026-11-01T12:00 (UTC) */
+    at?: string;
+  };
+  lineage: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** also write it to this file as JSON, with an OpenLineage event */
+    out?: string;
+  };
+  card: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** also write it to this .md or .html file */
+    out?: string;
+  };
+  ledger: {
+    /** show or verify */
+    action?: 'show' | 'verify';
+  };
+  build: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** base image (default: [image] base) */
+    base?: string;
+    /** only the fast path, without scikit-learn and pandas; refused where its proof does not cover all rows that the model answers */
+    fast_only?: boolean;
+    /** such as linux/arm64 (default: what the engine runs on) */
+    platform?: string;
+    /** return at once; follow with jobs */
+    detach?: boolean;
+  };
+  images: {
+    /** only of this model */
+    name?: string;
+  };
+  export: {
+    /** what for: grafana, or the name of an installed plugin */
+    what: string;
+    /** folder (default: one of that name in the project) */
+    out?: string;
+  };
+  serve: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** port on 127.0.0.1 (default: a free one) */
+    port?: number;
+    /** container or process */
+    kind?: 'container' | 'process';
+    /** serve later champions (of NAME@alias: its versions) in its place, without a pause */
+    follow?: boolean;
+    /** in its container: as --kind container */
+    docker?: boolean;
+    /** memory that the container may use, such as 512m (default: [serving] memory) */
+    memory?: string;
+    /** cores that the container may use, such as 0.5 (default: [serving] cpus) */
+    cpus?: number;
+  };
+  stop: {
+    /** registered model */
+    name: string;
+  };
+  deployments: Record<string, never>;
+  predict: {
+    /** registered model */
+    name: string;
+    /** DataFrame variable, or a .parquet or .csv file */
+    data: string;
+    /** rows a request */
+    batch?: number;
+  };
+  alerts: {
+    /** list (the default) or ack */
+    action?: 'list' | 'ack';
+    /** number of an alert */
+    id?: number;
+    /** acknowledged ones, too */
+    everything?: boolean;
+  };
+  label: {
+    /** registered model */
+    name: string;
+    /** DataFrame with request_id, row_index and the label */
+    data: string;
+    /** label column (default: the model's target) */
+    column?: string;
+  };
+  drift: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** rows to compare (default: the logged requests) */
+    data?: string;
+    /** only the newest N logged rows */
+    last?: number;
+    /** also write a whylogs profile of the rows to this file; profiles of several periods merge */
+    profile?: string;
+    /** also write Evidently's full report to this HTML file */
+    report?: string;
+  };
+  retrain: {
+    /** registered model */
+    name: string;
+    /** notebook to run */
+    notebook: string;
+    /** notebook parameter */
+    parameters?: string[];
+    /** seconds that one cell may take */
+    timeout?: number;
+    /** return at once; follow with jobs */
+    detach?: boolean;
+  };
+  reproduce: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** largest difference of a number that still counts as equal */
+    tolerance?: number;
+    /** return at once; follow with jobs */
+    detach?: boolean;
+  };
+  jobs: {
+    /** only this job */
+    id?: number;
+    /** cancel this job */
+    cancel?: number;
+    /** how many */
+    limit?: number;
+  };
+}
+
+export type VerbName = keyof IVerbOptions;
+
+/** `reads`: GET may ask; `writes`: changes records; `kernel`: acts on a notebook's variable, or a file. */
+export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> = {
+  init: 'writes',
+  status: 'reads',
+  doctor: 'reads',
+  validate: 'kernel',
+  snapshot: 'kernel',
+  contract: 'reads',
+  run: 'kernel',
+  runs: 'reads',
+  compare: 'reads',
+  register: 'kernel',
+  models: 'reads',
+  gate: 'writes',
+  approve: 'writes',
+  promote: 'writes',
+  rollback: 'writes',
+  alias: 'writes',
+  retire: 'writes',
+  delete: 'writes',
+  history: 'reads',
+  lineage: 'reads',
+  card: 'reads',
+  ledger: 'reads',
+  build: 'writes',
+  images: 'reads',
+  export: 'writes',
+  serve: 'writes',
+  stop: 'writes',
+  deployments: 'reads',
+  predict: 'kernel',
+  alerts: 'reads',
+  label: 'kernel',
+  drift: 'reads',
+  retrain: 'writes',
+  reproduce: 'writes',
+  jobs: 'reads'
+};
+
+/** Options (or these of their values) with which a reading verb changes something, so that it needs POST. */
+export const WRITING: {
+  readonly [verb in VerbName]?: Readonly<Record<string, true | readonly string[]>>;
+} = {
+  contract: { data: true, suite: true, replace: true },
+  lineage: { out: true },
+  card: { out: true },
+  alerts: { action: ['ack'] },
+  drift: { profile: true, report: true },
+  jobs: { cancel: true }
+};
+
+/** Verbs that become a job: they are answered with it, and `jobs` says how far it is. */
+export const LONG: ReadonlySet<VerbName> = new Set<VerbName>([
+  'build',
+  'retrain',
+  'reproduce'
+]);
