@@ -12,6 +12,7 @@ from projects import trips
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.notebooks import recipe
 from mlops_workbench.notebooks.recipe import Recipe
+from mlops_workbench.notebooks.recorded_files import Files
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
@@ -60,10 +61,10 @@ def test_a_file_that_no_record_holds_is_named_before_a_job_starts(workbench: Wor
     with pytest.raises(NotFound) as raised:
         recorded(workbench, "x = 1", READ, USE)
     assert raised.value.message == (
-        "The code of the run 'tree' reads what no record holds: 'data/hours.csv' (cell 2)."
+        "The code of the run 'tree' reads what no record holds: 'data/hours.csv'."
     )
-    assert "Commit it" in raised.value.next_step
-    with pytest.raises(NotFound, match=r"'data/hours\.csv' \(cell 2\)"):
+    assert raised.value.next_step.startswith("Commit the file, or give it")
+    with pytest.raises(NotFound, match=r"'data/hours\.csv'"):
         workbench.reproduce("trips/1")
     assert workbench.jobs().jobs == ()
 
@@ -76,25 +77,31 @@ def test_a_committed_file_is_held_and_one_that_is_ignored_is_not(workbench: Work
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "first")
-    with pytest.raises(NotFound, match=r"holds: '\./other\.csv' \(cell 2\)\."):
+    with pytest.raises(NotFound, match=r"holds: '\./other\.csv'\."):
         recorded(workbench, READ, "other = pd.read_csv('./other.csv')", "hours += other\n" + USE)
 
 
-def test_a_project_below_the_repository_and_an_absolute_path_are_found(workbench: Workbench) -> None:
+def test_a_project_below_the_repository_is_found(workbench: Workbench) -> None:
     path = write(workbench, "data/hours.csv")
-    root = workbench.project.root
-    git(root.parent, "init", "-q")
-    git(root.parent, "add", str(path))
-    git(root.parent, "commit", "-q", "-m", "first")
-    assert recorded(workbench, READ.replace("data/", f"{root}/data/"), USE).files == {}
+    root = workbench.project.root.parent
+    git(root, "init", "-q")
+    git(root, "add", str(path))
+    git(root, "commit", "-q", "-m", "first")
+    assert recorded(workbench, READ, USE).files == Files()
 
 
-def test_an_absolute_path_outside_of_the_project_is_in_no_record(
-    workbench: Workbench, tmp_path: Path
+@pytest.mark.parametrize("place", ["{}/hours.csv", "~/hours.csv"])
+def test_an_absolute_path_is_read_as_it_is_now_and_missing_only_where_it_is_gone(
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = place.format(tmp_path)
     (tmp_path / "hours.csv").write_text("hour\n7\n")
-    with pytest.raises(NotFound, match=f"'{tmp_path}/hours.csv' \\(cell 1\\)"):
-        recorded(workbench, READ.replace("data/", f"{tmp_path}/"), USE)
+    made_of = recorded(workbench, READ.replace("data/hours.csv", place), USE)
+    assert made_of.files == Files(as_now=(place,))
+    (tmp_path / "hours.csv").unlink()
+    with pytest.raises(NotFound, match=f"'{place}'"):
+        workbench.reproduce("trips/1")
 
 
 def test_uncommitted_changes_hold_new_files(workbench: Workbench) -> None:
@@ -103,7 +110,7 @@ def test_uncommitted_changes_hold_new_files(workbench: Workbench) -> None:
     git(root, "add", "mlops.toml")
     git(root, "commit", "-q", "-m", "first")
     write(workbench, "größe 1.csv")
-    assert recorded(workbench, READ.replace("data/hours", "größe 1"), USE).files == {}
+    assert recorded(workbench, READ.replace("data/hours", "größe 1"), USE).files == Files()
 
 
 def test_rows_that_were_given_as_a_file_are_written_again(workbench: Workbench) -> None:
@@ -111,7 +118,7 @@ def test_rows_that_were_given_as_a_file_are_written_again(workbench: Workbench) 
     trips(seed=3).drop(columns="carrier").to_csv(path, index=False)
     fit = "import pandas as pd\ntrain = pd.read_csv('hours.csv')\n" + FIT
     made_of = recorded(workbench, fit, data=str(path))
-    assert made_of.files == {"hours.csv": made_of.stored.tags["data.sha256"]}
+    assert made_of.files == Files({"hours.csv": made_of.stored.tags["data.sha256"]})
 
 
 def test_nothing_is_claimed_of_a_file_that_an_earlier_cell_may_have_made(workbench: Workbench) -> None:
@@ -120,11 +127,11 @@ def test_nothing_is_claimed_of_a_file_that_an_earlier_cell_may_have_made(workben
         "train[['hour']].head().to_csv(place / 'hours.csv')",
         "import pandas as pd\nhours = pd.read_csv('made/hours.csv')",
     )
-    assert recorded(workbench, *cells, USE).files == {}
+    assert recorded(workbench, *cells, USE).files == Files()
 
 
 def test_a_cell_that_only_read_the_given_rows_is_not_needed_and_not_reported(workbench: Workbench) -> None:
     trips(seed=3).drop(columns="carrier").to_csv(workbench.project.root / "trips.csv", index=False)
     cells = ("import pandas as pd", "train = pd.read_csv('trips.csv')", FIT)
     made_of = recorded(workbench, *cells)
-    assert (made_of.files, made_of.needed) == ({}, (2,))
+    assert (made_of.files, made_of.needed) == (Files(), (2,))

@@ -1,8 +1,8 @@
 """Which files do recorded cells read? From their syntax alone, and only what is certain.
 
-A read counts when it is sure to happen and names its file as a literal. It is left alone when code before it may have
-made the file: another mention of its name or folder, a file written to a place that is not a literal, a shell command,
-a download, or a function of one of the project's own modules.
+A read counts when it is sure to happen, when its path can be known, and when no code before it may have made the file.
+What may have: code of modules other than the well-known ones, a file written to a place that cannot be known, a shell
+command. From there on nothing is claimed.
 """
 
 from __future__ import annotations
@@ -11,244 +11,201 @@ import ast
 import os.path
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath
 
 from mlops_workbench.track import slicing
 
 _READS = re.compile(
-    r"(?:pandas|polars|geopandas|pyarrow\.\w+|dask\.dataframe)\.(?:read|scan)_(?!sql|html|clipboard|gbq|database)\w+"
+    r"(?:pandas|polars|pyarrow\.\w+)\.(?:read|scan)_(?!sql|html|clipboard|gbq|database)\w+"
     r"|numpy\.(?:load|loadtxt|genfromtxt|fromfile)|joblib\.load"
 )
-_OPENS = re.compile(r"(?:(?:builtins|io|gzip|bz2|lzma|codecs)\.)?open")
-_PATHS = {"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath", "os.path.join"}
-_PATH_READS = {"read_text", "read_bytes"}
 _FILE_OPTIONS = {"filepath_or_buffer", "path", "path_or_buf", "io", "source", "file", "filename", "fname"}
-
-_WRITES = re.compile(
-    r"to_(?:csv|parquet|json|excel|pickle|feather|hdf|stata|xml|orc|html|file|netcdf|zarr)|(?:write|sink)_\w+|save\w*"
-)
-_MAKES_FILES = re.compile(
-    r"(?:subprocess|shutil|runpy)\.\w+|os\.(?:system|popen|chdir|rename|replace|link|symlink|exec\w+|spawn\w+)"
-    r"|(?:joblib|skops\.io)\.dump|exec|.*download.*|.*urlretrieve"
-)
-_MAKING_METHODS = re.compile(r"extractall|run_line_magic|run_cell_magic|\w*download\w*")
-_LINE_MAGIC = re.compile(r"^[^#\n'\"]*?(?:^|=)\s*(?:!|%(?!%))(\w*)", re.MULTILINE)
-_HARMLESS_MAGICS = {
-    "matplotlib",
-    "config",
-    "autoreload",
-    "load_ext",
-    "reload_ext",
-    "env",
-    "set_env",
-    "precision",
-}
+_PATHS = {"pathlib.Path", "pathlib.PurePath", "os.path.join"}
+_PATH_READS = {"read_text", "read_bytes", "open"}
 _NO_FILE = re.compile(r"\A\s*\Z|://|[*?\[{<\n]|\A/(?:dev|proc|sys)/")
 """addresses, patterns, texts that are data themselves, and the system's own"""
 
-Place = tuple[int, int, int]
-"""cell, line, column"""
+_WELL_KNOWN = re.compile(
+    r"(?:pandas|numpy|polars|pyarrow|sklearn|scipy|statsmodels|lightgbm|xgboost|catboost|imblearn|category_encoders"
+    r"|matplotlib|seaborn|plotly|joblib|mlflow|IPython\.display|warnings|logging|random|math|statistics|time|datetime"
+    r"|json|re|sys|io|pathlib|collections|itertools|functools|typing|dataclasses"
+    r"|os\.(?:path|environ|getenv|makedirs|cpu_count))(?:\..*)?"
+)
+"""what makes files only where `_WRITES` says so"""
+_RUN_CODE = {"exec", "eval", "compile", "__import__", "get_ipython"}
+_WRITES = re.compile(
+    r"open|dump|tofile|to_(?:csv|parquet|json|excel|pickle|feather|hdf|stata|xml|orc|html|file|netcdf|zarr)"
+    r"|(?:write|sink)_\w+|save\w*|fetch_\w+|\w*(?:download|extract|retrieve)\w*"
+)
+_MAGIC = re.compile(
+    r"^\s*(?:[\w., \[\]\"']+=\s*)?(?:!|%(?!(?:matplotlib|config|autoreload|(?:re)?load_ext|precision)\b))",
+    re.MULTILINE,
+)
+_MAY_NOT_HAPPEN = (
+    *(ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.Match, ast.AsyncWith),
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.IfExp, ast.BoolOp),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class FileRead:
-    """A file that a cell reads; `cell` counts from 1, `path` is as it is written there."""
+def reads(cells: Sequence[str], needed: Collection[int], module_text: Callable[[str], str]) -> list[str]:
+    """Paths, as they are written, of files that the needed ones of these cells are certain to read and not to have made.
 
-    cell: int
-    path: str
-
-
-def reads(cells: Sequence[str], needed: Collection[int], own_module: Callable[[str], bool]) -> list[FileRead]:
-    """The files that the needed ones of these cells, which ran in this order, are certain to read and not to have made.
-
-    `needed`: their places. `own_module`: whether a top-level module is the project's own.
+    `cells`: in the order they ran; `needed`: the places of those that run again. A file that any cell before names
+    otherwise than to read it is left alone. `module_text`: the code of a module, where it is the project's own.
     """
-    looked = _Look(own_module)
-    found: dict[FileRead, None] = {}
-    for number, source in enumerate(cells):
-        text = slicing.runnable(source)
+    names = _Names()
+    mentioned: dict[ast.AST, str] = {}
+    found: dict[str, None] = {}
+    for place, cell in enumerate(cells):
+        runs, source = place in needed, slicing.runnable(cell)
         try:
-            tree = ast.parse(slicing.python(text))
+            tree = ast.parse(slicing.python(source))
         except (SyntaxError, ValueError):
-            break  # whatever it does, the cells after it may read what it made
-        looked.at(number, tree)
-        if number not in needed:
-            continue
-        looked.makers += [
-            (number, text.count("\n", 0, line.start(1)) + 1, 0)
-            for line in _LINE_MAGIC.finditer(text)
-            if line[1] not in _HARMLESS_MAGICS
-        ]
-        for path, place in looked.certain(tree.body, set()):
-            if not _NO_FILE.search(path) and not looked.may_have_made(path, place):
-                found[FileRead(number + 1, path)] = None
+            break
+        if runs and _MAGIC.search(source):
+            break
+        for node, sure in _in_order(tree):
+            names.see(node, sure and runs)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                mentioned[node] = "\n".join(map(module_text, _modules(node)))
+                if runs and ("chdir" in mentioned[node] or node.names[0].name == "*"):
+                    return list(found)
+            elif isinstance(node, ast.Constant | ast.Name):
+                mentioned[node] = names.path(node) or ""
+            elif isinstance(node, ast.Assign) and names.is_path(node.targets):
+                _forget(mentioned, node.value)  # it counts where the name is used
+            elif isinstance(node, ast.Call):
+                file = names.read(node)
+                if file is not None:
+                    _forget(mentioned, file)
+                    path = names.path(file)
+                    if path and sure and runs and _is_file(path) and not _named(path, mentioned.values()):
+                        found[path] = None
+                elif runs and names.may_make_files(node):
+                    return list(found)
     return list(found)
 
 
-class _Look:
-    """What has been seen of the cells so far."""
-
-    def __init__(self, own_module: Callable[[str], bool]) -> None:
-        self.own_module = own_module
-        self.cell = 0
-        self.imports: dict[str, str] = {}
-        self.functions: dict[str, ast.FunctionDef] = {}
-        self.makers: list[Place] = []
-        """where code ends that may make any file"""
-        self.mentions: list[tuple[str, Place]] = []
-
-    def at(self, cell: int, tree: ast.Module) -> None:
-        self.cell = cell
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for a in node.names:
-                    self.imports[a.asname or a.name.partition(".")[0]] = (
-                        a.name if a.asname else a.name.partition(".")[0]
-                    )
-            elif isinstance(node, ast.ImportFrom):
-                module = "." * node.level + (node.module or "")
-                self.imports |= {a.asname or a.name: f"{module}.{a.name}" for a in node.names}
-        of_reads: set[int] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                if (argument := self._read(node)) is not None:
-                    of_reads |= {id(part) for part in ast.walk(argument)}
-                elif self._makes_files(node):
-                    self.makers.append((cell, node.end_lineno or 0, node.end_col_offset or 0))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in of_reads:
-                self.mentions.append((node.value, (cell, node.lineno, node.col_offset)))
-        self.functions |= {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
-
-    def may_have_made(self, path: str, place: Place) -> bool:
-        """Whether something before that place may have made the file."""
-        if any(maker <= place for maker in self.makers):
-            return True
-        of = PurePosixPath(os.path.normpath(path))
-        folders = {str(parent) for parent in of.parents} - {".", "/"}
-        return any(
-            PurePosixPath(text).name == of.name or os.path.normpath(text) in folders
-            for text, at in self.mentions
-            if text and at < place
+def _in_order(node: ast.AST, sure: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+    """The nodes in the order in which they are evaluated, and whether they are sure to be."""
+    sure = sure and not isinstance(node, _MAY_NOT_HAPPEN)
+    if isinstance(node, ast.With):  # others than files may hide an error, or change the folder
+        sure = sure and all(
+            isinstance(item.context_expr, ast.Call) and _called(item.context_expr) == "open"
+            for item in node.items
         )
+    fields = [node.value, *node.targets] if isinstance(node, ast.Assign) else ast.iter_child_nodes(node)
+    for child in fields:
+        yield from _in_order(child, sure)
+    yield node, sure
 
-    def certain(self, body: Iterable[ast.stmt], inside: set[str]) -> Iterator[tuple[str, Place]]:
-        """Literal paths that are read whatever comes, with where. `inside`: functions that are being followed."""
-        for statement in body:
-            for node in _sure(statement):
-                if not isinstance(node, ast.Call):
-                    continue
-                place = (self.cell, node.lineno, node.col_offset)
-                argument = self._read(node)
-                if argument is not None and (path := self._literal(argument)) is not None:
-                    yield path, place
-                name = getattr(node.func, "id", "")
-                function = self.functions.get(name)
-                if function is not None and name not in inside and _runs_when_called(function):
-                    for path, _ in self.certain(function.body, inside | {name}):
-                        yield path, place
-            if inside and any(isinstance(node, ast.Return) for node in ast.walk(statement)):
-                return
 
-    def _read(self, call: ast.Call) -> ast.expr | None:
-        """The expression for the file that a call reads."""
-        name = self._dotted(call.func)
-        first = call.args[0] if call.args else None
-        if name and _OPENS.fullmatch(name):
-            mode = _mode(call, 1)
-            first = first or next((k.value for k in call.keywords if k.arg in _FILE_OPTIONS), None)
-            return first if mode is not None and not set(mode) & set("wax") else None
-        if name and _READS.fullmatch(name):
-            return first or next((k.value for k in call.keywords if k.arg in _FILE_OPTIONS), None)
-        if isinstance(call.func, ast.Attribute) and self._literal(call.func.value) is not None:
-            is_path = not isinstance(call.func.value, ast.Constant)
-            if is_path and call.func.attr in _PATH_READS:
-                return call.func.value
-            if is_path and call.func.attr == "open":
-                mode = _mode(call, 0)
-                return call.func.value if mode is not None and not set(mode) & set("wax") else None
-        return None
+def _forget(mentioned: dict[ast.AST, str], expression: ast.expr) -> None:
+    for node in ast.walk(expression):
+        mentioned.pop(node, None)
 
-    def _makes_files(self, call: ast.Call) -> bool:
-        """Whether a call may make files whose names are not written beside it."""
-        name, origin = self._dotted(call.func) or "", _origin(call.func)
-        method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        module = self.imports.get(origin.id, "") if isinstance(origin, ast.Name) else ""
-        if module and (module.startswith(".") or self.own_module(module.partition(".")[0])):
-            return True
-        if _MAKES_FILES.fullmatch(name) or _MAKING_METHODS.fullmatch(method):
-            return True
-        if _OPENS.fullmatch(name):  # to write: what it reads is no concern here
-            return not call.args or self._literal(call.args[0]) is None
-        if method == "open":
-            return _mode(call, 0) != "r" and self._literal(origin) is None
-        if _WRITES.fullmatch(method) and (call.args or call.keywords):
-            return all(self._literal(place) is None for place in (*call.args, origin))
-        return False
 
-    def _literal(self, node: ast.expr) -> str | None:
-        """A path that is written out: a text, or `Path` and `os.path.join` of texts."""
+def _is_file(path: str) -> bool:
+    return not _NO_FILE.search(path)
+
+
+def _named(path: str, texts: Iterable[str]) -> bool:
+    """Whether one of these texts names the file, or is one of its folders."""
+    file = PurePath(os.path.normpath(path))
+    folders = {str(folder) for folder in file.parents} - {".", "/"}
+    return any(file.name in text or os.path.normpath(text) in folders for text in texts if text)
+
+
+def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """What it imports, or imports from."""
+    if isinstance(node, ast.Import):
+        return [a.name for a in node.names]
+    return ["." * node.level + (node.module or "")]
+
+
+def _called(call: ast.Call) -> str:
+    """The last part of the name that is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+class _Names:
+    """What names stand for, as far as the nodes that were seen say."""
+
+    def __init__(self) -> None:
+        self.imports: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
+
+    def see(self, node: ast.AST, sure: bool) -> None:
+        if isinstance(node, ast.Import):
+            for a in node.names:
+                self.imports[a.asname or a.name.partition(".")[0]] = (
+                    a.name if a.asname else a.name.partition(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom):
+            self.imports |= {a.asname or a.name: f"{_modules(node)[0]}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            self.paths.pop(node.id, None)
+        elif isinstance(node, ast.Assign) and sure:
+            match node.targets:
+                case [ast.Name(id=name)] if path := self.path(node.value):
+                    self.paths[name] = path
+
+    def is_path(self, targets: Sequence[ast.expr]) -> bool:
+        return isinstance(targets[0], ast.Name) and targets[0].id in self.paths
+
+    def path(self, node: ast.AST) -> str | None:
+        """A path that is written out: a text, `Path` and `os.path.join` of texts, or a name that was given one."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.Name):
+            return self.paths.get(node.id)
         parts: list[ast.expr] = []
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             parts = [node.left, node.right]
-        elif isinstance(node, ast.Call) and self._dotted(node.func) in _PATHS and not node.keywords:
+        elif isinstance(node, ast.Call) and self.dotted(node.func) in _PATHS and not node.keywords:
             parts = node.args
-        texts = [text for part in parts if (text := self._literal(part)) is not None]
+        texts = [text for part in parts if (text := self.path(part)) is not None]
         return os.path.join(*texts) if texts and len(texts) == len(parts) else None
 
-    def _dotted(self, node: ast.expr) -> str | None:
+    def dotted(self, node: ast.expr) -> str | None:
         """`pd.read_csv` → `pandas.read_csv`, by the imports seen; None for what is no dotted name."""
         if isinstance(node, ast.Attribute):
-            before = self._dotted(node.value)
+            before = self.dotted(node.value)
             return before and f"{before}.{node.attr}"
         return self.imports.get(node.id, node.id) if isinstance(node, ast.Name) else None
 
+    def read(self, call: ast.Call) -> ast.expr | None:
+        """The expression for the file that a call reads."""
+        options = {option.arg: option.value for option in call.keywords}
+        first = call.args[0] if call.args else next((options[n] for n in _FILE_OPTIONS & {*options}), None)
+        name = self.dotted(call.func)
+        if name == "open":
+            return first if _reads_only([*call.args[1:2], *filter(None, [options.get("mode")])]) else None
+        if name and _READS.fullmatch(name):
+            return None if "filesystem" in options else first
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _PATH_READS:
+            modes = [*call.args[:1], *filter(None, [options.get("mode")])] if call.func.attr == "open" else []
+            return call.func.value if self.path(call.func.value) and _reads_only(modes) else None
+        return None
 
-def _origin(node: ast.expr) -> ast.expr:
-    """What `a.b.c` begins with."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node
-
-
-def _mode(call: ast.Call, place: int) -> str | None:
-    """The mode of an `open`; None when it is not a literal."""
-    stated = call.args[place] if len(call.args) > place else None
-    stated = next((k.value for k in call.keywords if k.arg == "mode"), stated)
-    if stated is None:
-        return "r"
-    return str(stated.value) if isinstance(stated, ast.Constant) else None
-
-
-def _sure(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a statement that are evaluated whatever comes: no branches, no loops' bodies, no definitions."""
-    if isinstance(node, ast.For | ast.AsyncFor):
-        yield from _sure(node.iter)
-    elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        yield from _sure(node.generators[0].iter)
-    elif isinstance(node, ast.IfExp | ast.If | ast.While):
-        yield from _sure(node.test)
-    elif isinstance(node, ast.BoolOp):
-        yield from _sure(node.values[0])
-    elif not isinstance(
-        node,
-        ast.Try
-        | ast.TryStar
-        | ast.Match
-        | ast.Lambda
-        | ast.ClassDef
-        | ast.FunctionDef
-        | ast.AsyncFunctionDef,
-    ):
-        yield node
-        for child in ast.iter_child_nodes(node):
-            yield from _sure(child)
+    def may_make_files(self, call: ast.Call) -> bool:
+        """Whether a call may make files whose names are not written beside it."""
+        root: ast.expr = call.func
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and (
+            root.id in _RUN_CODE
+            or (root.id in self.imports and not _WELL_KNOWN.fullmatch(self.dotted(call.func) or ""))
+        ):
+            return True
+        if not _WRITES.fullmatch(_called(call)) or not (call.args or call.keywords):
+            return False
+        receiver = [call.func.value] if isinstance(call.func, ast.Attribute) else []
+        places = [self.path(expression) for expression in (*call.args, *receiver)]
+        return not any(path and PurePath(path).suffix for path in places)
 
 
-def _runs_when_called(function: ast.FunctionDef) -> bool:
-    return not function.decorator_list and not any(
-        isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)
-    )
+def _reads_only(modes: Sequence[ast.expr]) -> bool:
+    """Whether the mode of an `open` (none: it is left out) can be known to be one for reading."""
+    return all(isinstance(mode, ast.Constant) and not set(str(mode.value)) & set("wax") for mode in modes)

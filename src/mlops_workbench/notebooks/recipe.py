@@ -35,8 +35,7 @@ class Recipe:
     asked: str
     """SHA-256 of the snapshot that both models are asked"""
     changes: str
-    files: Mapping[str, str]
-    """files that the cells read and only a snapshot holds: path below the project → SHA-256"""
+    files: recorded_files.Files
 
 
 def recorded(

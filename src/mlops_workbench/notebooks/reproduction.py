@@ -143,7 +143,7 @@ def _workplace(project: Project, made_of: Recipe, work: Path) -> Path:
                 raise JobFailed(
                     f"The uncommitted changes do not fit commit {commit[:10]}: {done.stderr.strip()[-300:]}."
                 )
-    for name, sha256 in made_of.files.items():
+    for name, sha256 in made_of.files.rows.items():
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
@@ -317,7 +317,8 @@ def _differences(
         found.append(f"Python was {made_of.manifest.python}, is {python}")
     if not made_of.requirements:
         found.append("the run recorded no environment")
-    found += [f"'{name}' was written from the recorded rows" for name in made_of.files]
+    found += [f"'{name}' was written from the recorded rows" for name in made_of.files.rows]
+    found += [f"'{path}' was read as it is now" for path in made_of.files.as_now]
     if not made_of.run.tags.get("git.commit"):
         found += ["modules beside the notebook are as they are now: the run recorded no git commit"]
     return tuple(found)
