@@ -102,10 +102,11 @@ def copy_versions(file: Path, workbench: object, count: int) -> None:
             _copy(connection, "model_version_tags", where, name=name, version=version)
     with store.write() as connection:
         for name, version in named[1 : count + 1]:
-            fields = {"model": name, "new_version": version, "at": store.now(), "why": "from a copy"}
-            ledger.append(connection, action="register", evidence={"sha256": "0" * 64}, **fields)
+            made = ledger.NewEntry("register", name, version, "from a copy", {"sha256": "0" * 64})
+            ledger.append(connection, store.now(), made)
             if version == 1:
-                ledger.append(connection, action="promote", alias="champion", evidence={}, **fields)
+                first = ledger.NewEntry("promote", name, version, "from a copy", {}, "champion")
+                ledger.append(connection, store.now(), first)
             connection.exec_driver_sql(
                 "INSERT INTO workbench_gates (model, version, at, who, passed, champion, report, digest) "
                 "SELECT ?, ?, at, who, passed, champion, report, digest FROM workbench_gates WHERE id = 1",

@@ -23,14 +23,15 @@ import fast_models
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, Servable
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.build import build_image
 from mlops_workbench.package.docker_client import DockerEngine, connect
-from mlops_workbench.package.dockerfile import DEFAULT_BASE
+from mlops_workbench.package.dockerfile import DEFAULT_BASE, ImageOptions
 from mlops_workbench.package.image import Image, image_repository
 from mlops_workbench.package.parts import wheel_target
 from mlops_workbench.rollout.runtime import deployments, proofs
+from mlops_workbench.rollout.runtime.deployment import Launch
 from mlops_workbench.track.requirements import for_model, locked
 
 _WHOLE = """\
@@ -75,16 +76,14 @@ def _built(
     name: str, base: str, tmp: Path, model: tuple[Path, Manifest], fast_only: bool, version: str
 ) -> Image:
     folder, manifest = model
-    facts = {"name": name, "version": version, "digest": manifest.sha256}
+    servable = Servable(name, version, manifest.sha256, manifest.extra["fast"]["sha256"], fast_only)
     return build_image(
         folder,
-        **facts,
-        base_image=base,
+        servable,
+        ImageOptions(base),
         cache_dir=tmp / "cache",
         records_dir=tmp / "records",
-        fast_only=fast_only,
-        plan=manifest.extra["fast"]["sha256"],
-        prove=lambda tag, manifest: proofs.prove(tag, manifest, **facts),
+        prove=lambda tag, manifest: proofs.prove(tag, manifest, servable),
     )
 
 
@@ -97,7 +96,7 @@ def _ours(name: str, base: str, tmp: Path, models: list[tuple[Path, Manifest]], 
         print(f"{what:<44} {image.added_mb:8.1f} MB added")
         started = time.perf_counter()
         running = deployments.start_container(
-            image.tag, name=name, version="2", digest=models[2][1].sha256, cpus=2
+            image.tag, Servable(name, "2", models[2][1].sha256), Launch(), cpus=2
         )
         print(f"{what + ', start to ready':<44} {time.perf_counter() - started:8.2f} s")
         deployments.stop(running)

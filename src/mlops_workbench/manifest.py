@@ -29,6 +29,20 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Servable:
+    """A version of a model as it is served, with the digests by which the registry vouches for its files."""
+
+    name: str
+    version: str
+    digest: str
+    """SHA-256 of the model's file, of an MLflow model of its whole folder"""
+    plan: str | None = None
+    """SHA-256 of the fast path's plan; None if it has none"""
+    fast_only: bool = False
+    """whether the plan is all there is: no file of the model"""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """How a model is loaded, what it takes and gives, and what it answered on a few sample rows."""
 

@@ -11,19 +11,19 @@ import model_folders
 import pytest
 
 from mlops_workbench.base.errors import BuildFailed, EngineUnavailable, UsageError
+from mlops_workbench.manifest import Servable
 from mlops_workbench.package.build import image_repository
 from mlops_workbench.package.context import dependency_files, runtime_files, service_files, write_context
 from mlops_workbench.package.docker_client import connect, engine_answers
-from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_dockerfile
+from mlops_workbench.package.dockerfile import ImageOptions, render_dockerfile
 from mlops_workbench.package.wheels import WheelTarget, fetch
 
 BOOKWORM = WheelTarget("3.11", "x86_64", 36)
 
 
 def _rendered(**options: Any) -> str:
-    return render_dockerfile(
-        DEFAULT_BASE, **({"name": "flights", "version": "3", "digest": "ab12"} | options)
-    )
+    named = Servable(options.pop("name", "flights"), "3", "ab12")
+    return render_dockerfile(named, ImageOptions(**options))
 
 
 def test_layers_go_from_what_changes_least_to_what_changes_most() -> None:
@@ -55,7 +55,7 @@ def test_labels_are_quoted() -> None:
     with pytest.raises(UsageError, match="one line"):
         _rendered(name="a\nRUN rm -rf /")
     with pytest.raises(UsageError, match="base image"):
-        render_dockerfile("python\nRUN x", name="a", version="1", digest="0")
+        render_dockerfile(Servable("a", "1", "0"), ImageOptions("python\nRUN x"))
 
 
 def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from mlops_workbench.base.errors import BuildFailed, ServingFailed
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, Servable
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.docker_client import DockerEngine
+from mlops_workbench.package.dockerfile import ImageOptions
 from mlops_workbench.rollout.runtime import deployments, proofs
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker
@@ -43,13 +44,21 @@ class Small:
     name: str
     folder: Path
     manifest: Manifest
-    options: dict[str, Any]
+    servable: Servable
+    base: str
+    scratch: Path
     image: Image = None  # type: ignore[assignment]  # the fixture builds it
 
     def build(self, version: str, **changes: Any) -> Image:
-        facts = {"name": self.name, "version": version, "digest": self.manifest.sha256}
-        given = self.options | {"prove": lambda tag, manifest: proofs.prove(tag, manifest, **facts)}
-        return build_image(self.folder, **(facts | given | changes))
+        servable = replace(self.servable, version=version, **changes)
+        return build_image(
+            self.folder,
+            servable,
+            ImageOptions(self.base),
+            cache_dir=self.scratch / "cache",
+            records_dir=self.scratch / "records",
+            prove=lambda tag, manifest: proofs.prove(tag, manifest, servable),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +69,8 @@ def small(engine: DockerEngine, base_image: str, tmp_path_factory: pytest.TempPa
     requirements = for_model(["sklearn"])
     manifest = fast_models.saved(tmp / "model", model, 2, data, requirements=requirements)
     name = f"small-{uuid.uuid4().hex[:8]}"
-    options = {
-        "base_image": base_image,
-        "cache_dir": tmp / "cache",
-        "records_dir": tmp / "records",
-        "fast_only": True,
-        "plan": manifest.extra["fast"]["sha256"],
-    }
-    made = Small(name, tmp / "model", manifest, options)
+    servable = Servable(name, "1", manifest.sha256, manifest.extra["fast"]["sha256"], fast_only=True)
+    made = Small(name, tmp / "model", manifest, servable, base_image, tmp)
     try:
         made.image = made.build("1")
         print(f"\nfast path alone: {made.image.seconds} s, {made.image.added_mb} MB over {base_image}")
@@ -79,9 +82,7 @@ def small(engine: DockerEngine, base_image: str, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def running(small: Small) -> Iterator[Deployment]:
-    deployment = deployments.start_container(
-        small.image.tag, name=small.name, version="1", digest=small.manifest.sha256
-    )
+    deployment = deployments.start_container(small.image.tag, small.servable, Launch())
     yield deployment
     deployments.stop(deployment)
 
@@ -134,13 +135,7 @@ def test_what_it_does_not_answer(running: Deployment) -> None:
 
 def test_what_it_refuses_to_start_with(small: Small) -> None:
     def start(**environment: str) -> None:
-        deployments.start_container(
-            small.image.tag,
-            name=small.name,
-            version="1",
-            digest=small.manifest.sha256,
-            environment=environment,
-        )
+        deployments.start_container(small.image.tag, small.servable, Launch(environment=environment))
 
     with pytest.raises(
         ServingFailed, match=r"There is no original model of .* and its fast path is not to be used"

@@ -30,17 +30,18 @@ from serving_kit import ask, wait_ready
 from wheels_kit import wheel
 
 from mlops_workbench.base.errors import BuildFailed, Conflict, NotFound, ServingFailed
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.manifest import Manifest, Servable
 from mlops_workbench.package.build import Image, build_image, image_repository
 from mlops_workbench.package.context import dependency_files, service_files, write_context
 from mlops_workbench.package.docker_client import DockerEngine
-from mlops_workbench.package.dockerfile import render_dockerfile
+from mlops_workbench.package.dockerfile import ImageOptions, render_dockerfile
 from mlops_workbench.package.parts import wheel_target
 from mlops_workbench.package.wheelinfo import lock, read
 from mlops_workbench.package.wheels import fetch
 from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments, proofs
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.docker
@@ -61,15 +62,24 @@ class Built:
     base: str
     image: Image = None  # type: ignore[assignment]  # the fixture builds it
 
-    def build(self, folder: Path, manifest: Manifest, version: str, **options: Any) -> Image:
-        facts = {"name": self.name, "version": version, "digest": manifest.sha256}
-        given = {"base_image": self.base, "cache_dir": self.cache, "records_dir": self.cache / version}
-        given["prove"] = lambda tag, manifest: proofs.prove(tag, manifest, **facts)
-        return build_image(folder, **facts, **(given | options))
+    def build(
+        self, folder: Path, manifest: Manifest, version: str, progress: Progress = silent, **options: Any
+    ) -> Image:
+        servable = Servable(self.name, version, manifest.sha256)
+        return build_image(
+            folder,
+            servable,
+            ImageOptions(**({"base_image": self.base} | options)),
+            cache_dir=self.cache,
+            records_dir=self.cache / version,
+            prove=lambda tag, manifest: proofs.prove(tag, manifest, servable),
+            progress=progress,
+        )
 
-    def start(self, **options: Any) -> Deployment:
-        given = {"name": self.name, "version": "1", "digest": self.manifest.sha256}
-        return deployments.start_container(self.image.tag, **(given | options))
+    def start(self, *, digest: str = "", **options: Any) -> Deployment:
+        servable = Servable(self.name, "1", digest or self.manifest.sha256)
+        launch = {n: options.pop(n) for n in ("port", "log_url", "environment", "role") if n in options}
+        return deployments.start_container(self.image.tag, servable, Launch(**launch), **options)
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +309,7 @@ def test_what_cannot_be_built(built: Built, tmp_path: Path) -> None:
 def test_containers_that_cannot_start(built: Built, running: tuple[Deployment, Path], client: Any) -> None:
     before = {c.id for c in client.containers.list(all=True)}
     with pytest.raises(NotFound, match="no image"):
-        deployments.start_container("mlops/none:1", name="x", version="1", digest="0" * 64)
+        deployments.start_container("mlops/none:1", Servable("x", "1", "0" * 64), Launch())
     with pytest.raises(ServingFailed, match="holds another model"):
         built.start(digest="0" * 64)
     with pytest.raises(Conflict, match=f"The port {running[0].port} "):
@@ -378,13 +388,15 @@ def test_what_is_recorded_of_an_image(built: Built, client: Any) -> None:
 _INTERRUPTED = """
 import sys
 from pathlib import Path
-from mlops_workbench.package.build import build_image
 from mlops_workbench.jobs.queue import end_orderly
+from mlops_workbench.manifest import Servable
+from mlops_workbench.package.build import build_image
+from mlops_workbench.package.dockerfile import ImageOptions
 
 end_orderly()
 folder, name, digest, base, cache = sys.argv[1:]
 build_image(
-    Path(folder), name=name, version="9", digest=digest, base_image=base, cache_dir=Path(cache),
+    Path(folder), Servable(name, "9", digest), ImageOptions(base), cache_dir=Path(cache),
     records_dir=Path(cache) / "9", prove=None, progress=lambda said, fraction=None: print(said, flush=True),
 )
 """
@@ -472,12 +484,9 @@ def test_a_log_on_the_host_is_shared_with_a_local_process(built: Built, tmp_path
     container = built.start(inference_dir=inference)
     local = deployments.start_local(
         built.folder,
-        name=built.name,
-        version="1",
-        digest=built.manifest.sha256,
-        role="shadow",
+        Servable(built.name, "1", built.manifest.sha256),
+        Launch("shadow", log_url=f"sqlite:///{inference}/inference.db"),
         log_file=tmp_path / "serving.log",
-        log_url=f"sqlite:///{inference}/inference.db",
     )
     rows = model_folders.rows_of(model_folders.flights(5))
     try:
@@ -541,7 +550,9 @@ def test_the_same_wheels_are_the_same_layers(built: Built, client: Any, tmp_path
 
 
 def _layers(client: Any, built: Built, parts: Any, tar: Path, *, commit: str, by_hand: bool) -> list[str]:
-    text = render_dockerfile(built.base, name="x", version="1", digest=built.manifest.sha256, commit=commit)
+    text = render_dockerfile(
+        Servable("x", "1", built.manifest.sha256), ImageOptions(built.base, commit=commit)
+    )
     with tar.open("wb") as out:
         write_context(out, text, parts)
     with tar.open("rb") as context:
@@ -567,7 +578,7 @@ def test_an_image_in_use_stays_until_the_next_build(built: Built, client: Any, e
     first = built.build(built.folder, built.manifest, "7")
     before = _dangling(client)
     deployment = deployments.start_container(
-        first.tag, name=built.name, version="7", digest=built.manifest.sha256
+        first.tag, Servable(built.name, "7", built.manifest.sha256), Launch()
     )
     try:
         built.build(built.folder, built.manifest, "7", commit="4567def")

@@ -28,6 +28,7 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.package import sbom, slim, wheelinfo
 from mlops_workbench.package.docker_client import ImageFacts
 from mlops_workbench.package.fastonly import require_covered
+from mlops_workbench.package.parts import Parts
 from mlops_workbench.package.wheels import WheelTarget, fetch
 from mlops_workbench.workbench import verbs
 
@@ -87,14 +88,11 @@ def test_the_bill_of_materials_is_valid_and_complete(tmp_path: Path, manifest: M
     wheels = [wheelinfo.read(wheel(tmp_path, f"lib-{i}".replace("-", "_"), s)) for i, s in enumerate(said)]
     facts = ImageFacts("sha256:" + "ab" * 32, 1, "", (), {}, "", "linux/amd64", "")
     text = sbom.bill(
-        tag="mlops/flights:3",
-        image=facts,
-        base_name="python:3.11-slim",
-        base=replace(facts, id="sha256:" + "cd" * 32),
-        manifest=manifest,
-        version="3",
+        "mlops/flights:3",
+        facts,
+        "python:3.11-slim",
+        Parts(manifest, replace(facts, id="sha256:" + "cd" * 32), (), tuple(wheels), "", ""),
         model_files=[("fast.json", "12" * 32)],
-        wheels=wheels,
         runtime=[("manifest.py", Path(wheelinfo.__file__))],
     )
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None

@@ -15,10 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from mlops_workbench.base.errors import BuildFailed
+from mlops_workbench.manifest import Servable
 from mlops_workbench.package.build import DEPENDENCIES, build_image
 from mlops_workbench.package.docker_client import DockerEngine, connect
+from mlops_workbench.package.dockerfile import ImageOptions
 from mlops_workbench.package.image import image_repository
 from mlops_workbench.rollout.runtime import deployments, proofs
+from mlops_workbench.rollout.runtime.deployment import Launch
 from mlops_workbench.track.requirements import for_model
 
 pytestmark = pytest.mark.podman
@@ -36,29 +39,24 @@ def test_podman_builds_proves_and_serves(podman: DockerEngine, base_image: str, 
     model = make_pipeline(fast_models.prepared(), LogisticRegression()).fit(data, fast_models.target(data, 2))
     manifest = fast_models.saved(tmp_path / "model", model, 2, data, requirements=for_model(["sklearn"]))
     name = f"pod-{uuid.uuid4().hex[:8]}"
-    facts = {"name": name, "version": "1", "digest": manifest.sha256}
+    servable = Servable(name, "1", manifest.sha256, manifest.extra["fast"]["sha256"], fast_only=True)
     steps: list[str] = []
-    options = {
-        "base_image": base_image,
-        "cache_dir": tmp_path / "cache",
-        "records_dir": tmp_path / "records",
-        "plan": manifest.extra["fast"]["sha256"],
-        "fast_only": True,
-        "progress": lambda said, fraction=None: steps.append(said),
-    }
     unnamed = set(podman.unnamed())
     try:
         image = build_image(
             tmp_path / "model",
-            **facts,
-            **options,
-            prove=lambda tag, manifest: proofs.prove(tag, manifest, **facts),
+            servable,
+            ImageOptions(base_image),
+            cache_dir=tmp_path / "cache",
+            records_dir=tmp_path / "records",
+            prove=lambda tag, manifest: proofs.prove(tag, manifest, servable),
+            progress=lambda said, fraction=None: steps.append(said),
         )
         assert any(step.startswith("step 1/") for step in steps)
         assert len(image.proof.contracts) == 4
         assert image.added_mb < 140
         deployment = deployments.start_container(
-            image.tag, **facts, inference_dir=tmp_path / "inference", memory="512m", cpus=1
+            image.tag, servable, Launch(), inference_dir=tmp_path / "inference", memory="512m", cpus=1
         )
         try:
             answer = deployments.predict(deployment, model_folders.rows_of(data.head(20)))
@@ -84,11 +82,9 @@ def _broken(tmp_path: Path, base_image: str) -> None:
         wheel.writestr("alpha-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\n")
     build_image(
         tmp_path / "bad",
-        name="bad",
-        version="1",
-        digest=manifest.sha256,
-        base_image=base_image,
+        Servable("bad", "1", manifest.sha256),
+        ImageOptions(base_image),
         cache_dir=tmp_path / "cache",
         records_dir=tmp_path / "records",
-        prove=lambda tag, manifest: proofs.prove(tag, manifest, name="bad", version="1", digest="0"),
+        prove=lambda tag, manifest: proofs.prove(tag, manifest, Servable("bad", "1", "0")),
     )

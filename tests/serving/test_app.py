@@ -15,10 +15,11 @@ import model_folders
 import pytest
 from serving_kit import ask, served
 
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import STATUS
+from mlops_workbench.serving.original import Original
 from mlops_workbench.serving.predlog import PredictionLog
 
 GOOD = {"dep delay": 50.0, "größe": 2.0, "seats": 100, "carrier": "ZÜ", "night": True, "sched": "2026-01-01"}
@@ -33,7 +34,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(classifier_folder: Path, database: Path) -> Iterator[str]:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
     log = PredictionLog(f"sqlite:///{database}", plane.manifest, "flights")
-    with served(create_app(plane, log, limits=Limits(request_rows=100, body_bytes=1 << 20))) as url:
+    with served(
+        create_app(plane, log, AppOptions(limits=Limits(request_rows=100, body_bytes=1 << 20)))
+    ) as url:
         yield url
 
 
@@ -215,7 +218,8 @@ class _NanModel:
 def test_nan_answers_are_null_and_failures_tell_nothing(regressor_folder: Path, caplog: Any) -> None:
     manifest = DataPlane.load(regressor_folder, name="n", version="1").manifest
     values = manifest.to_dict() | {"inputs": (model_folders.INPUTS[0],), "sample": (), "expected": ()}
-    plane = DataPlane(_NanModel(), type(manifest)(**values), name="n", version="1")
+    fake = type(manifest)(**values)
+    plane = DataPlane(fake, name="n", version="1", original=Original(_NanModel(), fake))
     with served(create_app(plane)) as url:
         assert ask(f"{url}/predict", {"rows": [{"dep delay": 1}]}).json["predictions"] == [None]
         failed = ask(f"{url}/predict", {"rows": [{"dep delay": 13}]})

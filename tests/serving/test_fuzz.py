@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 from serving_kit import ask, served
 
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.predlog import PredictionLog
@@ -22,7 +22,7 @@ from mlops_workbench.serving.predlog import PredictionLog
 def url(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
     log = PredictionLog(f"sqlite:///{tmp_path_factory.mktemp('log')}/i.db", plane.manifest, "flights")
-    with served(create_app(plane, log, limits=Limits(request_rows=20))) as url:
+    with served(create_app(plane, log, AppOptions(limits=Limits(request_rows=20)))) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from serving_kit import ask, free_port, process, served, wait_ready
 
 from mlops_workbench import __version__
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -39,7 +39,7 @@ def url(classifier_folder: Path, database: Path) -> Iterator[str]:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
     log = PredictionLog(f"sqlite:///{database}", plane.manifest, "flights")
     limits = Limits(request_rows=100, body_bytes=1 << 20)
-    with served(create_app(plane, log, limits=limits, vertex_routes=VERTEX)) as url:
+    with served(create_app(plane, log, AppOptions(limits=limits, vertex_routes=VERTEX))) as url:
         yield url
 
 
@@ -122,7 +122,9 @@ def test_vertex(url: str) -> None:
 
 def test_the_route_that_vertex_asks_for_counts_first(classifier_folder: Path) -> None:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
-    with served(create_app(plane, vertex_routes=VertexRoutes("/predict", "/health"))) as url:
+    with served(
+        create_app(plane, options=AppOptions(vertex_routes=VertexRoutes("/predict", "/health")))
+    ) as url:
         assert ask(f"{url}/health").status == 200
         assert len(ask(f"{url}/predict", {"instances": ROWS}).json["predictions"]) == 20
 

@@ -21,7 +21,7 @@ from serving_kit import ask, free_port, process, served, wait_ready
 from sqlalchemy import event
 
 from mlops_workbench.manifest import Field, Manifest, file_sha256
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -57,7 +57,9 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guarded(classifier_folder: Path, key_file: Path) -> Iterator[str]:
-    with served(create_app(plane(classifier_folder), keys=Keys(frozenset({FIRST}), key_file))) as url:
+    with served(
+        create_app(plane(classifier_folder), options=AppOptions(keys=Keys(frozenset({FIRST}), key_file)))
+    ) as url:
         yield url
 
 
@@ -145,7 +147,7 @@ def waiting(classifier_folder: Path, request: pytest.FixtureRequest) -> Iterator
     model = _Waits(there.model)
     there.original._head, there.original._last = None, model
     limits = Limits(**getattr(request, "param", {"request_seconds": 1}))
-    with served(create_app(there, limits=limits)) as url:
+    with served(create_app(there, options=AppOptions(limits=limits))) as url:
         yield url, model
         model.go.set()
 
@@ -256,7 +258,7 @@ def test_a_full_disk(classifier_folder: Path, tmp_path: Path, policy: str) -> No
         for connection in seen:
             connection.execute(f"PRAGMA max_page_count = {count}")
 
-    with served(create_app(there, log, answer_unlogged=policy == "answer")) as url:
+    with served(create_app(there, log, AppOptions(answer_unlogged=policy == "answer"))) as url:
         assert ask(f"{url}/predict", {"rows": [GOOD]}).status == 200
         leave(1)  # SQLite never goes below what it has, and then it is full
         rows = [GOOD | {"carrier": "x" * 1000}] * 100

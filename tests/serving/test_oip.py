@@ -20,7 +20,7 @@ from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
 from mlops_workbench.manifest import Field
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.predlog import PredictionLog
@@ -45,7 +45,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(classifier_folder: Path, database: Path) -> Iterator[str]:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
     log = PredictionLog(f"sqlite:///{database}", plane.manifest, "flights")
-    with served(create_app(plane, log, limits=Limits(request_rows=100))) as url:
+    with served(create_app(plane, log, AppOptions(limits=Limits(request_rows=100)))) as url:
         yield url
 
 

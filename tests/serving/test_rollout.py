@@ -22,20 +22,16 @@ import psutil
 import pytest
 
 from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, ServingFailed
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, Servable
 from mlops_workbench.rollout.runtime import deployments
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 
 
 def _start(folder: Path, tmp_path: Path, **options: Any) -> Deployment:
-    given = {
-        "name": "flights",
-        "version": "3",
-        "digest": Manifest.load(folder).sha256,
-        "log_file": tmp_path / "logs" / "serving.log",
-        "log_url": f"sqlite:///{tmp_path}/inference.db",
-    }
-    return deployments.start_local(folder, **(given | options))
+    servable = Servable("flights", "3", options.pop("digest", "") or Manifest.load(folder).sha256)
+    log_file = options.pop("log_file", tmp_path / "logs" / "serving.log")
+    launch = Launch(**({"log_url": f"sqlite:///{tmp_path}/inference.db"} | options))
+    return deployments.start_local(folder, servable, launch, log_file=log_file)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from serving_kit import served
 
 from mlops_workbench.config.serving import ServingPolicy
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
 
@@ -24,7 +24,9 @@ LINES = re.findall(r"^curl .*$", TEXT, flags=re.MULTILINE)
 @pytest.fixture(scope="module")
 def url(classifier_folder: Path) -> Iterator[str]:
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
-    with served(create_app(plane, vertex_routes=VertexRoutes("/vertex", "/vertex-health"))) as url:
+    with served(
+        create_app(plane, options=AppOptions(vertex_routes=VertexRoutes("/vertex", "/vertex-health")))
+    ) as url:
         yield url
 
 

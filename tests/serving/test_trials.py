@@ -18,10 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from mlops_workbench.base.errors import ServingFailed
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, Servable
 from mlops_workbench.rollout.runtime import trials
 
-FACTS = {"name": "flights", "version": "3"}
+
+def named(digest: str) -> Servable:
+    return Servable("flights", "3", digest)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def test_requests_are_measured_and_the_process_is_gone(tmp_path: Path, manifest: Manifest) -> None:
     before = {p.pid for p in psutil.Process().children(recursive=True)}
-    found = trials.measure(tmp_path / "model", manifest.sample, 7, digest=manifest.sha256, **FACTS)
+    found = trials.measure(tmp_path / "model", named(manifest.sha256), manifest.sample, 7)
     assert found.requests == 200
     assert 0 < found.p50_ms <= found.p99_ms
     assert found.memory_mb > 50  # an interpreter with pandas alone is more
@@ -39,7 +41,7 @@ def test_requests_are_measured_and_the_process_is_gone(tmp_path: Path, manifest:
 
 
 def test_it_is_the_real_runtime_and_logs_to_a_place_of_its_own(tmp_path: Path, manifest: Manifest) -> None:
-    with trials.process(tmp_path / "model", digest=manifest.sha256, **FACTS) as trial:
+    with trials.process(tmp_path / "model", named(manifest.sha256)) as trial:
         url = f"http://127.0.0.1:{trial.port}"
         answered = ask(f"{url}/predict", {"rows": list(manifest.sample)}).json
         assert answered["predictions"] == list(manifest.expected)
@@ -54,7 +56,7 @@ def test_it_is_the_real_runtime_and_logs_to_a_place_of_its_own(tmp_path: Path, m
 def test_it_ends_when_the_work_is_interrupted(tmp_path: Path, manifest: Manifest) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        trials.process(tmp_path / "model", digest=manifest.sha256, **FACTS) as trial,
+        trials.process(tmp_path / "model", named(manifest.sha256)) as trial,
     ):
         raise KeyboardInterrupt
     assert not psutil.pid_exists(trial.pid)
@@ -63,8 +65,9 @@ def test_it_ends_when_the_work_is_interrupted(tmp_path: Path, manifest: Manifest
 HOLDS = """
 import sys, time
 from pathlib import Path
+from mlops_workbench.manifest import Servable
 from mlops_workbench.rollout.runtime import trials
-with trials.process(Path(sys.argv[1]), name="flights", version="3", digest=sys.argv[2]) as trial:
+with trials.process(Path(sys.argv[1]), Servable("flights", "3", sys.argv[2])) as trial:
     print(trial.pid, flush=True)
     time.sleep(600)
 """
@@ -85,14 +88,14 @@ def test_it_ends_when_who_asked_is_killed(tmp_path: Path, manifest: Manifest) ->
 
 def test_a_runtime_that_does_not_start_says_why(tmp_path: Path, manifest: Manifest) -> None:
     with pytest.raises(ServingFailed, match="did not start for a trial") as failed:
-        trials.measure(tmp_path / "model", manifest.sample, 1, digest="0" * 64, **FACTS)
+        trials.measure(tmp_path / "model", named("0" * 64), manifest.sample, 1)
     assert "SHA-256" in failed.value.message
 
 
 def test_rows_that_the_runtime_refuses_are_no_measurement(tmp_path: Path, manifest: Manifest) -> None:
     wrong = [{**row, "seats": "many"} for row in manifest.sample]
     with pytest.raises(ServingFailed, match="answered its own sample rows with HTTP 4"):
-        trials.measure(tmp_path / "model", wrong, 1, digest=manifest.sha256, **FACTS)
+        trials.measure(tmp_path / "model", named(manifest.sha256), wrong, 1)
 
 
 def test_the_policy_says_which_path_is_tried(tmp_path: Path) -> None:
@@ -101,6 +104,5 @@ def test_the_policy_says_which_path_is_tried(tmp_path: Path) -> None:
     )
     manifest = fast_models.saved(tmp_path, model, 2, frame)
     for fast, path in ((True, "fast"), (False, "original")):
-        facts = {"name": "m", "version": "1", "digest": manifest.sha256}
-        with trials.process(tmp_path, **facts, fast=fast) as trial:
+        with trials.process(tmp_path, Servable("m", "1", manifest.sha256), fast=fast) as trial:
             assert ask(f"http://127.0.0.1:{trial.port}/").json["path"] == path

@@ -9,6 +9,7 @@ from typing import Any
 import projects
 
 from mlops_workbench.alerts import records as alerts
+from mlops_workbench.alerts.records import NewAlert
 from mlops_workbench.jobs import queue
 from mlops_workbench.notebooks.retraining import Retrained
 from mlops_workbench.workbench import Workbench
@@ -25,9 +26,7 @@ def made(folder: Path) -> dict[str, Any]:
         second = workbench.register(projects.fit(workbench, c=0.5, run="second"), name="trips").version
         workbench.gate("trips", version=second)
         workbench.register(projects.fit(workbench, c=0.1, run="third"), name="trips")
-        alerts.raised(
-            workbench, model="trips", kind="follow", subject="champion", message="It could not follow."
-        )
+        alerts.raised(workbench, NewAlert("trips", "follow", "champion", "It could not follow."))
         workbench.serve("trips", kind="process", follow=True)
         try:
             return _with_jobs(workbench)

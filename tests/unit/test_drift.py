@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import r2_score
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.monitor.drift import DriftReport, Thresholds, compare
@@ -33,7 +37,7 @@ def frame(seed: int = 0, shift: float = 0.0, n: int = N) -> pd.DataFrame:
 
 
 def test_finds_what_moved_and_ranks_it_first() -> None:
-    report = compare(frame(), frame(1, shift=1.0), model="flights", version="3", period="July")
+    report = replace(compare(frame(), frame(1, shift=1.0)), model="flights", version="3", period="July")
     assert report.drifted == ("moved",)
     assert report.features[0].name == "moved"
     assert report.feature("steady").status == "ok"
@@ -303,7 +307,7 @@ def test_frames_are_left_as_they_were() -> None:
 
 def test_performance_is_shown_on_top() -> None:
     performance = Performance(1200, {"accuracy": 0.71, "roc_auc": 0.8}, {"accuracy": 0.79})
-    report: DriftReport = compare(frame(), frame(1), performance=performance)
+    report: DriftReport = replace(compare(frame(), frame(1)), performance=performance)
     text = report.text()
     assert text.index("0.71") < text.index("steady")
     assert "-0.08" in text
@@ -311,21 +315,33 @@ def test_performance_is_shown_on_top() -> None:
     assert report.to_dict()["performance"]["n"] == 1200
 
 
-def test_metrics_are_scikit_learns() -> None:
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_metrics_are_scikit_learns(classes: int, rows: int, seed: int) -> None:
+    """With ties, with certainty (0 and 1), and with classes that occur in neither column."""
     from sklearn import metrics
 
-    rng = np.random.default_rng(5)
-    truth = rng.integers(0, 2, 500)
-    score = np.clip(truth * 0.3 + rng.random(500) * 0.7, 0.01, 0.99)
-    guess = (score > 0.5).astype(int)
-    found = classification(truth, guess, score, classes=(0, 1))
+    rng = np.random.default_rng(seed)
+    truth, guess = rng.integers(0, classes, rows), rng.integers(0, classes, rows)
+    found = classification(truth, guess, classes=range(classes))
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guess))
-    assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, score))
-    assert found["f1"] == pytest.approx(metrics.f1_score(truth, guess))
-    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, score))
+    if classes > 2:
+        assert found["f1"] == pytest.approx(metrics.f1_score(truth, guess, average="macro", zero_division=0))
+    score = rng.integers(0, 11, rows) / 10
+    truth, guess = truth.clip(0, 1), (score > 0.5).astype(int)
+    found = classification(truth, guess, score, classes=(0, 1))
+    assert found["f1"] == pytest.approx(metrics.f1_score(truth, guess, zero_division=0))
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, score, labels=[0, 1]))
     assert found["positive_rate"] == pytest.approx(truth.mean())
-    assert "roc_auc" not in classification([1, 1], [1, 0], [0.9, 0.2], classes=(0, 1))
-    values = rng.normal(size=100)
+    if 0 < truth.mean() < 1:
+        assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, score))
+    else:
+        assert "roc_auc" not in found
+
+
+def test_metrics_of_a_regression() -> None:
+    values = np.random.default_rng(5).normal(size=100)
     found = regression(values, values + 1)
     assert found["mae"] == pytest.approx(1)
-    assert found["r2"] == pytest.approx(metrics.r2_score(values, values + 1))
+    assert found["rmse"] == pytest.approx(1)
+    assert found["r2"] == pytest.approx(r2_score(values, values + 1))

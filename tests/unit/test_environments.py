@@ -6,6 +6,7 @@ Without any distribution one is made in a moment; `tests/notebooks/test_reproduc
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,23 +56,44 @@ def test_an_environment_is_made_once_for_the_same_requirements(cache: Path) -> N
     assert made() == (THERE, folder)
 
 
-def test_without_uv_it_is_made_by_pip(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_uv_is_used_where_it_is_on_the_path_and_pip_where_it_is_not(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = tmp_path / "words"
+    uv = tmp_path / "with" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(
+        f'#!/bin/sh\necho "$1" >>{words}\n[ "$1" = pip ] || exec {sys.executable} -m venv --without-pip "$5"\n'
+    )
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{uv.parent}:/usr/bin:/bin")
+    steps, folder = made()
+    assert (steps, words.read_text().split()) == (MADE, ["venv", "pip"])
+    assert not list(folder.glob("bin/pip"))
+    words.unlink()
+    shutil.rmtree(folder)
     monkeypatch.setenv("PATH", str(tmp_path))
     steps, folder = made()
     assert steps == MADE
-    assert {path.name for path in folder.glob("lib/*/site-packages/*")} == set()  # not even pip
-    assert made() == (THERE, folder)
+    assert (list(folder.glob("bin/pip")), words.exists()) == ([folder / "bin" / "pip"], False)
 
 
 def test_a_damaged_environment_is_made_again(cache: Path) -> None:
     _, folder = made()
     (folder / "whole").unlink()  # as one that was killed while it was made leaves it
     assert made() == (MADE, folder)
+    (folder / "whole").write_text("{")  # as one that was killed while it was marked leaves it
+    assert made() == (MADE, folder)
     (folder / "bin" / "python").unlink()
     assert made() == (MADE, folder)
     (folder / "bin" / "python").unlink()
     (folder / "bin" / "python").symlink_to("/nowhere/python3")
     assert made() == (MADE, folder)
+    (folder / "bin" / "activate").unlink()
+    (folder / "bin" / "__pycache__").mkdir()
+    (folder / "bin" / "__pycache__" / "new.pyc").touch()
+    assert made() == (MADE, folder)
+    (folder / "bin" / "written-by-a-package").touch()
     assert made() == (THERE, folder)
 
 
@@ -83,7 +105,8 @@ def test_what_cannot_be_installed_leaves_no_environment_that_counts(cache: Path)
 
 def test_one_with_another_python_is_made_again_when_the_wanted_one_is_there(cache: Path) -> None:
     _, folder = made()
-    (folder / "whole").write_text("3.2")
+    mark = folder / "whole"
+    mark.write_text(mark.read_text().replace(HERE, "3.2"))
     assert made() == (MADE, folder)
     steps, other = made("3.2")  # which is nowhere
     assert (steps, other != folder) == (MADE, True)

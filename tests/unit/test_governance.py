@@ -216,7 +216,7 @@ def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Wor
     workbench.alias("trips", "fallback", version=2, why="too")
     workbench.serve("trips")
     for subject in ("version 1", "version 2", "alias fallback"):
-        alerts.raised(workbench, model="trips", kind="a test", subject=subject, message="look")
+        alerts.raised(workbench, alerts.NewAlert("trips", "a test", subject, "look"))
     entry = workbench.retire("trips/2", why="it hurts")
     assert [a.subject for a in workbench.alerts().alerts] == ["version 1"]
     assert entry.evidence == {"archive": "trips-2.zip", "aliases": ["champion", "fallback"], "stopped": 1}

@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from mlops_workbench.base.errors import InvalidConfig, InvalidData, NotFound, UsageError
 from mlops_workbench.monitor import inference
+from mlops_workbench.monitor.inference import LogSelection
 from mlops_workbench.serving.tables import slug
 
 START = datetime(2013, 7, 1, tzinfo=UTC).timestamp()
@@ -120,15 +121,16 @@ def test_rows_come_back_typed_and_in_order(url: str) -> None:
 
 
 def test_period_versions_and_limit(url: str) -> None:
-    def ids(**options: Any) -> list[str]:
-        return inference.read(url, "flights", features=["seats"], **options)["request_id"].tolist()
+    def ids(limit: int | None = None, **selected: Any) -> list[str]:
+        found = inference.read(url, "flights", LogSelection(**selected), features=["seats"], limit=limit)
+        return found["request_id"].tolist()
 
     assert set(ids(versions=[2])) == {f"r{i}" for i in range(100, 200)}
     assert ids(since=datetime(2013, 7, 1, 0, 3), until=START + 240) == ["r3", "r3"]
     assert ids(limit=3) == ["r198", "r199", "r199"]
     assert ids(since=datetime(2014, 1, 1)) == []
     assert inference.count(url, "flights") == ROWS
-    assert inference.count(url, "flights", versions=["1"], since=START + 60) == 198
+    assert inference.count(url, "flights", LogSelection(["1"], since=START + 60)) == 198
     with pytest.raises(UsageError, match="limit"):
         ids(limit=0)
 
@@ -225,12 +227,16 @@ def test_performance_is_scikit_learns_on_the_joined_rows(url: str) -> None:
     assert found.metrics["positive_rate"] == pytest.approx(late.mean())
     assert found.baseline == {"roc_auc": 0.9}
     first = inference.performance(
-        url, "flights", task="classification", classes=("on time", "late"), until=START + 600
+        url,
+        "flights",
+        LogSelection(until=START + 600),
+        task="classification",
+        classes=("on time", "late"),
     )
     assert first is not None
     assert first.n == 20
-    late_period = {"task": "classification", "since": START + 60 * 180}
-    assert inference.performance(url, "flights", **late_period) is None
+    late_period = LogSelection(since=START + 60 * 180)
+    assert inference.performance(url, "flights", late_period, task="classification") is None
 
 
 def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
@@ -251,9 +257,9 @@ def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
         )
     engine.dispose()
     assert inference.count(url, "flights") == len(inference.read(url, "flights")) == ROWS
-    assert inference.count(url, "flights", roles=["canary"]) == ROWS // 2
-    assert inference.count(url, "flights", roles=["canary", "shadow"], versions=["2"]) == 3 * ROWS // 4
-    assert set(inference.read(url, "flights", roles=["shadow"])["prediction"]) == {"late"}
+    assert inference.count(url, "flights", LogSelection(roles=["canary"])) == ROWS // 2
+    assert inference.count(url, "flights", LogSelection(["2"], ["canary", "shadow"])) == 3 * ROWS // 4
+    assert set(inference.read(url, "flights", LogSelection(roles=["shadow"]))["prediction"]) == {"late"}
     assert set(inference.read(url, "flights")["prediction"]) == {"late", "on time"}
     labels = truth()
     receipt = inference.write_labels(url, "flights", labels)
@@ -262,10 +268,10 @@ def test_readers_name_the_roles_that_they_want(tmp_path: Path) -> None:
     answered = inference.performance(url, "flights", **every)
     assert answered is not None
     assert (answered.n, answered.metrics["accuracy"]) == (ROWS, pytest.approx(0.8, abs=0.1))
-    shadow = inference.performance(url, "flights", roles=["shadow"], **every)
+    shadow = inference.performance(url, "flights", LogSelection(roles=["shadow"]), **every)
     assert shadow is not None
     assert shadow.metrics["accuracy"] == pytest.approx((labels["outcome"] == "late").mean())
-    assert inference.performance(url, "flights", roles=[], **every) is None
+    assert inference.performance(url, "flights", LogSelection(roles=[]), **every) is None
 
 
 def test_labels_let_the_runtime_write_between(url: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
 from mlops_workbench.registry import ledger
+from mlops_workbench.registry.ledger import NewEntry
 from mlops_workbench.registry.tables import ledger as table
 from mlops_workbench.store.engine import Store
 
@@ -29,14 +30,16 @@ def write(store: Store, count: int) -> None:
         with store.write() as connection:
             ledger.append(
                 connection,
-                at=store.now(),
-                action="promote",
-                model="m",
-                alias="champion",
-                old_version=number - 1 or None,
-                new_version=number,
-                why=f"reason {number}",
-                evidence={"gate": number, "note": "größer"},
+                store.now(),
+                NewEntry(
+                    "promote",
+                    "m",
+                    number,
+                    f"reason {number}",
+                    {"gate": number, "note": "größer"},
+                    "champion",
+                    number - 1 or None,
+                ),
             )
 
 

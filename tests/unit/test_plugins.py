@@ -68,9 +68,7 @@ def test_a_plugins_verb_is_in_every_face(workbench: Workbench, capsys: pytest.Ca
 
 
 def raise_one(workbench: Workbench, subject: str) -> records.Alert:
-    return records.raised(
-        workbench, model="trips", kind="a test", subject=subject, message="look <b>here</b>"
-    )
+    return records.raised(workbench, records.NewAlert("trips", "a test", subject, "look <b>here</b>"))
 
 
 def test_every_alert_reaches_the_log_once(workbench: Workbench) -> None:

@@ -282,14 +282,16 @@ def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
 
 
 @pytest.mark.prepared(by=two_runs)
-def test_predict_and_label_load_what_their_data_needs(workbench: Workbench) -> None:
+def test_verbs_on_logged_rows_load_what_their_data_needs(workbench: Workbench) -> None:
     rows = workbench.namespace["test"].head(20)
     rows.drop(columns="late").to_csv(workbench.project.root / "rows.csv", index=False)
-    truth = rows[["late"]].assign(request_id="r", row_index=range(20))
-    truth.to_csv(workbench.project.root / "truth.csv", index=False)
     workbench.serve("trips", kind="process")
     try:
-        for packages in loaded(workbench, "predict trips rows.csv", "label trips truth.csv"):
+        truth = workbench.predict("trips", rows).frame[["request_id", "row_index"]].assign(late=rows["late"])
+        truth.to_csv(workbench.project.root / "truth.csv", index=False)
+        seen = loaded(workbench, "predict trips rows.csv", "label trips truth.csv", "drift trips")
+        assert workbench.drift("trips").performance.n == 20
+        for packages in seen:
             assert packages & {"mlflow", "sklearn", "evidently", "matplotlib", "skops"} == set()
     finally:
         workbench.stop("trips")

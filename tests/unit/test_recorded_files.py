@@ -12,7 +12,7 @@ from projects import trips
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.notebooks import recipe
 from mlops_workbench.notebooks.recipe import Recipe
-from mlops_workbench.notebooks.recorded_files import Files
+from mlops_workbench.notebooks.recorded_files import FilesRead
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
@@ -87,7 +87,7 @@ def test_a_project_below_the_repository_is_found(workbench: Workbench) -> None:
     git(root, "init", "-q")
     git(root, "add", str(path))
     git(root, "commit", "-q", "-m", "first")
-    assert recorded(workbench, READ, USE).files == Files()
+    assert recorded(workbench, READ, USE).files == FilesRead()
 
 
 @pytest.mark.parametrize("place", ["{}/hours.csv", "~/hours.csv"])
@@ -98,7 +98,7 @@ def test_an_absolute_path_is_read_as_it_is_now_and_missing_only_where_it_is_gone
     place = place.format(tmp_path)
     (tmp_path / "hours.csv").write_text("hour\n7\n")
     made_of = recorded(workbench, READ.replace("data/hours.csv", place), USE)
-    assert made_of.files == Files(as_now=(place,))
+    assert made_of.files == FilesRead(as_now=(place,))
     (tmp_path / "hours.csv").unlink()
     with pytest.raises(NotFound, match=f"'{place}'"):
         workbench.reproduce("trips/1")
@@ -110,7 +110,7 @@ def test_uncommitted_changes_hold_new_files(workbench: Workbench) -> None:
     git(root, "add", "mlops.toml")
     git(root, "commit", "-q", "-m", "first")
     write(workbench, "größe 1.csv")
-    assert recorded(workbench, READ.replace("data/hours", "größe 1"), USE).files == Files()
+    assert recorded(workbench, READ.replace("data/hours", "größe 1"), USE).files == FilesRead()
 
 
 def test_rows_that_were_given_as_a_file_are_written_again(workbench: Workbench) -> None:
@@ -118,7 +118,7 @@ def test_rows_that_were_given_as_a_file_are_written_again(workbench: Workbench) 
     trips(seed=3).drop(columns="carrier").to_csv(path, index=False)
     fit = "import pandas as pd\ntrain = pd.read_csv('hours.csv')\n" + FIT
     made_of = recorded(workbench, fit, data=str(path))
-    assert made_of.files == Files({"hours.csv": made_of.stored.tags["data.sha256"]})
+    assert made_of.files == FilesRead({"hours.csv": made_of.stored.tags["data.sha256"]})
 
 
 def test_nothing_is_claimed_of_a_file_that_an_earlier_cell_may_have_made(workbench: Workbench) -> None:
@@ -127,11 +127,11 @@ def test_nothing_is_claimed_of_a_file_that_an_earlier_cell_may_have_made(workben
         "train[['hour']].head().to_csv(place / 'hours.csv')",
         "import pandas as pd\nhours = pd.read_csv('made/hours.csv')",
     )
-    assert recorded(workbench, *cells, USE).files == Files()
+    assert recorded(workbench, *cells, USE).files == FilesRead()
 
 
 def test_a_cell_that_only_read_the_given_rows_is_not_needed_and_not_reported(workbench: Workbench) -> None:
     trips(seed=3).drop(columns="carrier").to_csv(workbench.project.root / "trips.csv", index=False)
     cells = ("import pandas as pd", "train = pd.read_csv('trips.csv')", FIT)
     made_of = recorded(workbench, *cells)
-    assert (made_of.files, made_of.needed) == (Files(), (2,))
+    assert (made_of.files, made_of.needed) == (FilesRead(), (2,))

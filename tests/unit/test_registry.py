@@ -365,9 +365,7 @@ def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> No
             workbench.promote("trips", version=2, why="me too")
         return 2, {}
 
-    promotion.move(
-        workbench.store, workbench.tracking, model="trips", action="promote", why="me first", plan=meanwhile
-    )
+    promotion.move(workbench, model="trips", action="promote", why="me first", plan=meanwhile)
     assert [e.why for e in workbench.history("trips").entries if e.alias][:1] == ["me first"]
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def report(features: int = 3) -> DriftReport:
         rng = np.random.default_rng(seed)
         return pd.DataFrame({f"feature {i}": rng.normal(0.15 * i * seed, 1, 3000) for i in range(features)})
 
-    return compare(draw(0), draw(1), model="flights")
+    return replace(compare(draw(0), draw(1)), model="flights")
 
 
 def test_starts_with_the_feature_that_drifted_most() -> None:

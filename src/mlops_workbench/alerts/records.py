@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.alerts import channels
@@ -70,39 +70,40 @@ class AlertList(Value):
         return super().text() if self.alerts else self.title
 
 
-def raised(
-    context: Context,
-    *,
-    model: str,
-    kind: str,
-    subject: str,
-    message: str,
-    severity: str = CRITICAL,
-    details: Mapping[str, Any] | None = None,
-    occurrence: str = "",
-) -> Alert:
-    """Record an alert and have the channels hear of it. An open one of the same model, kind and subject is counted
-    instead.
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """What is to be raised. Model, kind and subject together say which alert it is."""
 
-    `occurrence` distinguishes one time from the next: seen again it is not counted again, and one that a person
-    has acknowledged is not raised again while it goes on.
-    """
+    model: str
+    kind: str
+    subject: str
+    message: str
+    severity: str = CRITICAL
+    details: Mapping[str, Any] = field(default_factory=dict)
+    occurrence: str = ""
+    """distinguishes one time from the next: the same one is not counted again, and one that a person has
+    acknowledged is not raised again while it goes on"""
+
+
+def raised(context: Context, new: NewAlert) -> Alert:
+    """Record an alert and send it to the channels. If it is open already, it is counted instead."""
     from sqlalchemy import update
 
     from mlops_workbench.alerts.tables import alerts
 
     store = context.store
-    key = {"model": model, "kind": kind, "subject": subject}
+    key = {"model": new.model, "kind": new.kind, "subject": new.subject}
+    occurrence = new.occurrence
     seen = {
-        "message": message,
-        "details": dict(details or {}),
+        "message": new.message,
+        "details": dict(new.details),
         "last_seen": store.now(),
         "occurrence": occurrence,
     }
     with store.write() as connection:
         known = _known(connection, key, occurrence)
         if known is None:
-            fields = key | seen | {"at": seen["last_seen"], "severity": severity, "count": 1}
+            fields = key | seen | {"at": seen["last_seen"], "severity": new.severity, "count": 1}
             number = inserted_id(connection.execute(alerts.insert().values(**fields)))
         else:
             number = known["id"]

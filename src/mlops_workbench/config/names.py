@@ -30,7 +30,7 @@ def check_name(name: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A model, and a version of it by number or alias if one was said."""
+    """A model, and a version of it by number or alias if one was given."""
 
     model: str
     version: int | None = None
@@ -38,11 +38,11 @@ class Reference:
 
 
 def reference(name: str, version: int | None = None) -> Reference:
-    """`NAME`, `NAME/3` or `NAME@alias`, and a version said beside it. Raises `UsageError`."""
+    """`NAME`, `NAME/3` or `NAME@alias`, and a version given with it. Raises `UsageError`."""
     found = re.fullmatch(r"(?P<model>[^/@]+)(?:/v?(?P<version>[1-9]\d*)|@(?P<alias>[A-Za-z0-9_.-]+))?", name)
     if found is None:
         raise UsageError(f"A version is named NAME, NAME/3 or NAME@alias. Got '{name}' instead.")
-    said = int(found["version"]) if found["version"] else None
-    if version is not None and (found["alias"] or said not in (None, version)):
+    number = int(found["version"]) if found["version"] else None
+    if version is not None and (found["alias"] or number not in (None, version)):
         raise UsageError(f"'{name}' and version {version} name two versions.", "Say one of them.")
-    return Reference(found["model"], version or said, found["alias"])
+    return Reference(found["model"], version or number, found["alias"])

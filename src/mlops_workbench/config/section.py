@@ -1,4 +1,4 @@
-"""How a section of `mlops.toml` declares its keys: kind, limits and description of each, said once.
+"""How a section of `mlops.toml` declares its keys: kind, limits and description of each, written once.
 
 A section is a frozen dataclass whose docstring (one line) describes it and whose keys are `Annotated[kind, key(…)]`.
 From that come the check when the file is read, the sentence when it fails, the JSON Schema for editors, the comments

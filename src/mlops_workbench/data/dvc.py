@@ -10,7 +10,7 @@ from typing import Any
 
 
 def revision(file: Path) -> str | None:
-    """`dvc md5 …, commit …` of a tracked file, with what was changed since said; None if DVC does not track it."""
+    """`dvc md5 …, commit …` of a tracked file, naming what was changed since; None if DVC does not track it."""
     for record, out in _outs(file):
         if md5 := out.get("md5") or out.get("checksum"):
             tracked = f"dvc md5 {md5}"

@@ -156,8 +156,10 @@ def _only(kwargs: Mapping[str, Any], known: set[str]) -> None:
 
 def _severity(one: Any, kwargs: Mapping[str, Any]) -> str:
     """1.x knows critical, warning and info; in 0.x what fails fails."""
-    said = str(one.get("severity") or kwargs.get("severity") or "critical") if isinstance(one, dict) else ""
-    return "warn" if said in ("warning", "info") else "error"
+    severity = (
+        str(one.get("severity") or kwargs.get("severity") or "critical") if isinstance(one, dict) else ""
+    )
+    return "warn" if severity in ("warning", "info") else "error"
 
 
 def _level(levels: set[str]) -> str:

@@ -62,8 +62,8 @@ class ContractSheet(Value):
         found = []
         if rows := self.contract.rows:
             limits = (("at least", rows.minimum), ("at most", rows.maximum))
-            said = " and ".join(f"{word} {n:,}" for word, n in limits if n is not None)
-            found.append(f"Rows: {said} ({rows.level}).")
+            text = " and ".join(f"{word} {n:,}" for word, n in limits if n is not None)
+            found.append(f"Rows: {text} ({rows.level}).")
         if fresh := self.contract.freshness:
             found.append(f"Freshness: newest '{fresh.column}' within {fresh.within} ({fresh.level}).")
         found += [f"Unique together: {', '.join(one)} (error)." for one in self.contract.unique]

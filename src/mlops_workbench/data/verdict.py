@@ -201,13 +201,13 @@ def _mark(kind: str) -> str:
 def _column(name: str, found: Sequence[Checked], unfold: bool) -> str:
     worst = _worst(found)
     if worst == "kept":
-        said = f'<span style="opacity:.6">{html.escape(" · ".join(one.rule for one in found))}</span>'
+        text = f'<span style="opacity:.6">{html.escape(" · ".join(one.rule for one in found))}</span>'
     else:
         failed = (one for one in found if not one.passed)
-        said = html.escape(" · ".join(one.check + _of_rows(one.count) for one in failed))
+        text = html.escape(" · ".join(one.check + _of_rows(one.count) for one in failed))
     label = f'<span style="display:inline-block;min-width:12em;font-weight:600">{html.escape(name or TABLE)}</span> '
     return (
-        f'<details{" open" * unfold}><summary style="{_LINE};cursor:pointer">{_mark(worst)}{label}{said}</summary>'
+        f'<details{" open" * unfold}><summary style="{_LINE};cursor:pointer">{_mark(worst)}{label}{text}</summary>'
         f'<div style="margin:2px 0 8px 2.6em">{_details(found)}</div></details>'
     )
 

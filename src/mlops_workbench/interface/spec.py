@@ -155,51 +155,51 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {int: number, float: float}
 
 
 def _arg(parameter: inspect.Parameter, annotation: Any) -> Arg:
-    kind, said = _unwrapped(annotation)
+    kind, opt = _unwrapped(annotation)
     repeat = get_origin(kind) in (list, tuple, Sequence) or kind in (list, tuple)
     if repeat:
         kind, inner = _unwrapped(get_args(kind)[0])
-        said = _completed(said, inner)
+        opt = _completed(opt, inner)
     choices = get_args(kind) if get_origin(kind) is Literal else None
     empty = parameter.default is inspect.Parameter.empty
     return Arg(
         name=parameter.name,
-        help=said.help,
-        flags=_flags(parameter, said.flags),
-        parse=said.parse or _PARSERS.get(kind, str),
+        help=opt.help,
+        flags=_flags(parameter, opt.flags),
+        parse=opt.parse or _PARSERS.get(kind, str),
         default=None if empty else parameter.default,
         required=empty,
         switch=kind is bool,
         repeat=repeat,
         choices=choices,
-        metavar=said.metavar,
-        offer=said.offer,
-        writes=said.writes,
-        output=said.output,
+        metavar=opt.metavar,
+        offer=opt.offer,
+        writes=opt.writes,
+        output=opt.output,
     )
 
 
-def _flags(parameter: inspect.Parameter, said: tuple[str, ...]) -> tuple[str, ...]:
+def _flags(parameter: inspect.Parameter, opt: tuple[str, ...]) -> tuple[str, ...]:
     if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         return ()
-    if any(flag.startswith("--") for flag in said):
-        return said
-    return ("--" + parameter.name.replace("_", "-"), *said)
+    if any(flag.startswith("--") for flag in opt):
+        return opt
+    return ("--" + parameter.name.replace("_", "-"), *opt)
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, Opt]:
     """The bare type, and what the `Opt`s around and inside `| None` say together."""
-    said = Opt()
+    opt = Opt()
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *notes = get_args(annotation)
             for note in reversed(notes):
-                said = _completed(said, note) if isinstance(note, Opt) else said
+                opt = _completed(opt, note) if isinstance(note, Opt) else opt
         elif get_origin(annotation) in (Union, types.UnionType):
             # str | Cell: a face types the first; what else it may be comes from Python alone
             annotation = next(one for one in get_args(annotation) if one is not type(None))
         else:
-            return annotation, said
+            return annotation, opt
 
 
 def _completed(outer: Opt, inner: Opt) -> Opt:

@@ -55,8 +55,8 @@ class Job(Value):
 
     @property
     def title(self) -> str:
-        said = self.error or (self.result or {}).get("outcome") or self.step
-        return f"Job {self.id} ({self.kind} {self.model}): {self.state}. {said}".rstrip()
+        detail = self.error or (self.result or {}).get("outcome") or self.step
+        return f"Job {self.id} ({self.kind} {self.model}): {self.state}. {detail}".rstrip()
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["", ""], [["line", self.line], ["notebook", self.notebook], ["log", self.log]]

@@ -120,15 +120,12 @@ def compare(
     reference: Any,
     current: Any,
     *,
-    model: str = "",
-    version: str = "",
-    period: str = "",
     importance: Mapping[str, float] | None = None,
     thresholds: Thresholds | None = None,
     columns: Sequence[str] | None = None,
-    performance: Performance | None = None,
 ) -> DriftReport:
-    """Compares each column of `reference` with the one of the same name in `current`.
+    """Compares each column of `reference` with the one of the same name in `current`; of which model and period they
+    are is for the caller to add.
 
     Frames are pandas, polars or pyarrow. `columns` limits the comparison (default: all of the reference);
     `importance` weights the ranking, not the decision. A column in a bad state is reported with a note and
@@ -155,16 +152,15 @@ def compare(
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         features = list(pool.map(one, wanted))
     return DriftReport(
-        model=model,
-        version=str(version),
-        period=period,
+        model="",
+        version="",
+        period="",
         reference_rows=len(reference),
         current_rows=len(current),
         features=tuple(sorted(features, key=lambda f: f.rank)),
         missing_columns=tuple(name for name in wanted if name not in given),
         extra_columns=tuple(name for name in dict.fromkeys(given) if name not in known),
         thresholds=limits,
-        performance=performance,
     )
 
 
@@ -189,5 +185,5 @@ def _one(
         columns = [read(series(frame, names.index(name))) for frame, names in (reference, current)]
         return compare_columns(name, columns[0], columns[1], limits)
     except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
-        # a column of a kind that nobody foresaw must not hide the others; what happened is said in its place
+        # a column of a kind that nobody foresaw must not hide the others; what happened is reported in its place
         return FeatureDrift(name, "unknown", "unknown", note=f"Could not be compared: {error}")

@@ -42,6 +42,23 @@ LABEL_CHUNK = 5_000
 """labels written in one transaction: the runtime commits before it answers, and waits no longer than that"""
 
 
+@dataclass(frozen=True, slots=True)
+class LogSelection:
+    """Which logged rows of a model are meant."""
+
+    versions: Sequence[str | int] | None = None
+    """None: all"""
+    roles: Sequence[str] | None = None
+    """None: what was answered, that is every role except "shadow\""""
+    since: Moment | None = None
+    """included"""
+    until: Moment | None = None
+    """not included"""
+
+
+EVERYTHING = LogSelection()
+
+
 @dataclass(frozen=True)
 class LabelReceipt(Value):
     """What became of a frame of labels."""
@@ -65,22 +82,18 @@ class LabelReceipt(Value):
 def read(
     url: str,
     model: str,
+    selection: LogSelection = EVERYTHING,
     *,
     features: Sequence[str] | None = None,
-    versions: Sequence[str | int] | None = None,
-    roles: Sequence[str] | None = None,
-    since: Moment | None = None,
-    until: Moment | None = None,
     limit: int | None = None,
     datetimes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Logged rows, oldest first: features under their own names, then request_id, row_index, at (UTC),
     model_version, prediction and score.
 
-    `features` defaults to all logged; `roles` to what was answered (every role except "shadow"); `limit` takes the
-    newest rows; `since` is included, `until` is not; `datetimes` names features that are stored as ISO 8601 text and
-    shall be times again. Raises NotFound if nothing of this model has been logged, InvalidData for a feature that is
-    not in the log.
+    `features` defaults to all logged; `limit` takes the newest rows; `datetimes` names features that are stored as
+    ISO 8601 text and shall be times again. Raises NotFound if nothing of this model has been logged, InvalidData for
+    a feature that is not in the log.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The 'limit' must be at least 1. Got {limit} instead.")
@@ -89,7 +102,7 @@ def read(
         wanted = _features(table, features)
         fixed = ["request_id", "row_index", "at", "model_version", "prediction", "score"]
         columns = [table.c[column] for column in wanted.values()] + [table.c[name] for name in fixed]
-        query = _within(sa.select(*columns), table, versions, roles, since, until)
+        query = _within(sa.select(*columns), table, selection)
         order = (table.c.at, table.c.request_id, table.c.row_index)
         if limit is None:
             found = _fetch(engine, query.order_by(*order), columns)
@@ -104,22 +117,14 @@ def read(
     return frame
 
 
-def count(
-    url: str,
-    model: str,
-    *,
-    versions: Sequence[str | int] | None = None,
-    roles: Sequence[str] | None = None,
-    since: Moment | None = None,
-    until: Moment | None = None,
-) -> int:
-    """Logged rows, of `roles` as `read` takes them; 0 if nothing of this model has been logged."""
+def count(url: str, model: str, selection: LogSelection = EVERYTHING) -> int:
+    """Logged rows; 0 if nothing of this model has been logged."""
     with _open(url) as engine:
         try:
             table = _predictions(engine, model)
         except NotFound:
             return 0
-        query = _within(sa.select(sa.func.count()).select_from(table), table, versions, roles, since, until)
+        query = _within(sa.select(sa.func.count()).select_from(table), table, selection)
         with engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -147,19 +152,16 @@ def write_labels(
 def performance(
     url: str,
     model: str,
+    selection: LogSelection = EVERYTHING,
     *,
     task: Task,
     classes: Sequence[Any] = (),
-    versions: Sequence[str | int] | None = None,
-    roles: Sequence[str] | None = None,
-    since: Moment | None = None,
-    until: Moment | None = None,
     baseline: Mapping[str, float] | None = None,
 ) -> Performance | None:
-    """Metrics of the labelled predictions made in the period, of `roles` as `read` takes them; None if there is none.
+    """Metrics of the labelled predictions of the selection; None if there is none.
 
     `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
-    same names are shown beside.
+    same names are shown with them.
     """
     with _open(url) as engine:
         table = _predictions(engine, model)
@@ -171,9 +173,7 @@ def performance(
         query = (
             sa.select(*columns).select_from(labels.join(table, same)).where(table.c.prediction.is_not(None))
         )
-        label, prediction, score = _fetch(
-            engine, _within(query, table, versions, roles, since, until), columns
-        )
+        label, prediction, score = _fetch(engine, _within(query, table, selection), columns)
     if not len(label):
         return None
     if task == "regression":
@@ -240,21 +240,14 @@ def _features(table: sa.Table, features: Sequence[str] | None) -> dict[str, str]
     return wanted
 
 
-def _within(
-    query: sa.Select[Any],
-    table: sa.Table,
-    versions: Sequence[str | int] | None,
-    roles: Sequence[str] | None,
-    since: Moment | None,
-    until: Moment | None,
-) -> sa.Select[Any]:
-    query = query.where(_has_role(table, roles))
-    if versions is not None:
-        query = query.where(table.c.model_version.in_([str(version) for version in versions]))
-    if since is not None:
-        query = query.where(table.c.at >= _seconds(since))
-    if until is not None:
-        query = query.where(table.c.at < _seconds(until))
+def _within(query: sa.Select[Any], table: sa.Table, selection: LogSelection) -> sa.Select[Any]:
+    query = query.where(_has_role(table, selection.roles))
+    if selection.versions is not None:
+        query = query.where(table.c.model_version.in_([str(version) for version in selection.versions]))
+    if selection.since is not None:
+        query = query.where(table.c.at >= _seconds(selection.since))
+    if selection.until is not None:
+        query = query.where(table.c.at < _seconds(selection.until))
     return query
 
 

@@ -40,25 +40,45 @@ def classification(
     `score` is the probability of the last class for two classes, of the predicted class otherwise; AUC is
     therefore for two classes only, and log loss too. A metric that is undefined (one class only) is left out.
     """
-    from sklearn import metrics
-
     y, p, names = _comparable(labels, predictions, classes)
     found = {"accuracy": float(np.mean(y == p))}
     if len(names) != 2:
-        found["f1"] = float(metrics.f1_score(y, p, average="macro", zero_division=0))
+        found["f1"] = float(np.mean([_f1(y == place, p == place) for place in np.union1d(y, p)]))
         return found
     truth, guess = y == 1, p == 1
-    found["f1"] = float(metrics.f1_score(truth, guess, zero_division=0))
+    found["f1"] = _f1(truth, guess)
     if score is not None:
         s = np.asarray(score, dtype=np.float64)
         known = np.isfinite(s)
         if known.any():
             if truth[known].any() and not truth[known].all():
-                found["roc_auc"] = float(metrics.roc_auc_score(truth[known], s[known]))
-            found["log_loss"] = float(metrics.log_loss(truth[known], s[known], labels=[False, True]))
+                found["roc_auc"] = _roc_auc(truth[known], s[known])
+            found["log_loss"] = _log_loss(truth[known], s[known])
     found["positive_rate"] = float(np.mean(truth))
     found["predicted_positive_rate"] = float(np.mean(guess))
     return found
+
+
+# scikit-learn's own functions give the same (a test compares them), after an import of seconds.
+
+
+def _f1(truth: Any, guess: Any) -> float:
+    """2 TP / (2 TP + FP + FN); 0 where neither has any."""
+    either = np.sum(truth) + np.sum(guess)
+    return float(2 * np.sum(truth & guess) / either) if either else 0.0
+
+
+def _roc_auc(truth: Any, score: Any) -> float:
+    """Mann and Whitney's U over the number of pairs, ties counted by half; both classes must be there."""
+    positive = int(np.sum(truth))
+    ranks = float(pd.Series(score).rank()[truth].sum())
+    return (ranks - positive * (positive + 1) / 2) / (positive * (len(truth) - positive))
+
+
+def _log_loss(truth: Any, score: Any) -> float:
+    """Mean of -ln(probability of what happened); probabilities are kept a rounding away from 0 and 1."""
+    tiny = np.finfo(np.float64).eps
+    return float(-np.mean(np.log(np.clip(np.where(truth, score, 1 - score), tiny, 1 - tiny))))
 
 
 def _comparable(labels: Any, predictions: Any, classes: Sequence[Any]) -> tuple[Any, Any, list[Any]]:

@@ -1,4 +1,4 @@
-"""`drift` of a served model: its logged requests (or given rows) beside the rows it was fitted on."""
+"""`drift` of a served model: its logged requests (or given rows) against the rows it was fitted on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
 from mlops_workbench.monitor.features import Thresholds
+from mlops_workbench.monitor.inference import LogSelection
 from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
@@ -61,10 +62,9 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         performance = inference.performance(
             url,
             name,
+            LogSelection([version], since=float(rows["at"].min().timestamp()) if last else None),
             task=manifest.task,
             classes=manifest.classes,
-            versions=[version],
-            since=float(rows["at"].min().timestamp()) if last else None,
             baseline=request.baseline,
         )
         rows = rows[columns]
@@ -78,9 +78,6 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
     found = compare(
         reference[columns],
         rows,
-        model=name,
-        version=version,
-        period=period,
         importance=request.importance,
         thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
         columns=columns,
@@ -95,13 +92,14 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
 
         common = [c for c in columns if c in rows.columns]
         evidently_report(reference[common], rows[common], path=report, columns=common, progress=progress)
-    return replace(found, performance=performance)
+    return replace(found, model=name, version=version, period=period, performance=performance)
 
 
 def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> pd.DataFrame:
     datetimes = [f.name for f in manifest.inputs if f.kind == "datetime"]
+    selection = LogSelection([version])
     rows = inference.read(
-        url, manifest.name, features=manifest.columns, versions=[version], limit=last, datetimes=datetimes
+        url, manifest.name, selection, features=manifest.columns, limit=last, datetimes=datetimes
     )
     if rows.empty:
         raise NotFound(

@@ -2,6 +2,7 @@
 
 It is made at its final place, because scripts in it name their interpreter by its path. A mark that is written last
 says that it is whole; a lock says that it is being made (exclusive) or in use (shared), and goes with its process.
+The workbench itself is not in it: `own_packages` puts it beside, as it is here. So nothing of it is in the key.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OURS = ("mlops_workbench", "mlops_magics")
 MOST_KEPT = 3
 _OWN = "mlops-workbench"
 _MARK = "whole"
-"""file in an environment that holds its Python's major.minor; the time of its last use is the file's"""
+"""file in an environment, written last: its Python's major.minor and how many files it has; touched at each use"""
 _HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -52,26 +53,40 @@ def kept(requirements: Mapping[str, str], python: str, progress: Progress) -> It
     key = hashlib.sha256(json.dumps([pinned, python, sysconfig.get_platform()]).encode()).hexdigest()
     with _home() as home:
         folder = home / key[:32]
-        mark, target = folder / _MARK, folder / "bin" / "python"
-
-        def whole() -> bool:
-            return mark.is_file() and target.exists()  # not a link to a Python that is gone
-
+        mark = folder / _MARK
         with _lock_of(folder).open("a") as lock:
             _lock(lock, fcntl.LOCK_SH, progress)
-            if whole() and mark.read_text() != python and _can_have(python):
+            has = _whole(folder)
+            if has and has != python and _can_have(python):
                 mark.unlink(missing_ok=True)
-            if whole():
+                has = None
+            if has:
                 progress("the environment is there already")
-            while not whole():
+            while not has:
                 _lock(lock, fcntl.LOCK_EX, progress)  # lets go first, so another may have made it meanwhile
-                if not whole():
-                    shutil.rmtree(folder, ignore_errors=True)
-                    mark.write_text(_make(folder, pinned, python, progress))
-                _lock(lock, fcntl.LOCK_SH, progress)
+                if not _whole(folder):
+                    _make(folder, pinned, python, progress)
+                _lock(lock, fcntl.LOCK_SH, progress)  # lets go first, so another may have removed it
+                has = _whole(folder)
             os.utime(mark)
             _remove_others(home, folder)
-            yield target
+            yield folder / "bin" / "python"
+
+
+def _whole(folder: Path) -> str | None:
+    """The major.minor of the environment's Python; None where it was not made to its end, or lost files since."""
+    try:
+        made = json.loads((folder / _MARK).read_text())
+        python, files = str(made["python"]), int(made["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    # not a link to a Python that is gone; files that are new were written by packages
+    return python if (folder / "bin" / "python").exists() and _count(folder) >= files else None
+
+
+def _count(folder: Path) -> int:
+    """How many files are in it; bytecode, which comes and goes, does not count."""
+    return sum(len(files) for place, _, files in os.walk(folder) if not place.endswith("__pycache__"))
 
 
 @contextmanager
@@ -120,27 +135,28 @@ def _remove_others(home: Path, mine: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make(folder: Path, pinned: list[str], python: str, progress: Progress) -> str:
-    """Returns the major.minor of the Python that it has. Raises `JobFailed`."""
+def _make(folder: Path, pinned: list[str], python: str, progress: Progress) -> None:
+    """Make it, and mark it as whole. Raises `JobFailed`."""
+    shutil.rmtree(folder, ignore_errors=True)
     target = str(folder / "bin" / "python")
-    has = python
+    has = _HERE
     progress("making a fresh environment")
     uv = _uv()
     if uv:
-        if _run([uv, "venv", "--quiet", "--python", python, str(folder)]):
-            has = _HERE
+        if not _run([uv, "venv", "--quiet", "--python", python, str(folder)]):
+            has = python
+        else:
             _must([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        progress("installing the locked requirements")
         install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", target]
     else:
-        has = _HERE
-        _must([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", target]
-        install = [*pip, "install", "--no-deps"]
-    progress(f"installing the locked requirements{'' if uv else ' (with uv on PATH this takes seconds)'}")
+        _must([sys.executable, "-m", "venv", str(folder)])
+        progress("installing the locked requirements (with uv on PATH this takes seconds)")
+        install = [target, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     listed = folder / "requirements.txt"
     listed.write_text("\n".join(pinned) + "\n")
     _must([*install, "-r", str(listed)])
-    return has
+    (folder / _MARK).write_text(json.dumps({"python": has, "files": _count(folder) + 1}))  # itself too
 
 
 def _can_have(python: str) -> bool:

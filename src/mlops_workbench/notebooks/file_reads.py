@@ -49,7 +49,7 @@ _MAY_NOT_HAPPEN = (
 
 
 def reads(cells: Sequence[str], needed: Collection[int], module_text: Callable[[str], str]) -> list[str]:
-    """Paths, as they are written, of files that the needed ones of these cells are certain to read and not to have made.
+    """Paths, as they are written, of files that the needed ones of these cells are certain to read, and did not make.
 
     `cells`: in the order they ran; `needed`: the places of those that run again. A file that any cell before names
     otherwise than to read it is left alone. `module_text`: the code of a module, where it is the project's own.

@@ -35,7 +35,7 @@ class Recipe:
     asked: str
     """SHA-256 of the snapshot that both models are asked"""
     changes: str
-    files: recorded_files.Files
+    files: recorded_files.FilesRead
 
 
 def recorded(
@@ -95,9 +95,9 @@ def _cells(tracking: Tracking, run: Run) -> tuple[str, ...]:
 def _variable(stored: RegisteredVersion, run: Run) -> str:
     """The name that the model had in the notebook."""
     made = [name for name in run.tags.get("models", "").split(",") if name]
-    said = stored.facts.variable
-    if said in made or (said.isidentifier() and not made):
-        return said
+    variable = stored.facts.variable
+    if variable in made or (variable.isidentifier() and not made):
+        return variable
     if len(made) == 1:
         return made[0]
     raise NotFound(

@@ -18,7 +18,7 @@ from mlops_workbench.track.records import Run
 
 
 @dataclass(frozen=True)
-class Files:
+class FilesRead:
     """What the cells read besides the files of the commit.
 
     `rows`: path below the project → SHA-256 of the snapshot that holds it. `as_now`: absolute paths, whose files are
@@ -31,13 +31,13 @@ class Files:
 
 def require(
     project: Project, store: Store, run: Run, changes: str, cells: Sequence[str], needed: Collection[int]
-) -> Files:
+) -> FilesRead:
     """`changes`: the run's uncommitted ones. Raises `NotFound` for files that no record holds and that are not there
     where the cells will look for them."""
     root = project.root
     found = file_reads.reads(cells, needed, lambda module: _text(root, module))
     if not found:
-        return Files()
+        return FilesRead()
     folders = _folders(root, run)
     committed = _of_commit(root, run.tags.get("git.commit", "")) | _of_patch(changes)
     held = committed | {str(folder) for name in committed for folder in PurePath(name).parents}
@@ -71,7 +71,7 @@ def require(
             "Commit the file, or give it (or the DataFrame that a cell of its own reads from it) as the run's data, "
             "which keeps its rows. Then run and register again.",
         )
-    return Files(rows, tuple(as_now))
+    return FilesRead(rows, tuple(as_now))
 
 
 def _is_absolute(path: str) -> bool:
@@ -81,7 +81,7 @@ def _is_absolute(path: str) -> bool:
 def _is_there(path: str) -> bool:
     """Whether the cells will find it outside of their folder, which is a temporary one."""
     there = Path(tempfile.gettempdir(), "reproduce-", "work", Path(path).expanduser())
-    return os.path.exists(os.path.normpath(there))  # noqa: PTH110  # False, not an error, where it may not be looked
+    return os.path.exists(os.path.normpath(there))  # False, not an error, where it may not be looked
 
 
 def _text(root: Path, module: str) -> str:

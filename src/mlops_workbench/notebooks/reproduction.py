@@ -60,17 +60,17 @@ class Reproduction(Value):
         return f"Version {self.version} of '{self.model}' made again: {self.verdict}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        said = [
+        rows = [
             ["answers", f"{self.labels:,} of {self.rows:,} rows answered otherwise"],
             ["largest difference", f"{self.largest:.3g} (tolerance {self.tolerance:g})"],
         ]
-        said += [[name, f"{_figure(a)} → {_figure(b)}"] for name, (a, b) in self.metrics.items()]
-        said += [["differs", d] for d in self.differences]
-        said += [
+        rows += [[name, f"{_figure(a)} → {_figure(b)}"] for name, (a, b) in self.metrics.items()]
+        rows += [["differs", d] for d in self.differences]
+        rows += [
             ["environment", f"Python {self.python}, {self.packages} packages, in {self.seconds:.0f} s"],
             ["notebook", self.notebook],
         ]
-        return ["", ""], said
+        return ["", ""], rows
 
     def _repr_html_(self) -> str:
         colour = dict(zip(VERDICTS, ("#2e8540", "#2e8540", "#d1383d"), strict=True))[self.verdict]
@@ -192,8 +192,8 @@ def _answers(model):
     asked = _rows({asked!r})[{columns!r}]
     if hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_"):
         asked = asked.to_numpy()
-    told = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None
-    return {{"values": model.predict(asked).tolist(), "probabilities": told}}
+    probabilities = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None
+    return {{"values": model.predict(asked).tolist(), "probabilities": probabilities}}
 
 _found = {{"again": _answers({variable}), "original": _answers(_original), "python": _sys.version.split()[0]}}
 with open({out!r}, "w") as _file:

@@ -6,15 +6,16 @@ import hashlib
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlops_workbench.base import files
 from mlops_workbench.base.errors import BuildFailed, ServingFailed
 from mlops_workbench.base.progress import Progress, silent
-from mlops_workbench.manifest import Manifest, file_sha256
+from mlops_workbench.manifest import Manifest, Servable, file_sha256
 from mlops_workbench.package import sbom
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.buildlog import BuildLog, drop_leftovers
@@ -27,7 +28,7 @@ from mlops_workbench.package.context import (
     write_context,
 )
 from mlops_workbench.package.docker_client import DockerEngine, ImageFacts, connect
-from mlops_workbench.package.dockerfile import DEFAULT_BASE, render_service
+from mlops_workbench.package.dockerfile import ImageOptions, render_service
 from mlops_workbench.package.fastonly import require_covered
 from mlops_workbench.package.image import Image as Image
 from mlops_workbench.package.image import ImageProof, Prove
@@ -44,35 +45,29 @@ _FORGOTTEN_SECONDS = 3600
 
 def build_image(
     model_dir: Path,
+    servable: Servable,
+    options: ImageOptions,
     *,
-    name: str,
-    version: str,
-    digest: str,
     cache_dir: Path,
     records_dir: Path,
     prove: Prove,
-    plan: str | None = None,
-    base_image: str = DEFAULT_BASE,
-    platform: str | None = None,
-    fast_only: bool = False,
-    commit: str | None = None,
-    labels: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Image:
     """Build `mlops/<name>:<version>`; wheels are kept in `cache_dir`, so that a second build fetches nothing.
 
     The image is asked by `prove` before it gets its name; lock and bill of materials are written to `records_dir`. When
-    something fails, an earlier image of the version stays what it was. `plan` is the SHA-256 of the fast path.
+    something fails, an earlier image of the version stays what it was.
 
     Raises EngineUnavailable, BuildFailed (with the end of the log), and NotFound if the folder holds no
-    model. A model file whose SHA-256 is not `digest` is not built into anything.
+    model. A model file whose SHA-256 is not the registry's is not built into anything.
     """
     started = time.monotonic()
-    manifest = verified(model_dir, digest)
+    manifest = verified(model_dir, servable.digest)
+    platform, fast_only = options.platform, servable.fast_only
     if fast_only:
-        require_covered(manifest, plan)
+        require_covered(manifest, servable.plan)
     with connect() as engine:
-        parts = gather(engine, manifest, base_image, platform, fast_only, cache_dir, progress)
+        parts = gather(engine, manifest, options.base_image, platform, fast_only, cache_dir, progress)
         dependencies = f"{DEPENDENCIES}:{parts.key[:24]}"
         log = BuildLog(progress)
         _dependencies(engine, dependencies, parts, platform, progress, log)
@@ -80,43 +75,33 @@ def build_image(
             "org.opencontainers.image.base.digest": parts.base.id,
             "mlops.requirements.digest": hashlib.sha256(parts.lock.encode()).hexdigest(),
         }
-        text = f"FROM {dependencies}\n" + render_service(
-            name=name,
-            version=version,
-            digest=digest,
-            base_image=base_image,
-            commit=commit,
-            plan=plan,
-            fast_only=fast_only,
-            labels=facts | dict(labels or {}),
-        )
-        repository = image_repository(name)
+        labelled = replace(options, labels=facts | dict(options.labels))
+        text = f"FROM {dependencies}\n" + render_service(servable, labelled)
+        repository = image_repository(servable.name)
+        name = f"{repository}:{servable.version}"
         service = service_files(model_dir, manifest, fast_only=fast_only)
         with _unproven(engine, repository, text, service, platform, log) as (tag, image):
-            proof = _proven(engine, tag, name, version, manifest, prove, progress)
+            proof = _proven(tag, servable, manifest, prove, progress)
             bill = sbom.bill(
-                tag=f"{repository}:{version}",
-                image=image,
-                base_name=base_image,
-                base=parts.base,
-                manifest=manifest,
-                version=version,
+                name,
+                image,
+                options.base_image,
+                parts,
                 model_files=[
                     (n, file_sha256(model_dir / n))
                     for n in model_files(model_dir, manifest, fast_only=fast_only)
                 ],
-                wheels=parts.infos,
                 runtime=runtime_files(),
             )
             lock_file = files.write_text(records_dir / "requirements.txt", parts.lock)
             sbom_file = files.write_text(records_dir / "sbom.cdx.json", bill)
-            _named(engine, image, repository, version)
+            _named(engine, image, repository, servable.version)
     return Image(
-        tag=f"{repository}:{version}",
+        tag=name,
         id=image.id,
-        model=name,
-        version=version,
-        base=base_image,
+        model=servable.name,
+        version=servable.version,
+        base=options.base_image,
         platform=image.platform,
         fast_only=fast_only,
         size_mb=round(image.size / 1e6, 1),
@@ -177,21 +162,13 @@ def _run(
     whole.done, whole.total, whole.cached = log.done, log.total, log.cached
 
 
-def _proven(
-    engine: DockerEngine,
-    tag: str,
-    name: str,
-    version: str,
-    manifest: Manifest,
-    prove: Prove,
-    progress: Progress,
-) -> ImageProof:
+def _proven(tag: str, servable: Servable, manifest: Manifest, prove: Prove, progress: Progress) -> ImageProof:
     progress("proving: starting the image and asking it the recorded rows", 1.0)
     try:
         return prove(tag, manifest)
     except ServingFailed as error:
         raise BuildFailed(
-            f"The image of version {version} of '{name}' was built, but is not kept: {error.message}",
+            f"The image of version {servable.version} of '{servable.name}' was built, but is not kept: {error.message}",
             error.next_step or "Nothing was recorded, and an earlier image of this version stays.",
         ) from None
 

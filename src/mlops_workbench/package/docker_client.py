@@ -121,8 +121,8 @@ class DockerEngine:
     def platform(self) -> str:
         """What the engine itself runs on."""
         with _translated():
-            said = self._api.version()
-        return f"{said['Os']}/{said['Arch']}"
+            about = self._api.version()
+        return f"{about['Os']}/{about['Arch']}"
 
     def pull(self, reference: str, platform: str | None = None) -> None:
         with _translated():
@@ -181,8 +181,8 @@ class DockerEngine:
                 code = container.wait()["StatusCode"]
                 output: bytes = container.logs(stdout=True, stderr=False)
                 if code:
-                    said = container.logs(stdout=False, stderr=True).decode(errors="replace")
-                    last = (said.strip().splitlines() or [f"it ended with {code}"])[-1]
+                    errors = container.logs(stdout=False, stderr=True).decode(errors="replace")
+                    last = (errors.strip().splitlines() or [f"it ended with {code}"])[-1]
                     raise MlopsError(f"The command '{command[0]}' failed there: {last}.")
             finally:  # also when the wait was interrupted
                 container.remove(force=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mlops_workbench.base.errors import UsageError
+from mlops_workbench.manifest import Servable
 
 DEFAULT_BASE = "python:3.11-slim"
 UID = 10001
@@ -37,22 +39,21 @@ _HEALTH = (
 )
 
 
-def render_dockerfile(
-    base_image: str,
-    *,
-    name: str,
-    version: str,
-    digest: str,
-    commit: str | None = None,
-    plan: str | None = None,
-    fast_only: bool = False,
-    labels: Mapping[str, str] | None = None,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """What a version's image is made on, and what is written on it."""
+
+    base_image: str = DEFAULT_BASE
+    platform: str | None = None
+    """such as `linux/arm64`; None: the engine's own"""
+    commit: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_dockerfile(servable: Servable, options: ImageOptions) -> str:
     """The whole as one file, for a context of `dependency_files` and `service_files`."""
-    facts = {"name": name, "version": version, "digest": digest}
-    return render_dependencies(base_image, fast_only=fast_only) + render_service(
-        **facts, base_image=base_image, commit=commit, plan=plan, fast_only=fast_only, labels=labels
-    )
+    libraries = render_dependencies(options.base_image, fast_only=servable.fast_only)
+    return libraries + render_service(servable, options)
 
 
 def render_dependencies(base_image: str, *, fast_only: bool = False) -> str:
@@ -92,39 +93,28 @@ USER {UID}:{UID}
 """
 
 
-def render_service(
-    *,
-    name: str,
-    version: str,
-    digest: str,
-    base_image: str,
-    commit: str | None = None,
-    plan: str | None = None,
-    fast_only: bool = False,
-    labels: Mapping[str, str] | None = None,
-) -> str:
-    """What changes most: our runtime, the model, and what is said of it; to follow what `render_dependencies` says.
+def render_service(servable: Servable, options: ImageOptions) -> str:
+    """What changes most: our runtime, the model, and its labels; follows the lines of `render_dependencies`.
 
-    When it starts it verifies `digest` (SHA-256 of the model's file) and `plan` (of its fast path), which are the
-    registry's; with `fast_only` there is no model's file, only the plan.
+    When it starts it verifies the digests of `servable`.
     """
     facts = {
-        "org.opencontainers.image.title": name,
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.base.name": base_image,
-        **({"org.opencontainers.image.revision": commit} if commit else {}),
-        "mlops.model.name": name,
-        "mlops.model.version": version,
-        "mlops.model.digest": digest,
-        **({"mlops.plan.digest": plan} if plan else {}),
-        **(labels or {}),
+        "org.opencontainers.image.title": servable.name,
+        "org.opencontainers.image.version": servable.version,
+        "org.opencontainers.image.base.name": options.base_image,
+        **({"org.opencontainers.image.revision": options.commit} if options.commit else {}),
+        "mlops.model.name": servable.name,
+        "mlops.model.version": servable.version,
+        "mlops.model.digest": servable.digest,
+        **({"mlops.plan.digest": servable.plan} if servable.plan else {}),
+        **options.labels,
     }
     model = {
-        "MLOPS_MODEL_NAME": name,
-        "MLOPS_MODEL_VERSION": version,
-        "MLOPS_MODEL_DIGEST": digest,
-        **({"MLOPS_PLAN_DIGEST": plan} if plan else {}),
-        **({"MLOPS_FAST_ONLY": "1"} if fast_only else {}),
+        "MLOPS_MODEL_NAME": servable.name,
+        "MLOPS_MODEL_VERSION": servable.version,
+        "MLOPS_MODEL_DIGEST": servable.digest,
+        **({"MLOPS_PLAN_DIGEST": servable.plan} if servable.plan else {}),
+        **({"MLOPS_FAST_ONLY": "1"} if servable.fast_only else {}),
     }
     env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
     return f"""\

@@ -38,8 +38,8 @@ class ImageProof(Value):
             return "none was recorded"
         rows = self.contracts[0].rows
         worst = max(c.difference for c in self.contracts)
-        said = f"{rows} sample rows through {len(self.contracts)} contracts answered as in the notebook"
-        return f"{said}, largest difference {worst:.0e}" if worst else said
+        summary = f"{rows} sample rows through {len(self.contracts)} contracts answered as in the notebook"
+        return f"{summary}, largest difference {worst:.0e}" if worst else summary
 
 
 Prove = Callable[[str, Manifest], ImageProof]

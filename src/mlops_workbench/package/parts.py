@@ -33,10 +33,10 @@ class Parts:
     @property
     def key(self) -> str:
         """SHA-256 of all that the libraries' layers depend on."""
-        said = "\0".join(
+        content = "\0".join(
             (self.base.id, self.lock, self.text, Path(slim.__file__).read_text(encoding="utf-8"))
         )
-        return hashlib.sha256(said.encode()).hexdigest()
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def verified(model_dir: Path, digest: str) -> Manifest:

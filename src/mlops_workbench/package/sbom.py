@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench import __version__
-from mlops_workbench.manifest import Manifest
 from mlops_workbench.package.docker_client import ImageFacts
+from mlops_workbench.package.parts import Parts
 from mlops_workbench.package.wheelinfo import WheelInfo
 
 
 def bill(
-    *,
     tag: str,
     image: ImageFacts,
     base_name: str,
-    base: ImageFacts,
-    manifest: Manifest,
-    version: str,
+    parts: Parts,
+    *,
     model_files: Sequence[tuple[str, str]],
-    wheels: Iterable[WheelInfo],
     runtime: Iterable[tuple[str, Path]],
 ) -> str:
     """JSON of CycloneDX 1.6. `model_files`: (name, SHA-256) of what lies in the image's folder of the model."""
@@ -33,9 +30,9 @@ def bill(
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    whole = Component(
-        name=tag.rpartition(":")[0], version=version, type=ComponentType.CONTAINER, bom_ref=image.id
-    )
+    manifest, base = parts.manifest, parts.base
+    repository, _, version = tag.rpartition(":")
+    whole = Component(name=repository, version=version, type=ComponentType.CONTAINER, bom_ref=image.id)
     model = Component(
         name=manifest.name,
         version=version,
@@ -60,7 +57,7 @@ def bill(
         bom_ref="runtime",
         hashes=[_sha256(_digest_of(runtime))],
     )
-    libraries = [_library(wheel) for wheel in wheels]
+    libraries = [_library(wheel) for wheel in parts.infos]
     bom = Bom(
         components=[model, under, own, *libraries],
         # the same image has the same number

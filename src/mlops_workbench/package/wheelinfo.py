@@ -33,24 +33,26 @@ class WheelInfo:
 def read(wheel: Path) -> WheelInfo:
     with zipfile.ZipFile(wheel) as archive:
         (file,) = (n for n in archive.namelist() if n.count("/") == 1 and n.endswith(".dist-info/METADATA"))
-        said = HeaderParser().parsestr(archive.read(file).decode("utf-8", errors="replace"))
+        metadata = HeaderParser().parsestr(archive.read(file).decode("utf-8", errors="replace"))
     return WheelInfo(
-        name=canonicalize_name(said["Name"]),
-        version=said["Version"],
+        name=canonicalize_name(metadata["Name"]),
+        version=metadata["Version"],
         sha256=file_sha256(wheel),
-        licence=_licence(said),
-        summary=said.get("Summary", ""),
-        requires=tuple(_requires(said.get_all("Requires-Dist", []))),
+        licence=_licence(metadata),
+        summary=metadata.get("Summary", ""),
+        requires=tuple(_requires(metadata.get_all("Requires-Dist", []))),
     )
 
 
-def _licence(said: Message) -> str:
-    if expression := said.get("License-Expression"):
+def _licence(metadata: Message) -> str:
+    if expression := metadata.get("License-Expression"):
         return str(expression).strip()
-    named = " ".join(str(said.get("License", "")).split())
+    named = " ".join(str(metadata.get("License", "")).split())
     if named and len(named) <= _LONGEST_LICENCE and named.upper() != "UNKNOWN":
         return named
-    kinds = [str(c).rpartition(" :: ")[2] for c in said.get_all("Classifier", []) if c.startswith("License ")]
+    kinds = [
+        str(c).rpartition(" :: ")[2] for c in metadata.get_all("Classifier", []) if c.startswith("License ")
+    ]
     return " AND ".join(kinds) if len(kinds) == 1 else ", ".join(kinds)
 
 

@@ -16,7 +16,7 @@ from mlops_workbench.config.approval import ApprovalPolicy
 from mlops_workbench.config.names import user
 from mlops_workbench.registry.gates import GateVerdict
 from mlops_workbench.registry.intents import record
-from mlops_workbench.registry.ledger import LedgerEntry
+from mlops_workbench.registry.ledger import LedgerEntry, NewEntry
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -88,16 +88,18 @@ def approve(
     entry = record(
         store,
         tracking,
-        action="approve",
-        model=name,
-        new_version=version,
-        why=why,
-        evidence={
-            "gate": seen.id,
-            "digest": seen.digest,
-            "policy": digest,
-            "expires": until.isoformat(timespec="seconds"),
-        },
+        NewEntry(
+            "approve",
+            name,
+            version,
+            why,
+            evidence={
+                "gate": seen.id,
+                "digest": seen.digest,
+                "policy": digest,
+                "expires": until.isoformat(timespec="seconds"),
+            },
+        ),
     )
     return _approval(entry, "")
 

@@ -33,7 +33,7 @@ def judge(
     context: GateContext | None = None,
 ) -> GateReport:
     """All checks of the policy. Raises `InvalidData` when rows are given that do not fit the candidate,
-    `Conflict` when it is called a first version beside a champion, `UsageError` for a metric that does not fit."""
+    `Conflict` for a first version while there is a champion, `UsageError` for a metric that does not fit."""
     context = context or GateContext()
     if context.first_by and champion is not None:
         raise Conflict(
@@ -48,9 +48,11 @@ def judge(
     case = None
     weights: dict[str, float] = {}
     if manifest.task == "other":
-        said = "what it answers is neither a label nor a number of a label column, so nothing can be measured"
+        reason = (
+            "what it answers is neither a label nor a number of a label column, so nothing can be measured"
+        )
         checks.append(
-            unknown(ROWS, said, "some", "Look at its answers, and promote it by choice, with force.")
+            unknown(ROWS, reason, "some", "Look at its answers, and promote it by choice, with force.")
         )
     elif frame is None or manifest.target is None:
         lacking = "labelled rows; give some" if frame is None else "label column, so nothing can be measured"

@@ -92,15 +92,15 @@ def _detail(check: Check) -> Html | None:
     red = check.applies and not check.passed and check.next_step
     if not red and not check.evidence:
         return None
-    said = html.escape(check.detail)
+    text = html.escape(check.detail)
     if red:
-        said += f"{'<br>' if said else ''}→ {html.escape(check.next_step)}"
+        text += f"{'<br>' if text else ''}→ {html.escape(check.next_step)}"
     if check.evidence:
-        said += (
+        text += (
             '<details style="margin:1px 0"><summary style="cursor:pointer;opacity:.7">evidence</summary>'
             f"{_evidence(check.evidence)}</details>"
         )
-    return Html(said)
+    return Html(text)
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

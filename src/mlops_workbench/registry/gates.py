@@ -90,7 +90,7 @@ def newest(store: Store) -> dict[tuple[str, int], GateVerdict]:
 def require_green(
     name: str, version: int, champion: int | None, seen: KeptReport | None, policy: str
 ) -> None:
-    """Raises `GateFailed` unless this report (see `latest`) is a pass beside the present champion, under this policy.
+    """Raises `GateFailed` unless this report (see `latest`) is a pass against the present champion, under this policy.
 
     `policy`: digest of `[gate]`.
     """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
-from mlops_workbench.registry.ledger import LedgerEntry
+from mlops_workbench.registry.ledger import LedgerEntry, NewEntry
 from mlops_workbench.store.engine import Store, StoreRow
 from mlops_workbench.track.tracking import Tracking
 
@@ -128,26 +128,25 @@ def _settle(
     with store.write() as connection:
         if not connection.execute(delete(intents).where(_same(claimed))).rowcount:
             return None  # someone else repaired it meanwhile
-        entry = ledger.append(
-            connection,
-            at=store.now(),
-            model=meant["model"],
-            who=meant["who"],
-            alias=meant.get("alias"),
+        new = NewEntry(
             action=meant["action"],
-            why=meant["why"],
-            old_version=meant.get("old_version"),
+            model=meant["model"],
             new_version=meant.get("new_version"),
+            why=meant["why"],
             evidence=meant["evidence"],
+            alias=meant.get("alias"),
+            old_version=meant.get("old_version"),
+            who=meant["who"],
         )
+        entry = ledger.append(connection, store.now(), new)
     anchor(store, tracking, entry)
     return entry
 
 
-def record(store: Store, tracking: Tracking, **fields: Any) -> LedgerEntry:
+def record(store: Store, tracking: Tracking, new: NewEntry) -> LedgerEntry:
     """An entry about something that changes nothing in MLflow, such as an approval."""
     with store.write() as connection:
-        entry = ledger.append(connection, at=store.now(), **fields)
+        entry = ledger.append(connection, store.now(), new)
     anchor(store, tracking, entry)
     return entry
 

@@ -191,19 +191,21 @@ def digest(fields: Mapping[str, Any], previous_hash: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def append(
-    connection: Connection,
-    *,
-    at: str,
-    action: str,
-    model: str,
-    new_version: int | None,
-    why: str,
-    evidence: Mapping[str, Any],
-    alias: str | None = None,
-    old_version: int | None = None,
-    who: str | None = None,
-) -> LedgerEntry:
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """What is to be added to the ledger. `who`: None is the user of this process."""
+
+    action: str
+    model: str
+    new_version: int | None
+    why: str
+    evidence: Mapping[str, Any]
+    alias: str | None = None
+    old_version: int | None = None
+    who: str | None = None
+
+
+def append(connection: Connection, at: str, new: NewEntry) -> LedgerEntry:
     """Add an entry inside a write transaction of the store (the chain needs its lock). `at`: by the store's clock."""
     from sqlalchemy import select
 
@@ -213,14 +215,14 @@ def append(
     fields: dict[str, Any] = {
         "id": (last["id"] if last else 0) + 1,
         "at": at,
-        "who": who or user(),
-        "action": action,
-        "model": model,
-        "alias": alias,
-        "old_version": old_version,
-        "new_version": new_version,
-        "why": why,
-        "evidence": json.loads(json.dumps(dict(evidence))),
+        "who": new.who or user(),
+        "action": new.action,
+        "model": new.model,
+        "alias": new.alias,
+        "old_version": new.old_version,
+        "new_version": new.new_version,
+        "why": new.why,
+        "evidence": json.loads(json.dumps(dict(new.evidence))),
     }
     previous = last["hash"] if last else GENESIS
     fields["hash"] = digest(fields, previous)

@@ -88,7 +88,7 @@ def _html(tree: Tree) -> str:
 
 
 def trace(origin: Origin) -> Lineage:
-    """Put the records together; what does not exist is said, not left out."""
+    """Put the records together; what does not exist is named, not left out."""
     stored, manifest = origin.stored, origin.manifest
     tree: dict[str, Any] = {
         "state": origin.state,

@@ -16,7 +16,7 @@ from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
 from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath.proving import FastPathProof
-from mlops_workbench.registry.versions import KeptModel, ServingRuntime
+from mlops_workbench.registry.versions import KeptModel, NewModel, ServingRuntime
 from mlops_workbench.track import flavours, requirements
 from mlops_workbench.track.flavours import Logged, SignatureColumn
 from mlops_workbench.track.tracking import Tracking
@@ -62,15 +62,14 @@ def keep(
     tracking: Tracking,
     folder: Path,
     frame: pd.DataFrame,
+    new: NewModel,
     *,
-    name: str,
-    label: str,
     data_name: str,
     target: str | None,
-    run_id: str | None,
     runtime: ServingRuntime,
 ) -> tuple[Looked, KeptModel]:
     """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
+    label = new.label
     looked = look(
         _opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read_pyfunc
     )
@@ -82,10 +81,10 @@ def keep(
     def finish(place: Path, model_id: str) -> None:
         nonlocal digest
         shutil.copytree(folder, place)
-        flavours.stamp(place, model_id, run_id)
+        flavours.stamp(place, model_id, new.run_id)
         digest = tree_sha256(place)
         manifest = Manifest(
-            name=name,
+            name=new.name,
             task=looked.task,
             inputs=looked.inputs,
             model_file=flavours.MLMODEL,
@@ -114,7 +113,7 @@ def keep(
                 f"'{label}' changes its own files when it is asked.", "Let it write somewhere else."
             )
 
-    source = tracking.keep_model(name, run_id, finish)
+    source = tracking.keep_model(new.name, new.run_id, finish)
     return looked, KeptModel(source, digest, fast)
 
 

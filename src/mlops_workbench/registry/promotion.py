@@ -12,8 +12,9 @@ from mlops_workbench.base.errors import Conflict, MlopsError, UsageError
 from mlops_workbench.config.policy import Policy
 from mlops_workbench.registry import approvals, gates, intents, ledger
 from mlops_workbench.registry.intents import anchor, intent, repair, under_way
-from mlops_workbench.registry.ledger import CHAMPION, LedgerEntry
+from mlops_workbench.registry.ledger import CHAMPION, LedgerEntry, NewEntry
 from mlops_workbench.store.engine import Store
+from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
 
@@ -53,8 +54,7 @@ def unfollowed(_new: int | None) -> AbstractContextManager[Followers]:
 
 
 def move(
-    store: Store,
-    tracking: Tracking,
+    context: TrackedContext,
     *,
     model: str,
     action: str,
@@ -65,6 +65,7 @@ def move(
 ) -> LedgerEntry:
     """Put an alias on another version. Raises what `plan` and `cut_over` raise, or `Conflict` if someone else is moving
     it."""
+    store, tracking = context.store, context.tracking
     reconcile(store, tracking, model)
     with intent(store, tracking, model) as change:
         old = tracking.alias(model, alias)
@@ -203,29 +204,22 @@ def reconcile(store: Store, tracking: Tracking, model: str) -> LedgerEntry | Non
     with store.write() as connection:
         # Looked at again behind the lock: between the two reads, someone may have promoted.
         for version in [] if under_way(store, model) else _lost(store, tracking, model):
-            entry = ledger.append(
-                connection,
-                at=store.now(),
-                action="deleted outside",
-                model=model,
-                new_version=version,
-                why="MLflow has this version no more",
-                evidence={},
-                who="unknown",
+            gone = NewEntry(
+                "deleted outside", model, version, "MLflow has this version no more", {}, who="unknown"
             )
+            entry = ledger.append(connection, store.now(), gone)
         for alias, recorded, actual in _compared(store, tracking, model):
-            entry = ledger.append(
-                connection,
-                at=store.now(),
-                action="moved outside",
-                model=model,
-                alias=alias,
-                old_version=recorded,
-                new_version=actual,
-                why="the alias in MLflow differed from the ledger",
-                evidence={},
+            moved = NewEntry(
+                "moved outside",
+                model,
+                actual,
+                "the alias in MLflow differed from the ledger",
+                {},
+                alias,
+                recorded,
                 who="unknown",
             )
+            entry = ledger.append(connection, store.now(), moved)
     if entry is not None:
         anchor(store, tracking, entry)
     return entry

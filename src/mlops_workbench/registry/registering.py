@@ -19,7 +19,7 @@ from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
-from mlops_workbench.registry.versions import Inspected, ServingRuntime
+from mlops_workbench.registry.versions import Inspected, NewModel, ServingRuntime
 from mlops_workbench.track import flavours, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
@@ -27,6 +27,7 @@ from mlops_workbench.track.evaluation import HeldOutAnswers
 from mlops_workbench.track.flavours import Logged
 from mlops_workbench.track.records import RegisteredVersion, Run
 from mlops_workbench.track.tracking import Tracking
+from mlops_workbench.track.writing import ModelFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
     ]
     if foreign:
         raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "LoadPredictor it in a notebook yourself."
+            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
         )
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
 
@@ -105,7 +106,7 @@ def register(
             "Fit it in a tracked run, or say data.",
         )
     held_out_rows, held_out_marks = _rows(context, run, "evaluate", request.evaluate)
-    run_id = run.id if run else None
+    new = NewModel(name, label, run.id if run else None)
     label_column = request.target or (run.tags.get("target") if run else None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = None
@@ -119,11 +120,9 @@ def register(
                 tracking,
                 folder,
                 fitted_on,
-                name=name,
-                label=label,
+                new,
                 data_name=marks["data.name"],
                 target=label_column,
-                run_id=run_id,
                 runtime=runtime,
             )
         else:
@@ -132,12 +131,12 @@ def register(
             kept = versions.keep(
                 tracking,
                 looked,
-                name=name,
-                label=label,
-                serialization=request.serialization,
-                requirements=requirements.for_model(versions.modules_in(trusted, model)),
-                trusted=trusted,
-                run_id=run_id,
+                new,
+                ModelFormat(
+                    request.serialization,
+                    requirements.for_model(versions.modules_in(trusted, model)),
+                    trusted,
+                ),
                 runtime=runtime,
                 ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
             )
@@ -152,10 +151,10 @@ def register(
         change.mean(
             "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": kept.sha256, "run": run_id, "data": marks["data.sha256"]},
+            evidence={"sha256": kept.sha256, "run": new.run_id, "data": marks["data.sha256"]},
             source=kept.source,
         )
-        stored = tracking.create_version(name, kept.source, run_id, tags | {"digest": kept.sha256})
+        stored = tracking.create_version(name, kept.source, new.run_id, tags | {"digest": kept.sha256})
         change.settle(new_version=stored.version)
     return stored
 

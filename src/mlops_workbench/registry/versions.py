@@ -15,6 +15,7 @@ from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
+from mlops_workbench.track.writing import ModelFormat, save_sklearn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,15 @@ class ServingRuntime:
 
 
 @dataclass(frozen=True)
+class NewModel:
+    """A model on its way into the registry: under which name, what it is called in messages, and the run it is of."""
+
+    name: str
+    label: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeptModel:
     """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
 
@@ -240,13 +250,9 @@ def modules_in(trusted: Sequence[str], model: Any) -> set[str]:
 def keep(
     tracking: Tracking,
     looked: Inspected,
+    new: NewModel,
+    form: ModelFormat,
     *,
-    name: str,
-    label: str,
-    serialization: str,
-    requirements: Sequence[str],
-    trusted: Sequence[str],
-    run_id: str | None,
     runtime: ServingRuntime,
     ordinary: Mapping[str, pd.DataFrame],
 ) -> KeptModel:
@@ -262,15 +268,15 @@ def keep(
         nonlocal digest, fast
         file = next(p for p in folder.iterdir() if p.name.startswith("model."))
         manifest = Manifest(
-            name=name,
+            name=new.name,
             task=looked.task,
             inputs=looked.inputs,
             model_file=file.name,
-            serialization="skops" if serialization == "skops" else "cloudpickle",
-            trusted=tuple(trusted),
+            serialization="skops" if form.serialization == "skops" else "cloudpickle",
+            trusted=form.trusted,
             sha256=file_sha256(file),
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
-            requirements=tuple(requirements),
+            requirements=form.requirements,
             target=looked.target,
             classes=looked.classes,
             sample=looked.sample,
@@ -280,22 +286,20 @@ def keep(
         )
         manifest.dump(folder)
         digest = manifest.sha256
-        prove(manifest, runtime.load(folder), label)
+        prove(manifest, runtime.load(folder), new.label)
         rows = {kind: to_rows(some(frame[list(looked.features)])) for kind, frame in ordinary.items()}
         fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
-    source = tracking.log_model(
+    save = save_sklearn(
         looked.model,
-        name=name,
-        run_id=run_id,
+        form,
+        run_id=new.run_id,
         signature_rows=looked.frame.astype({f.name: float for f in looked.inputs if f.kind == "double"}),
-        answers=ask(looked.model, looked.frame, label)[0],
-        requirements=requirements,
-        serialization=serialization,
-        trusted=trusted,
+        answers=ask(looked.model, looked.frame, new.label)[0],
         write_manifest=finish,
     )
+    source = tracking.keep_model(new.name, new.run_id, save)
     return KeptModel(source, digest, fast)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,34 +29,33 @@ def build(
     """Build and prove the image of a version; lock, bill of materials and proof become artifacts of its run."""
     from mlops_workbench.package import build as building
     from mlops_workbench.package import records
+    from mlops_workbench.package.dockerfile import ImageOptions
     from mlops_workbench.registry import versions
     from mlops_workbench.rollout.runtime import proofs
     from mlops_workbench.track.source import git_state
 
     project, store, tracking = context.project, context.store, context.tracking
-    name, version, digest = stored.name, str(stored.version), stored.facts.digest
+    servable = replace(stored.servable, fast_only=fast_only)
     made_of = tracking.run(stored.run_id).tags.get("git.commit") if stored.run_id else None
 
     def prove(tag: str, manifest: Manifest) -> ImageProof:
-        return proofs.prove(tag, manifest, name=name, version=version, digest=digest)
+        return proofs.prove(tag, manifest, servable)
 
     image = building.build_image(
         versions.recorded(tracking, stored)[0],
-        name=name,
-        version=version,
-        digest=digest,
-        plan=stored.facts.plan or None,
-        base_image=base or project.base_image,
-        platform=platform,
-        fast_only=fast_only,
+        servable,
+        ImageOptions(
+            base or project.base_image,
+            platform,
+            commit=made_of or git_state(project.root).get("git.commit"),
+            labels=_ledger(store, stored),
+        ),
         cache_dir=project.folder("cache"),
-        records_dir=project.state / "images" / f"{name}-{version}",
+        records_dir=project.state / "images" / f"{stored.name}-{stored.version}",
         prove=prove,
-        commit=made_of or git_state(project.root).get("git.commit"),
-        labels=_ledger(store, stored),
         progress=context.progress,
     )
-    records.keep(store, name, stored.version, image)
+    records.keep(store, stored.name, stored.version, image)
     if stored.run_id:
         tracking.log(stored.run_id, files=_artifacts(stored, image))
     return image

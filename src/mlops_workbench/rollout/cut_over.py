@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_workbench.alerts import records as alerts
+from mlops_workbench.alerts.records import NewAlert
 from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.rollout import records
@@ -81,12 +82,14 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
     what = f"version {target.version}"
     for deployment in waiting:
         progress(f"{ready} of {len(waiting)} deployments have {what} ready", ready / len(waiting))
-        said = _wait(alias, deployment, lambda said: has_decided(said, target, generation), PREPARE_SECONDS)
-        if said is None:
+        about = _wait(
+            alias, deployment, lambda about: has_decided(about, target, generation), PREPARE_SECONDS
+        )
+        if about is None:
             if alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
                 continue  # nobody is answered by it
             lacking.append(f"{deployment.url} did not have it ready within {PREPARE_SECONDS:.0f} s.")
-        elif failed := failure(said, target):
+        elif failed := failure(about, target):
             alert(alias, deployment, failed)
             lacking.append(f"{deployment.url} cannot load it: {failed['reason']}")
         else:
@@ -97,38 +100,40 @@ def _all_have(alias: Alias, target: Target, progress: Progress) -> list[str]:
 def _all_pause(alias: Alias) -> None:
     generation = announce_pause(alias).generation
     for deployment in alias.deployments:
-        _wait(alias, deployment, lambda said: generation_of(said) == generation, PAUSE_SECONDS)
+        _wait(alias, deployment, lambda about: generation_of(about) == generation, PAUSE_SECONDS)
 
 
 def _all_serve(alias: Alias, target: Target, progress: Progress) -> None:
     """Wait until all serve it, and record that they do."""
     progress(f"version {target.version} takes over")
     for deployment in alias.deployments:
-        said = _wait(alias, deployment, lambda said: serves(said, target), FOLLOW_SECONDS)
-        if said is not None:
+        about = _wait(alias, deployment, lambda about: serves(about, target), FOLLOW_SECONDS)
+        if about is not None:
             records.moved(alias.store, deployment, target.version, target.digest)
         elif alive(deployment, alias.store.clock.now()) not in ("stopped", "failed"):
             alerts.raised(
                 alias.context,
-                model=alias.model,
-                kind=NOT_FOLLOWED,
-                subject=f"version {target.version}",
-                message=f"{deployment.url} does not serve version {target.version} of '{alias.model}' after "
-                f"{FOLLOW_SECONDS:.0f} s.",
+                NewAlert(
+                    alias.model,
+                    NOT_FOLLOWED,
+                    subject=f"version {target.version}",
+                    message=f"{deployment.url} does not serve version {target.version} of '{alias.model}' after "
+                    f"{FOLLOW_SECONDS:.0f} s.",
+                ),
             )
 
 
 def _wait(
     alias: Alias, deployment: Deployment, enough: Callable[[Mapping[str, Any]], bool], seconds: float
 ) -> Mapping[str, Any] | None:
-    """What it says of itself, when that is enough; None when it is gone, or the time is over."""
+    """What it reports of itself, when that is enough; None when it is gone, or the time is over."""
     end = time.monotonic() + seconds
     silent = 0
     while time.monotonic() < end:
-        said = ask(alias, deployment)
-        if said is not None and enough(said):
-            return said
-        silent = silent + 1 if said is None else 0
+        about = ask(alias, deployment)
+        if about is not None and enough(about):
+            return about
+        silent = silent + 1 if about is None else 0
         if silent > 3 and alive(deployment, alias.store.clock.now()) in ("stopped", "failed"):
             return None
         time.sleep(_ASK_SECONDS)

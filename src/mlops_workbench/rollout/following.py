@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_workbench.alerts import records as alerts
+from mlops_workbench.alerts.records import NewAlert
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.registry import promotion
 from mlops_workbench.rollout import records
@@ -30,12 +31,12 @@ def look(aliases: Sequence[Alias]) -> None:
             if there is None:
                 _cannot_follow(alias, "It is on no version any more; they go on with the last one.")
         for deployment in alias.deployments:
-            said = ask(alias, deployment)
-            if said is None:
+            about = ask(alias, deployment)
+            if about is None:
                 continue
-            if (said["version"], said["digest"]) != (deployment.version, deployment.digest):
-                deployment = records.moved(alias.store, deployment, said["version"], said["digest"])
-            if failed := follow_state(said).get("failed"):
+            if (about["version"], about["digest"]) != (deployment.version, deployment.digest):
+                deployment = records.moved(alias.store, deployment, about["version"], about["digest"])
+            if failed := follow_state(about).get("failed"):
                 alert(alias, deployment, failed)
 
 
@@ -43,24 +44,28 @@ def alert(alias: Alias, deployment: Deployment, failed: Mapping[str, Any]) -> No
     version = failed["version"]
     alerts.raised(
         alias.context,
-        model=alias.model,
-        kind=NOT_LOADED,
-        subject=f"version {version}",
-        message=f"Version {version} of '{alias.model}' did not load at {deployment.url}, which goes on with version "
-        f"{deployment.version}: {failed['reason']}",
-        details={"url": deployment.url, "served": deployment.version, "at": failed["at"]},
-        occurrence=f"{deployment.url} {failed['at']}",
+        NewAlert(
+            alias.model,
+            NOT_LOADED,
+            subject=f"version {version}",
+            message=f"Version {version} of '{alias.model}' did not load at {deployment.url}, which goes on with "
+            f"version {deployment.version}: {failed['reason']}",
+            details={"url": deployment.url, "served": deployment.version, "at": failed["at"]},
+            occurrence=f"{deployment.url} {failed['at']}",
+        ),
     )
 
 
 def _cannot_follow(alias: Alias, why: str) -> None:
     alerts.raised(
         alias.context,
-        model=alias.model,
-        kind=NOT_FOLLOWED,
-        subject=f"alias {alias.name}",
-        message=f"The alias '{alias.name}' of '{alias.model}' cannot be followed. {why}",
-        occurrence=why,
+        NewAlert(
+            alias.model,
+            NOT_FOLLOWED,
+            subject=f"alias {alias.name}",
+            message=f"The alias '{alias.name}' of '{alias.model}' cannot be followed. {why}",
+            occurrence=why,
+        ),
     )
 
 

@@ -116,7 +116,6 @@ def judge(
     progress("loading the version")
     candidate = contestant(tracking, stored)
     beside = contestant(tracking, champion) if champion else None
-    facts = {"name": stored.name, "version": str(stored.version), "digest": stored.facts.digest}
     rows, label = (
         snapshots.resolve(project, store, data, context.namespace)
         if data is not None
@@ -129,7 +128,8 @@ def judge(
     def measure(size: int) -> Measured:
         progress("measuring the serving runtime")
         fast = project.policy.serving.fast
-        return trials.measure(tracking.folder(stored), candidate.manifest.sample, size, fast=fast, **facts)
+        folder, sample = tracking.folder(stored), candidate.manifest.sample
+        return trials.measure(folder, stored.servable, sample, size, fast=fast)
 
     tag = image.tag if image else ""
     asked = GateContext(
@@ -138,7 +138,7 @@ def judge(
         first_by=user() if first else "",
         measure=measure,
         image=tag,
-        ask_image=trials.image(tag, **facts) if tag else None,
+        ask_image=trials.image(tag, stored.servable) if tag else None,
     )
     progress("asking it for the held-out rows")
     report = gate.judge(stored.name, candidate, beside, rows, project.policy.gate, asked)
@@ -182,8 +182,8 @@ def outcome(report: GateReport) -> str:
     """What a job says of a version that did not pass."""
     first = report.failures[0]
     found = first.figure if first.passed is False else first.detail
-    said = f"version {report.version} did not pass the gate ({first.name}: {found})"
+    verdict = f"version {report.version} did not pass the gate ({first.name}: {found})"
     if report.champion is None:
         # a job is nobody's choice
-        return f"{said}; there is still no champion: a person may choose the first version with the gate"
-    return f"{said}; the champion stays"
+        return f"{verdict}; there is still no champion: a person may choose the first version with the gate"
+    return f"{verdict}; the champion stays"

@@ -20,7 +20,7 @@ from mlops_workbench.rollout.records import Live
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime import environment as environments
 from mlops_workbench.rollout.runtime.containers import start_container
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 from mlops_workbench.rollout.runtime.processes import start_local
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
@@ -106,14 +106,9 @@ def _process(
 ) -> Deployment:
     return start_local(
         folder,
-        name=stored.name,
-        version=str(stored.version),
-        digest=stored.facts.digest,
-        role=role,
-        port=port,
-        log_url=project.inference_url,
+        stored.servable,
+        Launch(role, port, project.inference_url, environment),
         log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
-        environment=environment,
     )
 
 
@@ -135,13 +130,9 @@ def _container(
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
     return start_container(
         image.tag,
-        name=stored.name,
-        version=str(stored.version),
-        digest=stored.facts.digest,
-        role=role,
-        port=request.port,
+        stored.servable,
+        Launch(role, request.port, environment=environment),
         inference_dir=Path(str(url.database)).parent,
-        environment=environment,
         memory=request.memory or project.policy.serving.memory,
         cpus=request.cpus or project.policy.serving.cpus,
     )

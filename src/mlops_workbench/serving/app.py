@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,33 +40,32 @@ _OPEN = frozenset(
 """asked by orchestrators and Prometheus, without a key"""
 
 
+@dataclass(frozen=True, slots=True)
+class AppOptions:
+    """How requests are taken and answered."""
+
+    role: str = "champion"
+    limits: Limits = field(default_factory=Limits)
+    keys: Keys | None = None
+    """None: everybody may ask"""
+    vertex_routes: VertexRoutes = field(default_factory=VertexRoutes)
+    answer_unlogged: bool = False
+    """an answer leaves even when the log does not take it, and is counted"""
+
+
 def create_app(
     dataplane: DataPlane,
     log: PredictionLog | None = None,
+    options: AppOptions | None = None,
     *,
-    role: str = "champion",
-    limits: Limits | None = None,
-    keys: Keys | None = None,
-    vertex_routes: VertexRoutes | None = None,
-    answer_unlogged: bool = False,
     follow: Follow | None = None,
 ) -> FastAPI:
     """An application that serves one model. It owns `log` from here on, and closes it when it ends.
 
-    The model is warmed when the application starts, unless it is warm already. Without `keys` everybody may
-    ask. With `answer_unlogged` an answer leaves even when the log does not take it, and is counted. With `follow`
-    other versions take the model's place while it runs.
+    The model is warmed when the application starts, unless it is warm already. With `follow` other versions take the
+    model's place while it runs.
     """
-    return _Service(
-        dataplane,
-        log,
-        role=role,
-        limits=limits or Limits(),
-        keys=keys,
-        vertex_routes=vertex_routes or VertexRoutes(),
-        answer_unlogged=answer_unlogged,
-        follow=follow,
-    ).app
+    return _Service(dataplane, log, options or AppOptions(), follow).app
 
 
 class _Service:
@@ -73,22 +73,13 @@ class _Service:
         self,
         dataplane: DataPlane,
         log: PredictionLog | None,
-        *,
-        role: str,
-        limits: Limits,
-        keys: Keys | None,
-        vertex_routes: VertexRoutes,
-        answer_unlogged: bool,
+        options: AppOptions,
         follow: Follow | None,
     ) -> None:
-        self.role = role
-        self.limits = limits
-        self.keys = keys
-        self.vertex_routes = vertex_routes
-        self.answer_unlogged = answer_unlogged
+        self.options = options
         self._classes: dict[str, tuple[Any, ...]] = {}
         self.metrics = Metrics(model=dataplane.name, version=dataplane.version)
-        self.intake = RequestIntake(self._made(dataplane, log), limits, role=role)
+        self.intake = RequestIntake(self._made(dataplane, log), options.limits, role=options.role)
         self.follower: Follower | None = None
         if follow is not None:
             self.follower = Follower(
@@ -110,9 +101,9 @@ class _Service:
         return ServingVersion(
             dataplane,
             log,
-            limits=self.limits,
+            limits=self.options.limits,
             metrics=self.metrics.successor(dataplane.version),
-            answer_unlogged=self.answer_unlogged,
+            answer_unlogged=self.options.answer_unlogged,
         )
 
     def _swap(self, version: ServingVersion) -> None:
@@ -138,7 +129,7 @@ class _Service:
             lifespan=self._lifespan,
         )
         # First: Vertex may be configured with a path that another contract has, too.
-        app.router.routes.extend(vertex.routes(self.intake, self.ready, self.vertex_routes))
+        app.router.routes.extend(vertex.routes(self.intake, self.ready, self.options.vertex_routes))
         app.post("/predict", summary="Predict rows", openapi_extra=_operation())(self.predict)
         app.get("/", summary="The model: name, version, columns, classes")(self.metadata)
         app.get("/health/live", summary="Is the process alive?")(self.live)
@@ -149,11 +140,11 @@ class _Service:
         app.router.routes.extend(invocations.routes(self.intake, self.ready))
         app.add_exception_handler(ServingError, _on_serving_error)
         app.add_exception_handler(HTTPException, _on_http_error)
-        if self.vertex_routes.predict != "/predict":
+        if self.options.vertex_routes.predict != "/predict":
             app.add_middleware(Direct, path="/predict", answer=self.predict)
-        if self.keys is not None:
-            health = frozenset({self.vertex_routes.health} - {""})
-            app.add_middleware(Guard, keys=self.keys, open_paths=_OPEN | health)
+        if self.options.keys is not None:
+            health = frozenset({self.options.vertex_routes.health} - {""})
+            app.add_middleware(Guard, keys=self.options.keys, open_paths=_OPEN | health)
         self._paths |= {route.path for route in app.routes if isinstance(route, Route)}
         self._paths |= oip.paths_of(self.intake.current.dataplane)
         app.add_middleware(Envelope, metrics=lambda: self.intake.current.metrics, paths=self._paths)
@@ -188,7 +179,7 @@ class _Service:
             {
                 "name": plane.name,
                 "version": plane.version,
-                "role": self.role,
+                "role": self.options.role,
                 "task": manifest.task,
                 "target": manifest.target,
                 "inputs": manifest.to_dict()["inputs"],
@@ -211,7 +202,7 @@ class _Service:
         model = self.intake.current
         if not model.batcher.running:
             raise ServingError("NotReady", "The service is starting or shutting down.", "Ask again soon.")
-        if not self.answer_unlogged and not await self._log_writable(model.log):
+        if not self.options.answer_unlogged and not await self._log_writable(model.log):
             raise ServingError("NotReady", "The prediction log cannot be written.", "Look at its database.")
         plane = model.dataplane
         return json_response({"status": "ready", "version": plane.version, "digest": plane.digest})
@@ -283,7 +274,7 @@ def _operation() -> dict[str, Any]:
     def content(name: str) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
-    said = {
+    refusals = {
         "400": "not JSON",
         "401": "no valid API key",
         "408": "the body did not arrive in time",
@@ -297,7 +288,7 @@ def _operation() -> dict[str, Any]:
     return {
         "requestBody": {"required": True, "content": content("PredictRequest")},
         "responses": {"200": {"description": "the answers", "content": content("PredictResponse")}}
-        | {code: {"description": why, "content": content("Error")} for code, why in said.items()},
+        | {code: {"description": why, "content": content("Error")} for code, why in refusals.items()},
     }
 
 

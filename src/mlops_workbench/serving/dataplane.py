@@ -48,25 +48,22 @@ class DataPlane:
 
     def __init__(
         self,
-        model: Any,
         manifest: Manifest,
         *,
         name: str,
         version: str,
-        folder: Path | None = None,
-        digest: str | None = None,
+        original: Original | PyFunc | Callable[[], Original | PyFunc],
         fast: Evaluator | None = None,
         fast_only: bool = False,
     ) -> None:
-        """`model` None is loaded from `folder` when it is first needed; with `fast_only` it is not there."""
+        """A function as `original` is called when the model itself is first needed; with `fast_only` it never is."""
         self.manifest = manifest
         self.name = name
         self.version = version
         self.digest = manifest.sha256
         self.warmup: Warmup | None = None
-        self._original = None if model is None else _kind(manifest)(model, manifest)
-        self._folder = folder
-        self._wanted = digest
+        self._original = None if callable(original) else original
+        self._load = original if callable(original) else lambda: original
         self._fast = fast
         self.fast_only = fast_only
         self._loading = threading.Lock()
@@ -102,19 +99,17 @@ class DataPlane:
         evaluator = _evaluator(folder, manifest, plan) if fast else None
         if fast_only:
             _require_alone(manifest, evaluator, digest, plan)
-            model = None
-        elif evaluator is None:
-            model = _kind(manifest).load(folder, manifest, digest).model
-        else:
-            model, path = None, model_file(folder, manifest)
-            require_digest(manifest.digest_of(folder), manifest, digest, path)
+        elif evaluator is not None:
+            require_digest(manifest.digest_of(folder), manifest, digest, model_file(folder, manifest))
+
+        def original() -> Original | PyFunc:
+            return _kind(manifest).load(folder, manifest, digest)
+
         return cls(
-            model,
             manifest,
             name=name,
             version=version,
-            folder=folder,
-            digest=digest,
+            original=original() if evaluator is None else original,
             fast=evaluator,
             fast_only=fast_only,
         )
@@ -128,8 +123,7 @@ class DataPlane:
         """The model itself, loaded now if it was not. Raises ModelRefused."""
         with self._loading:
             if self._original is None:
-                assert self._folder is not None
-                self._original = _kind(self.manifest).load(self._folder, self.manifest, self._wanted)
+                self._original = self._load()
                 self._compare(self._original)
             return self._original
 

@@ -47,10 +47,10 @@ class Keys:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Keys | None:
         """`MLOPS_API_KEYS` (commas between) and `MLOPS_API_KEYS_FILE`; None without both: everybody may ask."""
-        said, file = env.get("MLOPS_API_KEYS", ""), env.get("MLOPS_API_KEYS_FILE", "")
-        if not said and not file:
+        listed, file = env.get("MLOPS_API_KEYS", ""), env.get("MLOPS_API_KEYS_FILE", "")
+        if not listed and not file:
             return None
-        return cls(_keys_in(said.replace(",", "\n")), Path(file) if file else None)
+        return cls(_keys_in(listed.replace(",", "\n")), Path(file) if file else None)
 
     def admit(self, shown: str) -> bool:
         """Every key is compared, each in constant time, so that the time reveals nothing."""

@@ -51,7 +51,7 @@ class Pointer:
 
     def dumps(self) -> str:
         """`hold` and `turn` are what a runtime of an earlier image reads as `pause` and `generation`."""
-        said = {
+        values = {
             "format": FORMAT,
             "model": self.model,
             "alias": self.alias,
@@ -62,23 +62,23 @@ class Pointer:
             "hold": self.pause,
             "turn": self.generation,
         }
-        return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Pointer:
         """Raises FileNotFoundError, or ModelRefused for what is no pointer."""
         try:
-            said = json.loads(path.read_text("utf-8"))
-            if said["format"] != FORMAT:
-                raise ValueError(f"format {said['format']!r}")
-            after = said.get("next")
+            values = json.loads(path.read_text("utf-8"))
+            if values["format"] != FORMAT:
+                raise ValueError(f"format {values['format']!r}")
+            after = values.get("next")
             return cls(
-                model=said["model"],
-                alias=said["alias"],
-                current=_target(said["current"]),
+                model=values["model"],
+                alias=values["alias"],
+                current=_target(values["current"]),
                 next=_target(after) if after else None,
-                pause=said.get("pause", said.get("hold")) is True,
-                generation=str(said.get("generation", said.get("turn", ""))),
+                pause=values.get("pause", values.get("hold")) is True,
+                generation=str(values.get("generation", values.get("turn", ""))),
             )
         except FileNotFoundError:
             raise
@@ -89,8 +89,8 @@ class Pointer:
             ) from error
 
 
-def _target(said: Any) -> Target:
-    found = Target(said["version"], said["digest"], said["folder"], plan=said.get("plan") or "")
+def _target(values: Any) -> Target:
+    found = Target(values["version"], values["digest"], values["folder"], plan=values.get("plan") or "")
     if not all(isinstance(v, str) and v for v in (found.version, found.digest, found.folder)):
         raise ValueError("a version, a digest and a folder are texts")
     if Path(found.folder).name != found.folder or found.folder in (".", ".."):

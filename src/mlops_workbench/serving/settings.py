@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -103,11 +103,13 @@ def _app(
     return create_app(
         dataplane,
         log,
-        role=settings.role,
-        limits=settings.limits,
-        keys=settings.keys,
-        vertex_routes=settings.vertex_routes,
-        answer_unlogged=settings.answer_unlogged,
+        AppOptions(
+            settings.role,
+            settings.limits,
+            settings.keys,
+            settings.vertex_routes,
+            settings.answer_unlogged,
+        ),
         follow=follow,
     )
 
@@ -173,18 +175,18 @@ def _limits(env: Mapping[str, str]) -> Limits:
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:
-    said = env.get(name) or str(default)
+    text = env.get(name) or str(default)
     try:
-        value = float(said)
+        value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ModelRefused(f"{name} must be a number above 0. Got '{said}' instead.")
+        raise ModelRefused(f"{name} must be a number above 0. Got '{text}' instead.")
     return value
 
 
 def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    said = env.get(name) or choices[0]
-    if said not in choices:
-        raise ModelRefused(f"{name} must be {' or '.join(choices)}. Got '{said}' instead.")
-    return said
+    text = env.get(name) or choices[0]
+    if text not in choices:
+        raise ModelRefused(f"{name} must be {' or '.join(choices)}. Got '{text}' instead.")
+    return text

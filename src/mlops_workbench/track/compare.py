@@ -33,7 +33,7 @@ class RunDifference:
 
 @dataclass(frozen=True)
 class Comparison(Value):
-    """Two runs beside each other: all metrics, and whatever else differs.
+    """Two runs side by side: all metrics, and whatever else differs.
 
     Unified diffs: `code` of what ran, `notebook` of the cells executed before it, `changes` of what differed
     from the commit.

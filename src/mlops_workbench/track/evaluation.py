@@ -200,14 +200,14 @@ def _curves(truth: Any, probabilities: Any, classes: Sequence[Any]) -> dict[str,
         figure = average_precision_score(mine, probability)
         recall.append(_curve(str(classes[i]), recalled[::-1], precision[::-1], figure))
     if len(classes) == 2:
-        name, said, right = f"probability of {classes[1]}", probabilities[:, 1], truth == classes[1]
+        name, scores, right = f"probability of {classes[1]}", probabilities[:, 1], truth == classes[1]
     else:  # how sure it was of its own answer
-        name, said = "probability of its answer", probabilities.max(axis=1)
+        name, scores = "probability of its answer", probabilities.max(axis=1)
         right = truth == np.asarray(classes)[probabilities.argmax(axis=1)]
     return {
         "roc": tuple(roc),
         "precision_recall": tuple(recall),
-        "calibration": _calibration(name, said, right),
+        "calibration": _calibration(name, scores, right),
     }
 
 
@@ -218,13 +218,13 @@ def _curve(name: str, x: Any, y: Any, figure: float) -> Curve:
     return Curve(name, tuple(x[places].tolist()), tuple(y[places].tolist()), float(figure))
 
 
-def _calibration(name: str, said: Any, right: Any) -> Curve:
+def _calibration(name: str, scores: Any, right: Any) -> Curve:
     """Ten parts with equally many rows: the mean probability, and how often it came. `figure`: the mean gap (ECE)."""
     import numpy as np
 
-    order = np.argsort(said, kind="stable")
+    order = np.argsort(scores, kind="stable")
     parts = [p for p in np.array_split(order, 10) if len(p)]
-    x = np.array([said[p].mean() for p in parts])
+    x = np.array([scores[p].mean() for p in parts])
     y = np.array([right[p].mean() for p in parts])
     gap = float(np.average(np.abs(x - y), weights=[len(p) for p in parts]))
     return Curve(name, tuple(x.tolist()), tuple(y.tolist()), gap)

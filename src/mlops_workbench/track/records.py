@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from mlops_workbench.base.values import Value
+from mlops_workbench.manifest import Servable
 
 PREFIX = "mlops."
 """of the workbench's own tags in MLflow"""
@@ -87,6 +88,11 @@ class RegisteredVersion:
     created: datetime
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+
+    @property
+    def servable(self) -> Servable:
+        facts = self.facts
+        return Servable(self.name, str(self.version), facts.digest, facts.plan or None)
 
     @property
     def facts(self) -> VersionFacts:

@@ -232,32 +232,6 @@ class Tracking:
 
     # models
 
-    def log_model(
-        self,
-        model: Any,
-        *,
-        name: str,
-        run_id: str | None,
-        signature_rows: Any,
-        answers: Any,
-        requirements: Sequence[str],
-        serialization: str,
-        trusted: Sequence[str],
-        write_manifest: Callable[[Path], None],
-    ) -> str:
-        """Keep a fitted scikit-learn model as an MLflow model with our manifest beside it; returns `models:/m-…`."""
-        save = writing.save_sklearn(
-            model,
-            run_id=run_id,
-            signature_rows=signature_rows,
-            answers=answers,
-            requirements=requirements,
-            serialization=serialization,
-            trusted=trusted,
-            write_manifest=write_manifest,
-        )
-        return self.keep_model(name, run_id, save)
-
     def keep_model(self, name: str, run_id: str | None, save: Callable[[Path, str], None]) -> str:
         """Keep what `save(folder, model_id)` writes as a logged model; returns `models:/m-…`.
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,15 +135,23 @@ def _after(client: Client, run_id: str, name: str, points: Sequence[tuple[int, f
     return max(last) + 1 if last else 0
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFormat:
+    """How a scikit-learn model is written: `skops` or `cloudpickle`, with what it needs to be read again."""
+
+    serialization: str
+    requirements: tuple[str, ...]
+    trusted: tuple[str, ...]
+    """type names that skops may load"""
+
+
 def save_sklearn(
     model: Any,
+    form: ModelFormat,
     *,
     run_id: str | None,
     signature_rows: Any,
     answers: Any,
-    requirements: Sequence[str],
-    serialization: str,
-    trusted: Sequence[str],
     write_manifest: Callable[[Path], None],
 ) -> Callable[[Path, str], None]:
     """What `keep_model` calls to write a scikit-learn model, with our manifest beside it."""
@@ -156,9 +165,9 @@ def save_sklearn(
             folder,
             mlflow_model=Model(model_id=model_id, run_id=run_id),
             signature=infer_signature(signature_rows, answers),
-            pip_requirements=list(requirements),
-            serialization_format=serialization,
-            **({"skops_trusted_types": list(trusted)} if serialization == "skops" else {}),
+            pip_requirements=list(form.requirements),
+            serialization_format=form.serialization,
+            **({"skops_trusted_types": list(form.trusted)} if form.serialization == "skops" else {}),
         )
         write_manifest(folder)
 

@@ -38,8 +38,7 @@ def alias(
     target = None if remove else session.stated_version(name, version)
     model = target.name if target else name
     return promotion.move(
-        session.store,
-        session.tracking,
+        session,
         model=model,
         action="alias",
         why=why,

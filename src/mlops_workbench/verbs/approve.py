@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @verb(stage="registry", effect="writes", example='approve flights/2 --why "looked at the slices"')
 def approve(session: Session, name: ModelVersion, *, version: ThisVersion = None, why: Why) -> Approval:
-    """Vouch for a version on its newest gate report; the policy says how many must, and for how long it counts.
+    """Vouch for a version on its newest gate report; the policy sets how many must, and for how long it counts.
 
     Raises `GateFailed` without a green report, `Conflict`.
     """

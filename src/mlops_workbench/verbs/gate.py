@@ -40,7 +40,7 @@ def gate(
 def judged(
     session: Session, name: str, version: int, data: Data = None, *, first: bool = False
 ) -> GateReport:
-    """The report on a version beside the present champion, kept."""
+    """Judge a version against the present champion and keep the report."""
     from mlops_workbench.package import records as images
     from mlops_workbench.rollout import judging
     from mlops_workbench.session import CHAMPION

@@ -30,8 +30,7 @@ def promote(
     ledger.require_reason(why)
     stored = session.stated_version(name, version)
     return promotion.move(
-        session.store,
-        session.tracking,
+        session,
         model=stored.name,
         action="promote",
         why=why,

@@ -43,7 +43,7 @@ def reproduce(
     from mlops_workbench.notebooks import recipe, reproduction
 
     stored = session.version(name, version)
-    # says at once what is missing
+    # reports at once what is missing
     _ = recipe.recorded(
         session.project, session.store, session.tracking, stored, session.tracking.folder(stored)
     )

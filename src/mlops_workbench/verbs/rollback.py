@@ -23,8 +23,7 @@ def rollback(session: Session, name: Model, *, why: Why) -> LedgerEntry:
     ledger.require_reason(why)
     session.tracking.require_model(name)
     return promotion.move(
-        session.store,
-        session.tracking,
+        session,
         model=name,
         action="rollback",
         why=why,

@@ -55,7 +55,7 @@ class GateContext:
     rows_from: str = "the rows that were given"
     """where a person finds the rows that are judged"""
     first_by: str = ""
-    """who chose that this is a first version, which needs no champion beside it"""
+    """who chose that this is a first version, which needs no champion to be compared with"""
     measure: Callable[[int], Measured] | None = None
     """starts the serving runtime in a process of its own, and asks it requests of so many rows"""
     image: str = ""

@@ -63,8 +63,8 @@ def _by(case: Case, stem: str, form: str) -> Check:
     small = [one for one, rows in counts.items() if rows < policy.minimum_rows]
     kept = [one for one in counts if one not in small]
     if len(kept) < 2:
-        said = f"fewer than two groups have {policy.minimum_rows} rows"
-        return unknown(title, said, limit, f"Judge more rows than {where}.", evidence={"groups": counts})
+        reason = f"fewer than two groups have {policy.minimum_rows} rows"
+        return unknown(title, reason, limit, f"Judge more rows than {where}.", evidence={"groups": counts})
     at = _isin(names, kept)
     frame = _frame(case, names, at, stem)
     by = _table(frame, counts)

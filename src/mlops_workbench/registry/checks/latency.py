@@ -20,8 +20,8 @@ def latency(policy: LatencyPolicy, context: GateContext) -> list[Check]:
     try:
         found = context.measure(policy.rows)
     except MlopsError as problem:
-        said = problem.message.splitlines()[0].removesuffix(" Its log ends:").rstrip(".")
-        return [unknown(name, said, limits[name], problem.next_step) for name in names]
+        reason = problem.message.splitlines()[0].removesuffix(" Its log ends:").rstrip(".")
+        return [unknown(name, reason, limits[name], problem.next_step) for name in names]
     size = f"{policy.rows:,} row{'s' if policy.rows != 1 else ''}"
     checks = {
         "latency": Check(

@@ -29,8 +29,8 @@ def _compared(title: str, candidate: Contestant, served: Predictor, what: str) -
     try:
         found = difference(manifest, served(manifest.sample))
     except MlopsError as problem:
-        said = problem.message.splitlines()[0].rstrip(".")
-        return unknown(title, said, "none", problem.next_step)
+        reason = problem.message.splitlines()[0].rstrip(".")
+        return unknown(title, reason, "none", problem.next_step)
     return Check(
         title,
         not found,

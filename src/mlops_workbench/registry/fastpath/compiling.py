@@ -46,10 +46,10 @@ def compiled(model: Any, manifest: Manifest, frame: Frame, folder: Path) -> Comp
     stored = io.BytesIO()
     np.savez(stored, **arrays)
     header["arrays"] = hashlib.sha256(stored.getvalue()).hexdigest()
-    said = json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
+    encoded = json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
     (folder / "fast.npz").write_bytes(stored.getvalue())
-    (folder / "fast.json").write_bytes(said)
-    return Compiled(hashlib.sha256(said).hexdigest(), header, arrays)
+    (folder / "fast.json").write_bytes(encoded)
+    return Compiled(hashlib.sha256(encoded).hexdigest(), header, arrays)
 
 
 def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any], dict[str, Any]]:

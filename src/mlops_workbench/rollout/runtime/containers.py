@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from mlops_workbench.base.errors import EngineUnavailable, NotFound, ServingFailed
 from mlops_workbench.config.resources import CPUS, MEMORY
+from mlops_workbench.manifest import Servable
 from mlops_workbench.package.docker_client import DockerEngine, connect
 from mlops_workbench.package.dockerfile import INFERENCE_DIR, PORT, UID
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 from mlops_workbench.rollout.runtime.environment import FOLLOW, KEYS_FILE
 from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
 
@@ -25,24 +26,18 @@ LOG_FILE = "inference.db"
 
 def start_container(
     image: str,
+    servable: Servable,
+    launch: Launch,
     *,
-    name: str,
-    version: str,
-    digest: str,
-    role: str = "champion",
-    port: int | None = None,
     inference_dir: Path | None = None,
-    log_url: str | None = None,
-    environment: Mapping[str, str] | None = None,
     memory: str = MEMORY,
     cpus: float = CPUS,
-    seconds: float = 120,
 ) -> Deployment:
     """Run an image, published on 127.0.0.1 only, and wait until it is ready.
 
-    The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), or the
-    database server of `log_url`; neither serves without a log. `environment` holds what the policy says; the folder
-    of a file of API keys is mounted, too, so that the file may be replaced. The container has a read-only file system
+    The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), else what
+    `launch` names. The folder of a file of API keys is mounted, too, so that the
+    file may be replaced. The container has a read-only file system
     except /tmp, no capabilities, and cannot gain privileges. Raises EngineUnavailable, NotFound for an
     image that is not here, Conflict if the port is in use, ServingFailed with the end of its log.
     """
@@ -50,24 +45,31 @@ def start_container(
         found = engine.image(image)
         if found is None:
             raise NotFound(f"There is no image '{image}' here.", "Build it first.")
-        if found.labels.get("mlops.model.digest") != digest:
-            raise ServingFailed(f"The image '{image}' holds another model than digest {digest[:16]}….")
+        if found.labels.get("mlops.model.digest") != servable.digest:
+            raise ServingFailed(
+                f"The image '{image}' holds another model than digest {servable.digest[:16]}…."
+            )
         options = _confined(memory, cpus)
-        env, mounts = _told(environment or {})
-        env["MLOPS_ROLE"] = role
+        env, mounts = _told(launch.environment)
+        env["MLOPS_ROLE"] = launch.role
         if inference_dir is not None:
             options |= _mounted(inference_dir)
             env["MLOPS_LOG_URL"] = f"sqlite:///{INFERENCE_DIR}/{LOG_FILE}"
-        elif log_url:
-            env["MLOPS_LOG_URL"] = log_url
+        elif launch.log_url:
+            env["MLOPS_LOG_URL"] = launch.log_url
         options["volumes"] = options.get("volumes", {}) | mounts
         deployment_id = uuid.uuid4().hex[:12]
         container_id = engine.start(
-            image, port=PORT, host_port=port, name=f"mlops-{deployment_id}", environment=env, **options
+            image, port=PORT, host_port=launch.port, name=f"mlops-{deployment_id}", environment=env, **options
         )
         try:
             url, published = _address(engine, container_id)
-            until_ready(url, digest=digest, seconds=seconds, running=lambda: _runs(engine, container_id))
+            until_ready(
+                url,
+                digest=servable.digest,
+                seconds=launch.seconds,
+                running=lambda: _runs(engine, container_id),
+            )
         except BaseException as error:
             # Also when the wait was interrupted: nothing may be left that no record knows.
             log = engine.logs(container_id)
@@ -80,13 +82,13 @@ def start_container(
             ) from None
     return Deployment(
         id=deployment_id,
-        model=name,
-        version=version,
+        model=servable.name,
+        version=servable.version,
         kind="container",
         url=url,
         port=published,
-        role=role,
-        digest=digest,
+        role=launch.role,
+        digest=servable.digest,
         container_id=container_id,
         image=image,
         memory=memory,

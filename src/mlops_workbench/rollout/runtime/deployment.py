@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -10,6 +11,21 @@ from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.values import Value
 
 State = Literal["ready", "starting", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a version is started, as a process or as a container."""
+
+    role: str = "champion"
+    port: int | None = None
+    """of 127.0.0.1; None: any that is free"""
+    log_url: str | None = None
+    """of the inference log; None: nothing is logged"""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """variables of the runtime besides: what the policy says"""
+    seconds: float = 120
+    """to become ready in"""
 
 
 @dataclass(frozen=True)

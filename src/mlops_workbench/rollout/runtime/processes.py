@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from mlops_workbench.base.errors import Conflict, ServingFailed
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.manifest import Servable
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
 
@@ -38,37 +38,24 @@ os._exit(0)
 """
 
 
-def start_local(
-    model_dir: Path,
-    *,
-    name: str,
-    version: str,
-    digest: str,
-    log_file: Path,
-    role: str = "champion",
-    port: int | None = None,
-    log_url: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    seconds: float = 120,
-) -> Deployment:
+def start_local(model_dir: Path, servable: Servable, launch: Launch, *, log_file: Path) -> Deployment:
     """Serve a model's folder from a process of its own on 127.0.0.1, and wait until it is ready.
 
-    `port` None takes a free one; `log_url` None serves without an inference log; log lines are appended to
-    `log_file`; `environment` holds what the policy says. Raises Conflict if the port is in use, ServingFailed with
-    the end of the log.
+    Log lines are appended to `log_file`. Raises Conflict if the port is in use, ServingFailed with the end of the log.
     """
-    port = _free_port(port)
+    name, version, digest = servable.name, servable.version, servable.digest
+    port = _free_port(launch.port)
     model_dir, log_file = Path(model_dir).absolute(), Path(log_file).absolute()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     before = log_file.stat().st_size if log_file.exists() else 0
     env = without_platform(os.environ) | {
-        **(environment or {}),
+        **launch.environment,
         "MLOPS_MODEL_DIR": str(model_dir),
         "MLOPS_MODEL_NAME": name,
         "MLOPS_MODEL_VERSION": version,
         "MLOPS_MODEL_DIGEST": digest,
-        "MLOPS_ROLE": role,
-        "MLOPS_LOG_URL": log_url or "",
+        "MLOPS_ROLE": launch.role,
+        "MLOPS_LOG_URL": launch.log_url or "",
         "HOST": _HOST,
         "PORT": str(port),
     }
@@ -80,14 +67,14 @@ def start_local(
         kind="process",
         url=f"http://{_HOST}:{port}",
         port=port,
-        role=role,
+        role=launch.role,
         digest=digest,
         pid=process.pid,
         pid_started=process.create_time(),
         log_file=str(log_file),
     )
     try:
-        until_ready(deployment.url, digest=digest, seconds=seconds, running=lambda: _running(process))
+        until_ready(deployment.url, digest=digest, seconds=launch.seconds, running=lambda: _running(process))
     except BaseException as error:
         # Also when the wait was interrupted: nothing may be left that no record knows.
         stop(deployment)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.base.errors import ServingFailed
-from mlops_workbench.manifest import Kind, Manifest
+from mlops_workbench.manifest import Kind, Manifest, Servable
 from mlops_workbench.package.image import ContractProof, ImageProof
 from mlops_workbench.rollout.runtime import containers
 from mlops_workbench.rollout.runtime.client import call
-from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
 
 ROLE = "proof"
 TOLERANCE = 1e-6
@@ -46,8 +46,8 @@ AskContract = Callable[[str, Manifest, SampleRows, str], _Answer]
 """(URL, manifest, rows, name of the model) → answer. Raises ServingFailed."""
 
 
-def prove(tag: str, manifest: Manifest, *, name: str, version: str, digest: str) -> ImageProof:
-    """AskContract a container of the image for the manifest's sample, then remove it.
+def prove(tag: str, manifest: Manifest, servable: Servable) -> ImageProof:
+    """Ask a container of the image for the manifest's sample, then remove it.
 
     Raises ServingFailed that says which row of which contract differs, with the end of the container's log.
     """
@@ -56,17 +56,17 @@ def prove(tag: str, manifest: Manifest, *, name: str, version: str, digest: str)
         raise ServingFailed("The version has no sample rows to prove its image with.", "Register it again.")
     deployment = containers.start_container(
         tag,
-        name=name,
-        version=version,
-        digest=digest,
-        role=ROLE,
-        log_url=_LOG,
+        servable,
         # no keys: nobody else asks; what a platform would set for its routes
-        environment={"AIP_PREDICT_ROUTE": _VERTEX, "AIP_HEALTH_ROUTE": f"{_VERTEX}-health"},
+        Launch(
+            role=ROLE,
+            log_url=_LOG,
+            environment={"AIP_PREDICT_ROUTE": _VERTEX, "AIP_HEALTH_ROUTE": f"{_VERTEX}-health"},
+        ),
         cpus=float(os.cpu_count() or 1),
     )
     try:
-        found = tuple(_asked(contract, deployment, manifest, name) for contract in CONTRACTS)
+        found = tuple(_asked(contract, deployment, manifest, servable.name) for contract in CONTRACTS)
     except ServingFailed as error:
         log = containers.tail(deployment, 20).strip()
         raise ServingFailed(f"{error.message} Its log ends:\n{log}\n", error.next_step) from None
@@ -119,8 +119,8 @@ def _gap(contract: str, row: int, what: str, got: Any, wanted: Any) -> float:
 def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     status, answer = call(url, body, seconds=_SECONDS)
     if status != 200:
-        said = answer.get("message") or answer.get("error") or "nothing"
-        raise ServingFailed(f"It answered its own sample rows with HTTP {status}: {said}")
+        message = answer.get("message") or answer.get("error") or "nothing"
+        raise ServingFailed(f"It answered its own sample rows with HTTP {status}: {message}")
     return answer
 
 

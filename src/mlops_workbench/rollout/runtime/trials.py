@@ -21,10 +21,12 @@ from typing import Any
 import psutil
 
 from mlops_workbench.base.errors import ServingFailed
+from mlops_workbench.manifest import Servable
 from mlops_workbench.registry.checks.check import Measured
 from mlops_workbench.registry.versions import Answers, Predictor
 from mlops_workbench.rollout.runtime import client
 from mlops_workbench.rollout.runtime.containers import start_container, stop
+from mlops_workbench.rollout.runtime.deployment import Launch
 from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import until_ready
 
@@ -64,7 +66,7 @@ class Trial:
 
 
 @contextmanager
-def process(model_dir: Path, *, name: str, version: str, digest: str, fast: bool = True) -> Iterator[Trial]:
+def process(model_dir: Path, servable: Servable, *, fast: bool = True) -> Iterator[Trial]:
     """The serving runtime on a model's folder, in a process of its own, with a log as in production.
 
     `fast`: whether a proven fast path answers, as the policy has it.
@@ -74,9 +76,9 @@ def process(model_dir: Path, *, name: str, version: str, digest: str, fast: bool
         log = Path(scratch) / "runtime.log"
         env = without_platform(os.environ) | {
             "MLOPS_MODEL_DIR": str(Path(model_dir).absolute()),
-            "MLOPS_MODEL_NAME": name,
-            "MLOPS_MODEL_VERSION": version,
-            "MLOPS_MODEL_DIGEST": digest,
+            "MLOPS_MODEL_NAME": servable.name,
+            "MLOPS_MODEL_VERSION": servable.version,
+            "MLOPS_MODEL_DIGEST": servable.digest,
             "MLOPS_ROLE": ROLE,
             "MLOPS_FAST": "1" if fast else "0",
             "MLOPS_LOG_URL": f"sqlite:///{scratch}/trial.db",
@@ -98,7 +100,7 @@ def process(model_dir: Path, *, name: str, version: str, digest: str, fast: bool
         assert keeper.stdout is not None
         try:
             server = psutil.Process(int(keeper.stdout.readline()))
-            port = _ready(log, server, name, version, digest)
+            port = _ready(log, server, servable)
             yield Trial(port, server.pid)
         finally:  # Popen's own `with` does not wait when it is left by Ctrl-C
             keeper.stdin.close()
@@ -106,16 +108,17 @@ def process(model_dir: Path, *, name: str, version: str, digest: str, fast: bool
             keeper.stdout.close()
 
 
-def _ready(log: Path, server: psutil.Process, name: str, version: str, digest: str) -> int:
+def _ready(log: Path, server: psutil.Process, servable: Servable) -> int:
     """The port, once the model answers there. Raises ServingFailed with the end of the log."""
     try:
         port = _port(log, server)
         url = f"http://{HOST}:{port}"
-        until_ready(url, digest=digest, seconds=_SECONDS, running=lambda: _runs(server))
+        until_ready(url, digest=servable.digest, seconds=_SECONDS, running=lambda: _runs(server))
     except ServingFailed as error:
         end = log.read_text(errors="replace")[-2_000:].strip() if log.exists() else ""
         raise ServingFailed(
-            f"Version {version} of '{name}' did not start for a trial: {error.message} Its log ends:\n{end}\n",
+            f"Version {servable.version} of '{servable.name}' did not start for a trial: {error.message} "
+            f"Its log ends:\n{end}\n",
             "Correct what the log says.",
         ) from None
     return port
@@ -129,11 +132,11 @@ def _port(log: Path, server: psutil.Process) -> int:
             raise ServingFailed("It ended while it was starting.")
         for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
             try:
-                said = json.loads(line)
+                event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(said, dict) and said.get("event") == "serving":
-                return int(said["port"])
+            if isinstance(event, dict) and event.get("event") == "serving":
+                return int(event["port"])
         time.sleep(0.05)
     raise ServingFailed(f"It was not ready after {_SECONDS} s.")
 
@@ -147,12 +150,10 @@ def _runs(server: psutil.Process) -> bool:
 
 def measure(
     model_dir: Path,
+    servable: Servable,
     sample: Sequence[Mapping[str, Any]],
     rows: int,
     *,
-    name: str,
-    version: str,
-    digest: str,
     fast: bool = True,
 ) -> Measured:
     """Requests of `rows` rows, one after the other over one connection, after a warm-up; then its memory.
@@ -163,7 +164,7 @@ def measure(
 
     asked = [dict(sample[place % len(sample)]) for place in range(rows)]
     body = json.dumps({"rows": asked}, allow_nan=False).encode()
-    with process(model_dir, name=name, version=version, digest=digest, fast=fast) as trial:
+    with process(model_dir, servable, fast=fast) as trial:
         connection = HTTPConnection(HOST, trial.port, timeout=_SECONDS)
         try:
             for _ in range(WARM_UP):
@@ -173,7 +174,7 @@ def measure(
             resident = sum(p.memory_info().rss for p in (server, *server.children(recursive=True)))
         except (OSError, HTTPException, psutil.NoSuchProcess) as error:
             raise ServingFailed(
-                f"Version {version} of '{name}' stopped answering during its trial: {error}."
+                f"Version {servable.version} of '{servable.name}' stopped answering during its trial: {error}."
             ) from error
         finally:
             connection.close()
@@ -189,8 +190,8 @@ def _ask(connection: HTTPConnection, body: bytes) -> float:
     content = answer.read()
     took = time.perf_counter() - started
     if answer.status != 200:
-        said = content[:300].decode(errors="replace")
-        raise ServingFailed(f"The runtime answered its own sample rows with HTTP {answer.status}: {said}.")
+        message = content[:300].decode(errors="replace")
+        raise ServingFailed(f"The runtime answered its own sample rows with HTTP {answer.status}: {message}.")
     return took * 1000
 
 
@@ -200,16 +201,14 @@ class _Answered:
     probabilities: Sequence[Sequence[float]] | None
 
 
-def image(tag: str, *, name: str, version: str, digest: str) -> Predictor:
+def image(tag: str, servable: Servable) -> Predictor:
     """What a container of the image answers: started for the question, and removed whatever comes.
 
     The question raises EngineUnavailable, NotFound (no such image here) or ServingFailed.
     """
 
     def ask(rows: Sequence[Mapping[str, Any]]) -> Answers:
-        deployment = start_container(
-            tag, name=name, version=version, digest=digest, role=ROLE, log_url=_IN_CONTAINER
-        )
+        deployment = start_container(tag, servable, Launch(role=ROLE, log_url=_IN_CONTAINER))
         try:
             answer = client.predict(deployment, [dict(row) for row in rows])
         finally:

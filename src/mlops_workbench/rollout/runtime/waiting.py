@@ -19,19 +19,19 @@ def until_ready(url: str, *, digest: str, seconds: float, running: Callable[[], 
     there (another program may have taken the port meanwhile).
     """
     end = time.monotonic() + seconds
-    said = "nothing answered"
+    last = "nothing answered"
     while time.monotonic() < end:
         if not running():
             raise ServingFailed("It ended while it was starting.")
         try:
             status, answer = call(f"{url}/health/ready", seconds=2)
         except ServingFailed as error:
-            said = error.message
+            last = error.message
         else:
             if status == 200:
                 if answer.get("digest") != digest:
                     raise ServingFailed(f"Something else answers at {url}.", "Choose another port.")
                 return
-            said = str(answer.get("message", f"HTTP {status}"))
+            last = str(answer.get("message", f"HTTP {status}"))
         time.sleep(0.1)
-    raise ServingFailed(f"It was not ready after {seconds:.0f} s: {said}")
+    raise ServingFailed(f"It was not ready after {seconds:.0f} s: {last}")

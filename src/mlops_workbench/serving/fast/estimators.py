@@ -58,8 +58,8 @@ class Trees:
     """All trees of an ensemble in one table of nodes; a node's right child follows its left one, and a leaf is its
     own left child with an infinite threshold. So a step down is `left[node] + (x > threshold[node])`."""
 
-    def __init__(self, arrays: dict[str, Any], said: dict[str, Any]) -> None:
-        self.allows_missing = bool(said["missing"])
+    def __init__(self, arrays: dict[str, Any], spec: dict[str, Any]) -> None:
+        self.allows_missing = bool(spec["missing"])
         self._left = arrays["left"].astype(np.intp)
         self._feature = arrays["feature"].astype(np.intp)
         self._threshold = arrays["threshold"]
@@ -67,13 +67,13 @@ class Trees:
         self._value = arrays["value"]
         self._roots = arrays["roots"].astype(np.intp)
         self._output = arrays.get("output")
-        self._outputs = int(said["outputs"])
+        self._outputs = int(spec["outputs"])
         self._init = arrays["init"]
-        self._scale = float(said["scale"])
-        self._depth = int(said["depth"])
-        self._mean = bool(said["mean"])
-        self._float32 = bool(said["float32"])
-        self._margin = float(said["margin"])
+        self._scale = float(spec["scale"])
+        self._depth = int(spec["depth"])
+        self._mean = bool(spec["mean"])
+        self._float32 = bool(spec["float32"])
+        self._margin = float(spec["margin"])
         self._sets = arrays.get("sets")
         self._set_of = arrays["set_of"].astype(np.intp) if "set_of" in arrays else None
 

@@ -40,16 +40,16 @@ class Evaluator:
     """A plan that is ready to answer. Holds no state between calls."""
 
     def __init__(self, plan: Plan) -> None:
-        said, arrays = plan.header, plan.arrays
-        self._inputs = [(str(c["name"]), str(c["kind"]), bool(c["nullable"])) for c in said["inputs"]]
-        self._numbers = [str(name) for name in said["numbers"]]
+        spec, arrays = plan.header, plan.arrays
+        self._inputs = [(str(c["name"]), str(c["kind"]), bool(c["nullable"])) for c in spec["inputs"]]
+        self._numbers = [str(name) for name in spec["numbers"]]
         self._whole = frozenset(
             name for name, kind, nullable in self._inputs if kind == "long" and not nullable
         )
-        self._width = int(said["features"])
-        self._programs = [_Program(p, arrays) for p in said["programs"]]
-        self._tables = [_Table(t, arrays) for t in said["tables"]]
-        last = said["estimator"]
+        self._width = int(spec["features"])
+        self._programs = [_Program(p, arrays) for p in spec["programs"]]
+        self._tables = [_Table(t, arrays) for t in spec["tables"]]
+        last = spec["estimator"]
         own = {k.removeprefix("estimator."): v for k, v in arrays.items() if k.startswith("estimator.")}
         self._estimator = KINDS[last["kind"]](own, last)
         self._link = LINKS[last["link"]] if last["link"] else None
@@ -138,10 +138,10 @@ class Evaluator:
 class _Program:
     """The same steps for several numbers side by side."""
 
-    def __init__(self, said: dict[str, Any], arrays: dict[str, Any]) -> None:
-        self._from = np.array(said["from"], dtype=np.intp)
-        self._to = _positions(said["to"])
-        self._steps = [(str(step[0]), [arrays[a] for a in step[1:]]) for step in said["steps"]]
+    def __init__(self, spec: dict[str, Any], arrays: dict[str, Any]) -> None:
+        self._from = np.array(spec["from"], dtype=np.intp)
+        self._to = _positions(spec["to"])
+        self._steps = [(str(step[0]), [arrays[a] for a in step[1:]]) for step in spec["steps"]]
 
     def run(self, numbers: Floats, features: Floats, wrong: NDArray[np.bool_]) -> None:
         x = numbers[self._from].T
@@ -173,15 +173,15 @@ class _Program:
 class _Table:
     """A column of few values: each value's features, computed by the original when the plan was made."""
 
-    def __init__(self, said: dict[str, Any], arrays: dict[str, Any]) -> None:
-        self.column = str(said["column"])
-        self._unknown = int(said["unknown"])
-        self._missing = int(said["missing"])
-        self._number = bool(said["number"])
-        self._codes: dict[Any, int] = {key: code for code, key in enumerate(said["keys"]) if key is not None}
+    def __init__(self, spec: dict[str, Any], arrays: dict[str, Any]) -> None:
+        self.column = str(spec["column"])
+        self._unknown = int(spec["unknown"])
+        self._missing = int(spec["missing"])
+        self._number = bool(spec["number"])
+        self._codes: dict[Any, int] = {key: code for code, key in enumerate(spec["keys"]) if key is not None}
         self._codes[None] = self._missing
-        self._rows = arrays[said["values"]]
-        self._to = _positions(said["to"])
+        self._rows = arrays[spec["values"]]
+        self._to = _positions(spec["to"])
 
     def look_up(self, column: list[Any], features: Floats, wrong: NDArray[np.bool_]) -> None:
         get, unknown, missing = self._codes.get, self._unknown, self._missing

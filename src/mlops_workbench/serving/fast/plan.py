@@ -33,12 +33,12 @@ class Plan:
     def read(cls, folder: Path, sha256: str) -> Plan:
         """Raises PlanRefused if a file is missing, differs from what was proven, or is of another format."""
         try:
-            said, stored = (folder / HEADER).read_bytes(), (folder / ARRAYS).read_bytes()
+            header_text, stored = (folder / HEADER).read_bytes(), (folder / ARRAYS).read_bytes()
         except OSError as error:
             raise PlanRefused(f"The fast path's plan cannot be read: {error.strerror}.") from error
-        if hashlib.sha256(said).hexdigest() != sha256:
+        if hashlib.sha256(header_text).hexdigest() != sha256:
             raise PlanRefused(f"'{HEADER}' is not the plan that was proven: its SHA-256 differs.")
-        header = json.loads(said)
+        header = json.loads(header_text)
         if header.get("format") != FORMAT:
             raise PlanRefused(f"'{HEADER}' has format {header.get('format')!r}; {FORMAT} is read here.")
         if hashlib.sha256(stored).hexdigest() != header["arrays"]:

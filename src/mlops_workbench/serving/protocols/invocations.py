@@ -60,18 +60,18 @@ def _parse(body: Body, version: ServingVersion, limits: Limits) -> InvocationReq
             body.data, most_rows=limits.request_rows, most_bytes=max(limits.body_bytes, 1 << 20)
         )
     else:
-        said = forms.object_of(body.data)
-        params = said.pop("params", None) or {}
-        rows = _from_json(said, manifest.columns)
+        payload = forms.object_of(body.data)
+        params = payload.pop("params", None) or {}
+        rows = _from_json(payload, manifest.columns)
     valid = forms.fitting(rows, version.schema)
     return InvocationRequest(valid, probabilities=probabilities_wanted(params, version))
 
 
-def _from_json(said: dict[str, Any], columns: list[str]) -> forms.ParsedRows:
-    if len(said) != 1 or next(iter(said)) not in _KEYS:
-        got = ", ".join(f"'{key[:40]}'" for key in list(said)[:5]) or "nothing"
+def _from_json(payload: dict[str, Any], columns: list[str]) -> forms.ParsedRows:
+    if len(payload) != 1 or next(iter(payload)) not in _KEYS:
+        got = ", ".join(f"'{key[:40]}'" for key in list(payload)[:5]) or "nothing"
         forms.refuse(f"The body must have exactly one of {', '.join(_KEYS)}, and may have params. Got {got}.")
-    key, value = next(iter(said.items()))
+    key, value = next(iter(payload.items()))
     if key == "dataframe_split":
         return forms.from_split(value, columns)
     if isinstance(value, dict) and key in ("inputs", "instances"):

@@ -112,11 +112,11 @@ def _metadata(plane: DataPlane) -> dict[str, Any]:
 
 
 def _parse(raw: bytes, request: Request, version: ServingVersion, limits: Limits) -> InferRequest:
-    said, binary = _parts(raw, request.headers.get(HEADER_LENGTH))
-    inputs = said.get("inputs")
+    payload, binary = _parts(raw, request.headers.get(HEADER_LENGTH))
+    inputs = payload.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         refuse(f"The request must have 'inputs', a list of tensors. Got {shown(inputs)} instead.")
-    request_id = said.get("id")
+    request_id = payload.get("id")
     if request_id is not None and not isinstance(request_id, str):
         refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
     columns = version.dataplane.manifest.inputs
@@ -133,7 +133,7 @@ def _parse(raw: bytes, request: Request, version: ServingVersion, limits: Limits
         rows,
         request_id or None,
         version=request.path_params.get("version"),
-        outputs=_outputs(said, version.dataplane),
+        outputs=_outputs(payload, version.dataplane),
     )
 
 
@@ -146,10 +146,10 @@ def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
     return object_of(raw[: int(header)]), memoryview(raw)[int(header) :]
 
 
-def _outputs(said: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
+def _outputs(payload: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
     offered = [_LABEL, _PROBABILITIES] if plane.gives_probabilities else [_LABEL]
-    binary = _parameters(said).get("binary_data_output") is True
-    wanted = said.get("outputs")
+    binary = _parameters(payload).get("binary_data_output") is True
+    wanted = payload.get("outputs")
     if not wanted:
         return dict.fromkeys(offered, binary)
     found = {}
@@ -164,9 +164,9 @@ def _outputs(said: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
     return found
 
 
-def _parameters(said: dict[str, Any]) -> dict[str, Any]:
+def _parameters(payload: dict[str, Any]) -> dict[str, Any]:
     """Others than those that are asked for, such as `content_type`, say nothing here."""
-    given = said.get("parameters")
+    given = payload.get("parameters")
     return given if isinstance(given, dict) else {}
 
 
@@ -187,13 +187,13 @@ def _response(answer: Answer[InferRequest]) -> Response:
         else:
             output["data"] = values
         outputs.append(output)
-    said = {
+    payload = {
         "model_name": plane.name,
         "model_version": entry.version,
         "id": entry.request_id,
         "outputs": outputs,
     }
-    head = orjson.dumps(said, default=str)
+    head = orjson.dumps(payload, default=str)
     headers = {REQUEST_ID: entry.request_id}
     if not blobs:
         return Response(head, media_type=JSON, headers=headers)

@@ -59,10 +59,10 @@ def routes(
 
 
 def _parse(body: Body, version: ServingVersion) -> InvocationRequest:
-    said = forms.object_of(body.data)
-    if not {"instances"} <= set(said) <= {"instances", "parameters"}:
+    payload = forms.object_of(body.data)
+    if not {"instances"} <= set(payload) <= {"instances", "parameters"}:
         forms.refuse("The body must have 'instances', and may have 'parameters', nothing else.")
-    rows = forms.from_items(said["instances"], version.dataplane.manifest.columns, "instances")
+    rows = forms.from_items(payload["instances"], version.dataplane.manifest.columns, "instances")
     valid = forms.fitting(rows, version.schema)
-    probabilities = probabilities_wanted(said.get("parameters") or {}, version)
+    probabilities = probabilities_wanted(payload.get("parameters") or {}, version)
     return InvocationRequest(valid, probabilities=probabilities)
