@@ -49,14 +49,14 @@ class Small:
     scratch: Path
     image: Image = None  # type: ignore[assignment]  # the fixture builds it
 
-    def build(self, version: str, **changes: Any) -> Image:
+    def build(self, version: str, records: Path | None = None, **changes: Any) -> Image:
         servable = replace(self.servable, version=version, **changes)
         return build_image(
             self.folder,
             servable,
             ImageOptions(self.base),
             cache_dir=self.scratch / "cache",
-            records_dir=self.scratch / "records",
+            records_dir=records or self.scratch / "records",
             prove=lambda tag, manifest: proofs.prove(tag, manifest, servable),
         )
 
@@ -164,7 +164,7 @@ def test_an_image_that_answers_otherwise_is_not_kept(
             match=r"(?s)was built, but is not kept: POST /predict answers the probability of sample row 2 "
             r"otherwise than the notebook.*Its log ends:.*serving",
         ):
-            small.build("1", records_dir=tmp_path)
+            small.build("1", tmp_path)
     finally:
         (small.folder / "workbench.json").write_text(original)
     assert (engine.image(f"{image_repository(small.name)}:1"), set(engine.unnamed())) == before

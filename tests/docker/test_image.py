@@ -386,13 +386,14 @@ def test_what_is_recorded_of_an_image(built: Built, client: Any) -> None:
 
 
 _INTERRUPTED = """
-import sys
+import signal, sys
 from pathlib import Path
 from mlops_workbench.jobs.queue import end_orderly
 from mlops_workbench.manifest import Servable
 from mlops_workbench.package.build import build_image
 from mlops_workbench.package.dockerfile import ImageOptions
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started without it
 end_orderly()
 folder, name, digest, base, cache = sys.argv[1:]
 build_image(

@@ -49,6 +49,20 @@ def test_what_the_readme_names_is_there() -> None:
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
 
 
+def test_the_modules_that_the_docs_name_are_there() -> None:
+    places = (ROOT, ROOT / "src" / "mlops_workbench", ROOT / "jupyter_ext" / "src")
+    modules = [
+        str(path) for place in places[1:] for path in place.rglob("*.*") if path.suffix in (".py", ".ts")
+    ]
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"`([\w/]+\.(?:py|ts))`", page.read_text()):
+            known = any((place / name).exists() for place in places)
+            assert known or ("/" not in name and any(m.endswith(f"/{name}") for m in modules)), (
+                page.name,
+                name,
+            )
+
+
 def test_one_version() -> None:
     version = mlops_workbench.__version__
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == version

@@ -179,3 +179,18 @@ def test_loading_the_magics_imports_nothing_heavy() -> None:
     }
     assert not heavy & {name.partition(".")[0] for name in added}
     assert len(added) < 150
+
+
+def test_what_is_passed_together_is_one_record() -> None:
+    """No function takes eight parameters or more; a verb's are its options."""
+    long = {}
+    for path in CORE.rglob("*.py"):
+        if path.parent.name == "verbs":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                count = len([a for a in arguments if a.arg not in ("self", "cls")])
+                if count > 7:
+                    long[f"{path.relative_to(CORE)}: {node.name}"] = count
+    assert long == {}

@@ -4,15 +4,18 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import all_tables
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 
 from mlops_workbench.base.clock import SYSTEM, stamp
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.data.tables import validations
+from mlops_workbench.jobs.tables import jobs
 from mlops_workbench.store import engine as database
 from mlops_workbench.store.engine import VERSION_TABLE, Store
 
@@ -32,6 +35,26 @@ def test_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
 
 def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
     assert ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == database.HEAD
+
+
+def test_jobs_of_an_earlier_release_keep_their_line_and_machine(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/w.db"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(database.MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        columns = "kind, model, who, state, options, step, created"
+        options = '{"base": "x", "line": "build trips", "host": "there"}'
+        connection.exec_driver_sql(
+            f"INSERT INTO workbench_jobs ({columns}) VALUES ('build', 'trips', 'ada', 'failed', '{options}', '', 'x')"
+        )
+    engine.dispose()
+    store = Store(url)
+    (row,) = store.rows(select(jobs))
+    assert (row["line"], row["host"], row["options"]) == ("build trips", "there", {"base": "x"})
+    store.close()
 
 
 def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -54,8 +54,13 @@ class Job(Value):
     result: Mapping[str, Any] | None
 
     @property
+    def outcome(self) -> str | None:
+        """What the verb's result says in one sentence, where it has one."""
+        return (self.result or {}).get("outcome")
+
+    @property
     def title(self) -> str:
-        detail = self.error or (self.result or {}).get("outcome") or self.step
+        detail = self.error or self.outcome or self.step
         return f"Job {self.id} ({self.kind} {self.model}): {self.state}. {detail}".rstrip()
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
@@ -77,7 +82,7 @@ class JobList(Value):
                 j.state,
                 j.created[:19].replace("T", " "),
                 j.step,
-                j.error or (j.result or {}).get("outcome"),
+                j.error or j.outcome,
             ]
             for j in self.jobs
         ]
@@ -98,7 +103,9 @@ def create(
                 model=model,
                 who=user(),
                 state="queued",
-                options=dict(options) | {"line": line, "host": socket.gethostname()},
+                options=dict(options),
+                line=line,
+                host=socket.gethostname(),
                 step="waiting",
                 created=store.now(),
             )
@@ -237,7 +244,7 @@ def set_notebook(store: Store, number: int, path: Path) -> None:
 def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
     """Kind and options of a job. Raises `NotFound`."""
     row = _row(store, number)
-    return row["kind"], {k: v for k, v in row["options"].items() if k not in ("line", "host")}
+    return row["kind"], row["options"]
 
 
 def _row(store: Store, number: int) -> StoreRow:
@@ -277,7 +284,7 @@ def _job(row: StoreRow) -> Job:
         **{f: row[f] for f in fields},
         notebook=row["notebook"],
         log=row["log"],
-        line=row["options"].get("line", ""),
+        line=row["line"],
         result=row["result"],
     )
 
@@ -294,7 +301,7 @@ def _reconcile(store: Store) -> None:
 def _lost(store: Store, row: StoreRow) -> bool:
     """Whether no process works on it: by its pid, or by its silence where that cannot be asked (not started
     yet, or on another machine that shares the store)."""
-    here = row["options"].get("host") == socket.gethostname()
+    here = row["host"] == socket.gethostname()
     if here and row["pid"] is not None:
         return not _alive(row["pid"], row["pid_started"])
     silent = store.clock.now() - datetime.fromisoformat(row["heartbeat"] or row["created"])
@@ -314,7 +321,7 @@ def _alive(pid: int, started: float) -> bool:
 def cancel(store: Store, number: int) -> Job:
     """End a job and all that it started. Raises `NotFound`, or `Conflict` if it has ended or runs elsewhere."""
     row = _row(store, number)
-    host = row["options"].get("host")
+    host = row["host"]
     if row["state"] not in ENDED and host != socket.gethostname():
         raise Conflict(f"Job {number} runs on the machine '{host}'.", "Cancel it there.")
     if not _update(store, number, state="cancelled", ended=store.now(), error=f"Cancelled by {user()}."):

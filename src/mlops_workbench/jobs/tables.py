@@ -15,6 +15,8 @@ jobs = Table(
     Column("who", String(200), nullable=False),
     Column("state", String(20), nullable=False, index=True),
     Column("options", JSON, nullable=False),
+    Column("line", Text, nullable=False, server_default=""),
+    Column("host", String(200), nullable=False, server_default=""),
     Column("step", Text, nullable=False, default=""),
     Column("fraction", Float),
     Column("created", String(40), nullable=False),

@@ -19,7 +19,7 @@ from mlops_workbench.store.reader import StoreRow as StoreRow
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-HEAD = "0004"
+HEAD = "0005"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
 WRITE_LOCK = 7245701
