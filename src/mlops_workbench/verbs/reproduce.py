@@ -36,9 +36,9 @@ def reproduce(
     ] = 1e-6,
     detach: Detach = False,
 ) -> Reproduction | Job:
-    """Make a version again in a fresh environment from its records, and compare its answers.
+    """Make a version again from its records, in an environment of its locked requirements, and compare its answers.
 
-    Raises `NotFound` for a record that is not there, `JobFailed`.
+    Raises `NotFound` for a record that is not there, or a file that the code reads and no record holds; `JobFailed`.
     """
     from mlops_workbench.notebooks import recipe, reproduction
 
