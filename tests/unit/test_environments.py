@@ -5,6 +5,7 @@ Without any distribution one is made in a moment; `tests/notebooks/test_reproduc
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -98,6 +99,7 @@ def test_a_damaged_environment_is_made_again(cache: Path) -> None:
 
 
 def test_what_cannot_be_installed_leaves_no_environment_that_counts(cache: Path) -> None:
+    made()
     for _ in range(2):
         with pytest.raises(JobFailed, match="could not be made again"):
             made(**{"mlops-workbench-of-nowhere": "1 !"})
@@ -140,11 +142,18 @@ def start(**more: str) -> subprocess.Popen[str]:
 
 
 def test_several_at_once_make_one(cache: Path) -> None:
-    processes = [start() for _ in range(4)]
-    said = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4
-    assert sum(MADE[0] in one for one in said) == 1
-    assert len(folders(cache)) == 1
+    _, folder = made()
+    (folder / "whole").unlink()
+    with folder.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # all see that it is not there before the first may make it
+        processes = [start(PYTHONUNBUFFERED="1") for _ in range(3)]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("waiting for another process")
+    reported = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3
+    assert sum(MADE[0] in one for one in reported) == 1
+    assert folders(cache) == {folder}
 
 
 def test_one_that_was_killed_while_it_was_made_is_made_again(cache: Path, tmp_path: Path) -> None:
