@@ -274,17 +274,27 @@ def _write(frame: pd.DataFrame, path: Path, name: str) -> None:
 
 def find(project: Project, sha256: str) -> pd.DataFrame:
     """The rows of a snapshot. Raises `NotFound` when its file is gone."""
-    return _read(project.state / "snapshots" / f"{sha256}.parquet", sha256)
+    return _read(file(project, sha256), sha256)
 
 
-def _read(path: Path, sha256: str) -> pd.DataFrame:
-    import pandas as pd
+def file(project: Project, sha256: str) -> Path:
+    """The Parquet file of a snapshot. Raises `NotFound` when it is gone."""
+    return _there(project.state / "snapshots" / f"{sha256}.parquet", sha256)
 
+
+def _there(path: Path, sha256: str) -> Path:
     if not path.is_file():
         raise NotFound(
             f"The snapshot {sha256[:12]} is not in {path.parent}.",
             "Register the model again, with the data it was fitted on.",
         )
+    return path
+
+
+def _read(path: Path, sha256: str) -> pd.DataFrame:
+    import pandas as pd
+
+    _there(path, sha256)
     frame = pd.read_parquet(path)
     for name in frame.attrs.pop(NAN_TEXTS, ()):
         frame[name] = frame[name].where(frame[name].notna(), float("nan"))
