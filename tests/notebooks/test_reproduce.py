@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from mlops_workbench.workbench import Workbench
 
 pytestmark = pytest.mark.timeout(580)
 
+THERE = "the environment is there already"
 FIT = """
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
@@ -27,6 +30,18 @@ columns = ["hour", "wind speed", "größe"]
 model = make_pipeline(SimpleImputer(), RandomForestClassifier(20, max_depth=5{seed}))
 model.fit(train[columns], train["late"])
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all these tests, in whichever process they run: the first of them makes the environment."""
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield
 
 
 def fit(workbench: Workbench, source: str) -> Any:
@@ -44,8 +59,10 @@ def fit(workbench: Workbench, source: str) -> Any:
     return space["model"]
 
 
-@pytest.mark.both_stores
-def test_a_version_is_made_again_in_a_fresh_environment(workbench: Workbench) -> None:
+def test_a_version_is_made_again_in_a_fresh_environment(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # of its own: nothing is in it yet
     fit(workbench, FIT.format(seed=", random_state=7"))
     steps: list[str] = []
     workbench.progress = lambda message, fraction=None: steps.append(message)
@@ -55,10 +72,18 @@ def test_a_version_is_made_again_in_a_fresh_environment(workbench: Workbench) ->
     assert found.metrics["roc_auc"][0] == pytest.approx(found.metrics["roc_auc"][1], abs=1e-12)
     assert found.packages > 50
     assert "installing the locked requirements" in " ".join(steps)
+    assert THERE not in steps
     notebook = json.loads(Path(found.notebook).read_text())
     assert any("RandomForestClassifier" in "".join(c["source"]) for c in notebook["cells"])
     assert not list(workbench.project.state.glob("jobs/*/venv"))
     assert [v.version for v in workbench.models().models] == [1]
+
+    steps.clear()
+    again = workbench.reproduce("trips/1")
+    assert isinstance(again, Reproduction)
+    assert (again.verdict, again.packages) == ("equal", found.packages)
+    assert THERE in steps
+    assert "installing the locked requirements" not in " ".join(steps)
 
 
 def test_the_files_of_then_are_used_with_their_uncommitted_changes(
@@ -105,3 +130,22 @@ def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench
     with pytest.raises(NotFound, match="The snapshot"):
         workbench.reproduce("trips/1")
     assert workbench.jobs().jobs == ()
+
+
+def test_rows_that_were_given_as_a_file_are_read_from_it_again(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workbench.project.root)
+    trips(seed=1).drop(columns="carrier").to_csv("trips.csv", index=False)
+    space: dict[str, Any] = {"test": trips(seed=2).drop(columns="carrier")}
+    workbench.namespace = space
+    source = "import pandas as pd\ntrain = pd.read_csv('trips.csv')\n" + FIT.format(seed=", random_state=7")
+    workbench.run(
+        Cell(source, lambda: exec(source, space), space), name="file", data="trips.csv", evaluate="test"
+    )
+    workbench.register("model", name="trips")
+    Path("trips.csv").unlink()
+    found = workbench.reproduce("trips/1")
+    assert isinstance(found, Reproduction)
+    assert (found.verdict, found.labels, found.largest) == ("equal", 0, 0.0)
+    assert "'trips.csv' was written from the recorded rows" in found.differences

@@ -9,6 +9,11 @@ from pathlib import Path
 from mlops_workbench.base.errors import UsageError
 
 
+def user_cache() -> Path:
+    """The workbench's folder in the user's cache; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-workbench"
+
+
 def write_text(path: Path, text: str) -> Path:
     """Raises `UsageError` where nothing can be written."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")

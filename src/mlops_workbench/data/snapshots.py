@@ -256,13 +256,22 @@ def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:
 
 def find(project: Project, sha256: str) -> pd.DataFrame:
     """The rows of a snapshot. Raises `NotFound` when its file is gone."""
-    return _read(project.state / "snapshots" / f"{sha256}.parquet", sha256)
+    return _read(file(project, sha256), sha256)
 
 
-def _read(path: Path, sha256: str) -> pd.DataFrame:
+def file(project: Project, sha256: str) -> Path:
+    """The Parquet file of a snapshot. Raises `NotFound` when it is gone."""
+    return _there(project.state / "snapshots" / f"{sha256}.parquet", sha256)
+
+
+def _there(path: Path, sha256: str) -> Path:
     if not path.is_file():
         raise NotFound(
             f"The snapshot {sha256[:12]} is not in {path.parent}.",
             "Register the model again, with the data it was fitted on.",
         )
-    return parquet.read(path)
+    return path
+
+
+def _read(path: Path, sha256: str) -> pd.DataFrame:
+    return parquet.read(_there(path, sha256))

@@ -1,6 +1,6 @@
 """`reproduce`: make a version again from its records alone, and compare what comes out with what is in use.
 
-A fresh environment from the locked requirements, the recorded cells (those that the run's cell depends on), the
+An environment from the locked requirements, the recorded cells (those that the run's cell depends on), the
 snapshots of its rows, the recorded commit with its uncommitted changes; papermill runs it in a folder outside of
 the project, so that nothing in it can touch production.
 """
@@ -9,48 +9,29 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import InvalidModel, JobFailed, NotFound
+from mlops_workbench.base.errors import JobFailed
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import parquet, snapshots
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.data import snapshots
 from mlops_workbench.notebooks import engine, environments
+from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.track import metrics as measures
-from mlops_workbench.track import notebook, slicing
-from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, RegisteredVersion, Run
-from mlops_workbench.track.tracking import Tracking
+from mlops_workbench.track import slicing
+from mlops_workbench.track.records import CHANGES
 
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a version was made of. `cells`: in the order they ran, the run's own cell last."""
-
-    stored: RegisteredVersion
-    manifest: Manifest
-    run: Run
-    cells: tuple[str, ...]
-    requirements: Mapping[str, str]
-    variable: str
-    rows: Mapping[str, str]
-    """variable → SHA-256 of the snapshot that it held"""
-    asked: str
-    """SHA-256 of the snapshot that both models are asked"""
-    changes: str
 
 
 @dataclass(frozen=True)
@@ -109,90 +90,20 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"
 
 
-def recipe(project: Project, tracking: Tracking, stored: RegisteredVersion, folder: Path) -> Recipe:
-    """Read what was recorded. Raises `NotFound` naming what was not, `InvalidModel` for a changed model file."""
-    if not stored.run_id:
-        raise NotFound(
-            f"Version {stored.version} of '{stored.name}' was not made in a tracked run, so its code is not known.",
-            "Fit models in tracked runs.",
-        )
-    run = tracking.run(stored.run_id)
-    manifest = Manifest.load(folder)
-    if manifest.serialization == "pyfunc":
-        raise NotFound(
-            f"Version {stored.version} of '{stored.name}' is served through MLflow's pyfunc; only scikit-learn models "
-            "are made again and compared.",
-            f"Its code, data and environment are with the run '{run.name}'.",
-        )
-    if manifest.digest_of(folder) != stored.facts.digest:
-        raise InvalidModel(f"The files of version {stored.version} of '{stored.name}' were changed.")
-    mark = stored.facts.evaluate or stored.facts.data
-    if mark is None:
-        raise NotFound(f"Version {stored.version} of '{stored.name}' has no recorded rows.")
-    asked, rows = mark.sha256, _rows(run)
-    for sha256 in {*rows.values(), asked}:
-        snapshots.find(project, sha256)
-    return Recipe(
-        stored,
-        manifest,
-        run,
-        _cells(tracking, run),
-        environments.pins(tracking.text(run.id, ENVIRONMENT)),
-        _variable(stored, run),
-        rows,
-        asked,
-        tracking.text(run.id, CHANGES),
-    )
-
-
-def _cells(tracking: Tracking, run: Run) -> tuple[str, ...]:
-    if cells := notebook.read(tracking.text(run.id, NOTEBOOK)):
-        return tuple(cells)
-    source = tracking.text(run.id, SOURCE)
-    if not source:
-        raise NotFound(f"The run '{run.name}' kept no code.", "Runs of this version of the workbench do.")
-    return (source,)
-
-
-def _variable(stored: RegisteredVersion, run: Run) -> str:
-    """The name that the model had in the notebook."""
-    made = [name for name in run.tags.get("models", "").split(",") if name]
-    variable = stored.facts.variable
-    if variable in made or (variable.isidentifier() and not made):
-        return variable
-    if len(made) == 1:
-        return made[0]
-    raise NotFound(
-        f"Which variable of the run '{run.name}' was registered as '{stored.name}' is not recorded.",
-        "Register a variable that the run made.",
-    )
-
-
-def _rows(run: Run) -> dict[str, str]:
-    """Variables that the run was given and the snapshots of what they held."""
-    tags = run.tags
-    marks = [key.removesuffix(".sha256") for key in tags if re.fullmatch(r"(data|evaluate)\b.*\.sha256", key)]
-    found = {tags[f"{mark}.name"]: tags[f"{mark}.sha256"] for mark in marks}
-    return {name: sha256 for name, sha256 in found.items() if name.isidentifier()}
-
-
 def reproduce(
     project: Project, made_of: Recipe, model_folder: Path, keep: Path, tolerance: float, progress: Progress
 ) -> Reproduction:
     """Make it again and compare. The executed notebook is kept in `keep`. Raises `JobFailed` when it does not run."""
     started = time.monotonic()
     manifest = made_of.manifest
-    with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
-        place = Path(scratch)
-        pins = made_of.requirements
-        python = environments.make(
-            place / "venv", [f"{n}=={v}" for n, v in pins.items()], manifest.python, progress
-        )
+    with ExitStack() as made:
+        place = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="reproduce-")))
+        python = made.enter_context(environments.kept(made_of.requirements, manifest.python, progress))
         work = _workplace(project, made_of, place / "work")
         model = place / f"original-{manifest.model_file}"
         shutil.copyfile(model_folder / manifest.model_file, model)
         for sha256 in {*made_of.rows.values(), made_of.asked}:
-            shutil.copyfile(project.state / "snapshots" / f"{sha256}.parquet", place / f"{sha256}.parquet")
+            shutil.copyfile(snapshots.file(project, sha256), place / f"{sha256}.parquet")
         recipe_book = work / "reproduce.ipynb"
         _write(recipe_book, made_of, place, model, environments.kernel(python, place))
         output = keep / "reproduce.ipynb"
@@ -222,7 +133,7 @@ def _workplace(project: Project, made_of: Recipe, work: Path) -> Path:
     if commit and _git(project.root, work, commit):
         (work / ".git-archive").touch()
         if made_of.changes.strip():
-            (work.parent / CHANGES).write_text(made_of.changes)
+            (work.parent / CHANGES).write_bytes(made_of.changes)
             done = subprocess.run(
                 ["git", "apply", "--whitespace=nowarn", str(work.parent / CHANGES)],
                 cwd=work, capture_output=True, text=True, check=False,
@@ -232,6 +143,13 @@ def _workplace(project: Project, made_of: Recipe, work: Path) -> Path:
                 raise JobFailed(
                     f"The uncommitted changes do not fit commit {commit[:10]}: {done.stderr.strip()[-300:]}."
                 )
+    for name, sha256 in made_of.files.rows.items():
+        path = work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            shutil.copyfile(snapshots.file(project, sha256), path)
+        else:
+            snapshots.find(project, sha256).to_csv(path, index=False)
     (work / "mlops.toml").write_text(f'[project]\nname = "{project.name}"\n')
     return work
 
@@ -251,13 +169,11 @@ def _git(root: Path, work: Path, commit: str) -> bool:
 
 _HEAD = """\
 import json as _json
-import pandas as _pd
+from pathlib import Path as _Path
+from mlops_workbench.data import parquet as _parquet
 
 def _rows(sha256):
-    frame = _pd.read_parquet({place!r} + "/" + sha256 + ".parquet")
-    for name in frame.attrs.pop({nan_texts!r}, ()):
-        frame[name] = frame[name].where(frame[name].notna(), float("nan"))
-    return frame
+    return _parquet.read(_Path({place!r}) / (sha256 + ".parquet"))
 """
 
 _TAIL = """\
@@ -287,11 +203,10 @@ def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -
     """The notebook: the rows, the earlier cells that are needed, the rows again, the run's cell, the question."""
     import nbformat
 
-    *earlier, last = made_of.cells
-    given = {*made_of.rows}
+    *kept, last = (slicing.runnable(made_of.cells[place]) for place in made_of.needed)
     rows = "\n".join(f"{name} = _rows({sha256!r})" for name, sha256 in made_of.rows.items())
     manifest = made_of.manifest
-    head = _HEAD.format(place=str(place), nan_texts=parquet.NAN_TEXTS)
+    head = _HEAD.format(place=str(place))
     tail = _TAIL.format(
         format=manifest.serialization,
         model=str(model),
@@ -301,8 +216,7 @@ def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -
         variable=made_of.variable,
         out=str(place / ANSWERS),
     )
-    kept = [slicing.runnable(earlier[n]) for n in slicing.needed(earlier, last, given)]
-    sources = [head, *([rows] if kept and rows else []), *kept, rows, slicing.runnable(last), tail]
+    sources = [head, *([rows] if kept and rows else []), *kept, rows, last, tail]
     cells = [nbformat.v4.new_code_cell(source) for source in sources if source.strip()]
     title = f"# {made_of.stored.name}, version {made_of.stored.version}, made again from its records"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(title), *cells])
@@ -401,6 +315,8 @@ def _differences(
         found.append(f"Python was {made_of.manifest.python}, is {python}")
     if not made_of.requirements:
         found.append("the run recorded no environment")
+    found += [f"'{name}' was written from the recorded rows" for name in made_of.files.rows]
+    found += [f"'{path}' was read as it is now" for path in made_of.files.as_now]
     if not made_of.run.tags.get("git.commit"):
         found += ["modules beside the notebook are as they are now: the run recorded no git commit"]
     return tuple(found)

@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
+from mlops_workbench.base.files import user_cache
 from mlops_workbench.store.reader import connect
 from mlops_workbench.track.sql_reader import REVISIONS
 
 
 def place() -> Path:
     """Of the template for the installed MLflow."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "mlops-workbench" / f"mlflow-{version('mlflow')}.db"
+    return user_cache() / f"mlflow-{version('mlflow')}.db"
 
 
 def copy(target: Path, artifact_root: str) -> bool:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def _work(session: Session, job: int, *, name: str, version: int, tolerance: float) -> Reproduction:
     from mlops_workbench.jobs import queue
-    from mlops_workbench.notebooks import reproduction
+    from mlops_workbench.notebooks import recipe, reproduction
 
     stored = session.tracking.version(name, version)
     folder = session.tracking.folder(stored)
     keep = session.project.folder("jobs", str(job))
     queue.set_notebook(session.store, job, keep / "reproduce.ipynb")
-    recipe = reproduction.recipe(session.project, session.tracking, stored, folder)
-    return reproduction.reproduce(session.project, recipe, folder, keep, tolerance, session.progress)
+    made_of = recipe.recorded(session.project, session.store, session.tracking, stored, folder)
+    return reproduction.reproduce(session.project, made_of, folder, keep, tolerance, session.progress)
 
 
 @verb(stage="retrain", effect="writes", long=True, example="reproduce flights/1", work=_work)
@@ -36,15 +36,17 @@ def reproduce(
     ] = 1e-6,
     detach: Detach = False,
 ) -> Reproduction | Job:
-    """Make a version again in a fresh environment from its records, and compare its answers.
+    """Make a version again from its records, in an environment of its locked requirements, and compare its answers.
 
-    Raises `NotFound` for a record that is not there, `JobFailed`.
+    Raises `NotFound` for a record that is not there, or a file that the code reads and no record holds; `JobFailed`.
     """
-    from mlops_workbench.notebooks import reproduction
+    from mlops_workbench.notebooks import recipe, reproduction
 
     stored = session.version(name, version)
     # reports at once what is missing
-    _ = reproduction.recipe(session.project, session.tracking, stored, session.tracking.folder(stored))
+    _ = recipe.recorded(
+        session.project, session.store, session.tracking, stored, session.tracking.folder(stored)
+    )
     options = {"name": stored.name, "version": stored.version, "tolerance": tolerance}
     job = jobs.start(session, spec(reproduce), stored.name, options)
     if detach:
