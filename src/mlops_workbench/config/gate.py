@@ -120,6 +120,10 @@ class GatePolicy:
         Literal["allow", "refuse"],
         key('without a champion: passes only by `gate --first`; "allow": always', written=True),
     ] = "refuse"
+    trained_rows: Annotated[
+        float,
+        key("share of the judged rows that candidate or champion may have been fitted on", ge=0, le=1),
+    ] = 0.01
     thresholds: Annotated[
         Mapping[str, float],
         key("at least this for scores, at most this for errors and losses", example={"roc_auc": 0.6}),
@@ -135,5 +139,8 @@ class GatePolicy:
     @property
     def digest(self) -> str:
         """SHA-256 of its canonical JSON: two policies with one digest ask the same."""
-        body = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        asked = self.to_dict()
+        if self.trained_rows == GatePolicy().trained_rows:
+            del asked["trained_rows"]  # younger than reports that are kept: theirs stay those of this policy
+        body = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()

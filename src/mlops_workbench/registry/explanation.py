@@ -75,6 +75,13 @@ def _checks(policy: GatePolicy) -> Iterator[GateQuestion]:
         "without an image it does not apply; without a container engine it is not a pass",
     )
     yield GateQuestion(
+        "rows not trained on",
+        "The judged rows are compared, with their label, with those that the version and the champion were fitted on; "
+        "what repeats in these anyway is chance.",
+        f"at most {policy.trained_rows:.1%}",
+        "above that nothing is shown by the other checks: not a pass",
+    )
+    yield GateQuestion(
         "better than a constant",
         f"The deciding metric, {metric}, on the held-out rows, beside always the same answer.",
         "better",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.checks import champion as beside
-from mlops_workbench.registry.checks import latency, metrics, regression, skew
+from mlops_workbench.registry.checks import latency, metrics, regression, skew, unseen
 from mlops_workbench.registry.checks.check import Case, Contestant, ContestantAnswers, GateContext, answer
 from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.registry.gate_report import GateReport
@@ -99,6 +99,7 @@ def _on_rows(case: Case) -> list[Check]:
     from mlops_workbench.registry.checks import fairness, slices
 
     return [
+        unseen.unseen(case),
         metrics.constant(case),
         *metrics.thresholds(case),
         beside.against(case),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base.errors import InvalidModel
+from mlops_workbench.base.errors import InvalidModel, NotFound
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
@@ -88,12 +88,19 @@ def compile_fast_path(
 RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_of)
 
 
-def contestant(tracking: Tracking, stored: RegisteredVersion) -> Contestant:
+def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:
+    from mlops_workbench.registry import registering
     from mlops_workbench.registry.checks.check import Contestant
     from mlops_workbench.registry.versions import recorded
 
+    def fitted_on() -> pd.DataFrame | None:
+        try:
+            return registering.fitted_on(project, stored)
+        except NotFound:
+            return None
+
     folder, manifest = recorded(tracking, stored)
-    return Contestant(stored.version, manifest, load(folder))
+    return Contestant(stored.version, manifest, load(folder), fitted_on)
 
 
 def judge(
@@ -114,8 +121,8 @@ def judge(
     from mlops_workbench.rollout.runtime import trials
 
     progress("loading the version")
-    candidate = contestant(tracking, stored)
-    beside = contestant(tracking, champion) if champion else None
+    candidate = contestant(project, tracking, stored)
+    beside = contestant(project, tracking, champion) if champion else None
     rows, label = (
         snapshots.resolve(project, store, data, context.namespace)
         if data is not None

@@ -18,6 +18,7 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import frames
 from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.data.overlap import overlap
 from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.context import TrackedContext
@@ -178,18 +179,34 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             | {"models": ",".join(made)},
         )
         judged, note = None, ""
+        if asked is not None and models and data:
+            note = _not_held_out(asked, kept[data[0]], kept[str(evaluate)])
         if asked is not None:
             context.progress("drawing the evaluation")
             try:
                 judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
             except Exception as problem:  # a model that took hours is not lost for a picture of it
-                note = f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+                note += f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
                 tracking.log(run_id, tags={"evaluation": note})
     marks = {n: k.mark for n, k in kept.items()}
     first = marks.get(data[0]) if data else None
     others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
     held = marks[evaluate] if evaluate is not None else None
     return Finished(tracking.run(run_id), made, first, held, others, judged, note)
+
+
+def _not_held_out(asked: HeldOutAnswers, fitted_on: KeptRows, judged: KeptRows) -> str:
+    """Says when rows that the model was fitted on are among those it is measured on; empty when they are not."""
+    if not {*asked.features, asked.target} <= {*fitted_on.frame.columns}:
+        return ""
+    columns = {name: frames.kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
+    found = overlap(fitted_on.frame, judged.frame, columns)
+    if found.trained == 0:
+        return ""
+    return (
+        f"{found.trained:.1%} of the rows of '{judged.mark.name}' are rows of '{fitted_on.mark.name}', which the model "
+        "was fitted on: its metrics are not those of rows that it has not seen. "
+    )
 
 
 def _models(cell: Cell) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Contestant:
     version: int
     manifest: Manifest
     served: Predictor
+    fitted_on: Callable[[], pd.DataFrame | None] = lambda: None
+    """the rows it was fitted on; None: they are gone"""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""Were the judged rows held out? Compared by row with what the candidate, and the champion, were fitted on."""
+
+from __future__ import annotations
+
+from mlops_workbench.data.overlap import Overlap, overlap
+from mlops_workbench.registry.checks.check import Case, Contestant
+from mlops_workbench.registry.checks.result import Check, unknown
+
+TITLE = "rows not trained on"
+
+
+def unseen(case: Case) -> Check:
+    """Above the policy's share nothing that the other checks found counts: memory is no merit."""
+    limit = f"≤ {case.policy.trained_rows:.1%}"
+    found = {f"version {case.candidate.version}": _overlap(case, case.candidate)}
+    if case.champion is not None:
+        found[f"the champion (version {case.champion.version})"] = _overlap(case, case.champion)
+    known = {who: one for who, one in found.items() if one is not None}
+    if gone := [who for who in found if who not in known]:
+        reason = f"the rows that {gone[0]} was fitted on are not kept any more"
+        return unknown(TITLE, reason, limit, "Register it again, with its data.")
+    evidence = {
+        who: f"{one.seen:,} of {one.rows:,} rows equal one it was fitted on; {one.repeated:.1%} would by chance"
+        for who, one in known.items()
+    }
+    worst, one = max(known.items(), key=lambda item: item[1].trained)
+    figure = f"{one.trained:.1%}"
+    if one.trained <= case.policy.trained_rows:
+        return Check(TITLE, True, figure, limit, evidence=evidence)
+    return Check(
+        TITLE,
+        None,
+        figure,
+        limit,
+        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on",
+        evidence=evidence,
+        next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
+    )
+
+
+def _overlap(case: Case, contestant: Contestant) -> Overlap | None:
+    fitted_on = contestant.fitted_on()
+    if fitted_on is None:
+        return None
+    columns = {field.name: field.kind for field in contestant.manifest.inputs}
+    target = str(case.manifest.target)
+    if target in fitted_on.columns:
+        columns[target] = "string" if case.manifest.classes else "double"
+    return overlap(fitted_on, case.frame, columns)
