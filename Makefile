@@ -1,4 +1,4 @@
-# The whole set-up needs git, make, Python 3.11 to 3.13 with venv, and node >= 20.19 with npm.
+# The whole set-up needs git, make, Python 3.11 to 3.13 with venv (on 3.14 the lock resolves; not tested there), and node >= 20.19 with npm.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,6 +9,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 2
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 BIN := .venv/bin
+PYTEST = PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 READY := .venv/.ready
 NODE := jupyter_ext/node_modules/.ready
 FRONT := $(shell find jupyter_ext/src jupyter_ext/style -type f 2>/dev/null) jupyter_ext/package.json jupyter_ext/tsconfig.json
@@ -55,7 +56,12 @@ lab: $(READY) ## open JupyterLab with the sidebar and the notebooks
 .PHONY: test
 test: $(READY) | $(UV) ## every test: Python, TypeScript, server, docker, browser
 	@cd jupyter_ext && npm test --silent
-	@PATH="$(abspath $(dir $(UV))):$$PATH" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+	@$(PYTEST) --durations=25
+
+.PHONY: check
+check: lint | $(UV) ## types, style, and the quick tests, which need no service: four minutes
+	@cd jupyter_ext && npm test --silent
+	@$(PYTEST) -m "not slow"
 
 .PHONY: lint
 lint: $(READY) ## types and style

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import databases
+import forks
 import projects
 import pytest
 from projects import Prepared
@@ -37,6 +38,28 @@ for name in (
 ):
     os.environ.pop(name, None)
 
+# folders and files that start kernels, environments or many processes; single tests carry the marker themselves
+SLOW = (
+    "browser",
+    "docker",
+    "notebooks",
+    "packaging",
+    "serving/test_fast_equal.py",
+    "serving/test_follow.py",
+    "serving/test_kill.py",
+    "serving/test_process.py",
+    "serving/test_rollout.py",
+    "serving/test_trials.py",
+    "server/test_loaded.py",
+    "unit/test_faults.py",
+    "unit/test_following.py",
+    "unit/test_forks.py",
+    "unit/test_jobs.py",
+    "unit/test_mlflow_server.py",
+    "unit/test_reports.py",
+)
+SLOW_PATHS = {Path(__file__).parent / place for place in SLOW}
+
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "python:3.11-slim")
 
 
@@ -45,10 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # processes that tests start begin where the imports are done
-    multiprocessing.set_forkserver_preload(
-        ["mlflow.sklearn", "skops.io", "projects", "serving_kit", "mlops_workbench.serving.settings"]
-    )
+    forks.use(os.environ)
     databases.use(config.getoption("--postgres"))
 
 
@@ -60,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in a folder named after what they need carry its marker; what is missing is said once, as a skip."""
+    """What needs a service is slow, too; a service that is missing is said once, as a skip."""
     required = set(filter(None, os.environ.get("MLOPS_TEST_REQUIRE", "").split(",")))
     missing = {
         "docker": _docker_lacks,
@@ -68,10 +88,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "node": _node_lacks,
         "postgres": lambda: None if databases.server() else "MLOPS_TEST_POSTGRES names no server",
         "podman": _podman_lacks,
+        "whylogs": lambda: None if sys.version_info < (3, 13) else "whylogs has no wheels for this Python",
         "kserve": lambda: None if KSERVE else "MLOPS_TEST_KSERVE names no Python that has kserve",
     }
     reasons: dict[str, str | None] = {}
     for item in items:
+        needs_service = any(item.get_closest_marker(marker) for marker in missing)
+        if needs_service or SLOW_PATHS.intersection((item.path, *item.path.parents)):
+            item.add_marker(pytest.mark.slow)
         for marker, look in missing.items():
             if item.get_closest_marker(marker) is None:
                 continue
@@ -183,7 +207,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """The name of a database that MLflow has migrated, to copy: that takes it seconds."""
     with databases.database() as url:
         folder = tmp_path_factory.mktemp("migrated")
-        process = multiprocessing.get_context("spawn").Process(target=projects.migrate, args=(folder, url))
+        process = forks.context().Process(target=projects.migrate, args=(folder, url))
         process.start()
         process.join(120)
         assert process.exitcode == 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlops_workbench.base.errors import MlopsError, NotPassed
+from mlops_workbench.base.imports import skip_iri_grammar
 from mlops_workbench.interface.parsing import HelpRequested, parse
 
 PROG = "mlops"
@@ -16,6 +17,7 @@ PROG = "mlops"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code. `--json` anywhere prints the result as JSON; `--version` prints the version."""
+    skip_iri_grammar()
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     words = [w for w in words if w != "--json"]

@@ -7,6 +7,9 @@ from pathlib import Path
 
 
 def main() -> None:
+    from mlops_workbench.base.imports import skip_iri_grammar
+
+    skip_iri_grammar()
     from mlops_workbench.workbench import Workbench
 
     root, number = sys.argv[1:]

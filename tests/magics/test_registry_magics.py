@@ -47,6 +47,7 @@ def test_completion_of_a_verb_with_choices(notebook: Any) -> None:
     assert {"show", "verify"} <= found
 
 
+@pytest.mark.slow
 def test_what_is_served_follows_in_cells(notebook: Any) -> None:
     made(notebook, "first", 1.0)
     made(notebook, "second", 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import nbformat.v4 as v4
+import pytest
 from nbclient import NotebookClient
 
 from mlops_workbench.track import notebook as kept
@@ -82,6 +83,7 @@ def test_runs_are_looked_through(notebook: Any) -> None:
     assert "logisticregression__C" in compared.plain
 
 
+@pytest.mark.slow
 def test_figures_that_a_kernel_shows_are_kept(notebook: Any) -> None:
     shown = (
         "%%mlops run --name pictures\n"

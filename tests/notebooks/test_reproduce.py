@@ -59,7 +59,6 @@ def fit(workbench: Workbench, source: str) -> Any:
     return space["model"]
 
 
-@pytest.mark.both_stores
 def test_a_version_is_made_again_in_a_fresh_environment(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

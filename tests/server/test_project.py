@@ -130,6 +130,7 @@ async def test_a_job_that_is_not_there_cannot_be_cancelled(ask: Ask) -> None:
     assert (status, answer["error"]) == (404, "NotFound")
 
 
+@pytest.mark.slow
 async def test_the_notebook_of_a_job_is_a_page(ask: Ask, root: Path) -> None:
     status, answer = await ask("jobs/99/notebook", project="clinic")
     assert (status, answer["error"]) == (404, "NotFound")

@@ -25,7 +25,7 @@ class Gate(DataPlane):
     """The real model, held until the test lets it go; it remembers how many rows each call had."""
 
     def __init__(self, plane: DataPlane) -> None:
-        super().__init__(plane.model, plane.manifest, name=plane.name, version=plane.version)
+        super().__init__(plane.manifest, name=plane.name, version=plane.version, original=plane.original)
         self.open = threading.Event()
         self.entered = threading.Event()
         self.calls: list[int] = []

@@ -211,6 +211,7 @@ def test_a_sample_that_differs_switches_the_plan_off(folder: Path, tmp_path: Pat
     assert plane.path == "original"
 
 
+@pytest.mark.slow
 def test_starting_imports_nothing_heavy_and_an_odd_row_loads_the_original(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mlops_workbench.serving.settings import Settings, app_from; "
@@ -275,6 +276,7 @@ def test_others_are_answered_while_the_original_is_loaded(
     assert batcher.waiting_rows == 0
 
 
+@pytest.mark.slow
 def test_the_switch(folder: Path) -> None:
     for fast, path in (("1", "fast"), ("0", "original")):
         port = free_port()

@@ -196,6 +196,7 @@ def test_parquet_that_unpacks_to_much_is_refused(url: str) -> None:
     assert (answer.status, answer.json["error"]) == (413, "TooLarge")
 
 
+@pytest.mark.slow
 def test_ports_of_the_platforms(classifier_folder: Path) -> None:
     for name in ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"):
         port = free_port()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import forks
 import model_folders
 import pytest
 from serving_kit import free_port, serve_here
@@ -82,12 +82,12 @@ class Callers:
 def test_fifty_kills_lose_no_answer(classifier_folder: Path, tmp_path: Path) -> None:
     port = free_port()
     env = {"PORT": str(port), "HOST": "127.0.0.1", "MLOPS_LOG_URL": f"sqlite:///{tmp_path}/i.db"}
-    forks = multiprocessing.get_context("forkserver")
+    context = forks.context()
     rng = random.Random(1)
     output = tmp_path / "output"
     with Callers(port) as callers:
         for kill in range(KILLS):
-            server = forks.Process(target=serve_here, args=(classifier_folder, output), kwargs=env)
+            server = context.Process(target=serve_here, args=(classifier_folder, output), kwargs=env)
             server.start()
             before = len(callers.answers)
             while len(callers.answers) < before + 8:

@@ -222,6 +222,7 @@ def test_limits_come_from_the_environment() -> None:
             Settings.from_env(env | {name: value})
 
 
+@pytest.mark.slow
 def test_a_hundred_megabytes_get_an_answer(classifier_folder: Path) -> None:
     port = free_port()
     with process(classifier_folder, PORT=str(port)) as server:
@@ -316,6 +317,7 @@ class _Hangs:
         return frame["x"].to_numpy()
 
 
+@pytest.mark.slow
 def test_a_model_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
     cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["x"]))
     (tmp_path / "model.pkl").write_bytes(cloudpickle.dumps(_Hangs()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -10,6 +9,7 @@ import time
 import uuid
 from typing import Any
 
+import forks
 import pytest
 import sqlalchemy as sa
 
@@ -172,8 +172,9 @@ def _open_and_write(url: str, barrier: Any) -> None:
     log.close()
 
 
+@pytest.mark.slow
 def test_several_open_it_at_once_while_an_older_runtime_writes(old: str) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forks.context()
     barrier = context.Barrier(4)
     workers = [context.Process(target=_open_and_write, args=(old, barrier)) for _ in range(3)]
     for worker in workers:
@@ -223,9 +224,7 @@ def test_killed_at_any_statement_it_is_the_old_one_or_the_new_one(old: str) -> N
     before = state(old)
     killed = 0
     for statements in range(200):
-        worker = multiprocessing.get_context("forkserver").Process(
-            target=_killed_after, args=(old, statements)
-        )
+        worker = forks.context().Process(target=_killed_after, args=(old, statements))
         worker.start()
         worker.join(60)
         after = state(old)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from sqlalchemy import exc, inspect, select
 
@@ -224,7 +224,7 @@ def _open_at_once(url: str, barrier: Any, done: Any) -> None:
 
 
 def test_several_processes_start_at_once(url: str) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forks.context()
     barrier, done = context.Barrier(4), context.Queue()
     workers = [context.Process(target=_open_at_once, args=(url, barrier, done)) for _ in range(4)]
     for worker in workers:

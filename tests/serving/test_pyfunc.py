@@ -48,6 +48,7 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
+@pytest.mark.slow
 def test_a_python_model_goes_all_the_way(workbench: Workbench) -> None:
     made = flavoured.run(workbench, flavoured.WORDS, "words", TEXTS, "label")
     workbench.namespace = made

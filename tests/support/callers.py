@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+
+import forks
 
 _PAUSE_SECONDS = 0.02
 """so that those who move things have their turn on a small machine, too"""
@@ -32,7 +33,7 @@ class Callers:
     """`count` connections that ask `POST /predict` until the block is left; then `said` is there."""
 
     def __init__(self, port: int, count: int, body: dict[str, Any]) -> None:
-        context = multiprocessing.get_context("forkserver")
+        context = forks.context()
         self.said: list[Said] = []
         self._answers = context.Value("i", 0)
         self._mine, theirs = context.Pipe()

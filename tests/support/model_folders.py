@@ -48,7 +48,10 @@ def flights(rows: int = 400, seed: int = 0) -> pd.DataFrame:
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame as a client sends it: JSON values, null for what is missing, ISO times."""
-    return json.loads(frame.to_json(orient="records", date_format="iso", double_precision=15))
+    found: list[dict[str, Any]] = json.loads(
+        frame.to_json(orient="records", date_format="iso", double_precision=15)
+    )
+    return found
 
 
 def _prepared() -> ColumnTransformer:

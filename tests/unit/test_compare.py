@@ -8,9 +8,8 @@ from mlops_workbench.track import requirements
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
 
-
+@pytest.mark.both_stores
 def test_what_differs_between_two_runs_is_named(workbench: Workbench) -> None:
     fit(workbench, c=1.0, run="one")
     workbench.namespace["train"].loc[0, "hour"] += 1  # type: ignore[index]

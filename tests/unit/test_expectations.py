@@ -86,6 +86,13 @@ def test_warnings_of_the_new_generation_warn() -> None:
     assert imported.contract.columns["carrier"].level == "warn"
 
 
+def test_lengths_that_exclude_each_other_are_not_carried_over() -> None:
+    pair = ("expect_column_value_lengths_to_be_between", {"column": "a", "min_value": 4, "max_value": 3})
+    imported = from_suite(suite([pair], new=True)["expectations"], "c")
+    assert (imported.carried, len(imported.left_out)) == (0, 1)
+    assert "no text is between 4 and 3 long" in str(imported.left_out)
+
+
 def test_an_exact_set_of_columns_allows_no_more() -> None:
     pairs = [("expect_table_columns_to_match_set", {"column_set": ["a", "b"]})]
     made = from_suite(suite(pairs, new=True)["expectations"], "c").contract

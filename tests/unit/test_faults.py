@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from projects import champion, fit, pipeline, trips
 
@@ -105,9 +105,7 @@ def test_killed_at_any_point_it_is_before_or_after(workbench: Workbench, action:
     workbench.alias("trips/1", "fallback", why="a second alias")
     before, known = picture(workbench), len(ledger.entries(workbench.store))
 
-    process = multiprocessing.get_context("forkserver").Process(
-        target=act, args=(str(workbench.project.root), action, point)
-    )
+    process = forks.context().Process(target=act, args=(str(workbench.project.root), action, point))
     process.start()
     process.join(240)
     assert process.exitcode == -signal.SIGKILL
@@ -145,7 +143,7 @@ def promote_at_once(root: str, version: int, start: Any, told: Any) -> None:
 def test_of_two_processes_that_promote_at_once_each_wins_or_gets_a_sentence(workbench: Workbench) -> None:
     for number in (2, 3):
         workbench.register(fit(workbench, c=0.5, run=f"run {number}"), name="trips")
-    context = multiprocessing.get_context("forkserver")
+    context = forks.context()
     start, told = context.Barrier(2), context.Queue()
     workers = [
         context.Process(target=promote_at_once, args=(str(workbench.project.root), n, start, told))
@@ -178,7 +176,7 @@ def register_one(root: str, number: int, start: Any) -> None:
 
 
 def test_20_processes_that_register_at_once_all_get_a_version(workbench: Workbench) -> None:
-    context = multiprocessing.get_context("forkserver")
+    context = forks.context()
     start = context.Barrier(20)
     workers = [
         context.Process(target=register_one, args=(str(workbench.project.root), n, start)) for n in range(20)

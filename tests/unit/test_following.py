@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import forks
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -46,7 +46,6 @@ def three_versions(workbench: Workbench) -> None:
 
 
 pytestmark = [
-    pytest.mark.both_stores,
     pytest.mark.timeout(900),
     pytest.mark.prepared(by=three_versions),
 ]
@@ -91,6 +90,7 @@ def logged(workbench: Workbench) -> list[tuple[str, str, float]]:
     return [(r[0], r[1], r[2]) for r in rows]
 
 
+@pytest.mark.both_stores
 def test_64_clients_across_20_swaps(workbench: Workbench) -> None:
     live = followed(workbench)
     moves: list[tuple[float, float, str]] = [(0.0, 0.0, "1")]
@@ -280,11 +280,12 @@ def promote_and_die(root: str, point: str) -> None:
     workbench.promote("trips/2", why="killed", force=True)
 
 
+@pytest.mark.both_stores
 def test_killed_at_any_point_the_next_look_repairs_it(workbench: Workbench) -> None:
     live = followed(workbench)
     with Callers(live.deployment.port, 4, {"rows": [ROW]}) as callers:
         for point in POINTS:
-            process = multiprocessing.get_context("forkserver").Process(
+            process = forks.context().Process(
                 target=promote_and_die, args=(str(workbench.project.root), point)
             )
             process.start()
@@ -314,9 +315,10 @@ def promote_at_once(root: str, version: int, start: Any) -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.both_stores
 def test_of_two_who_promote_at_once_the_pointer_ends_at_the_champion(workbench: Workbench) -> None:
     live = followed(workbench)
-    context = multiprocessing.get_context("forkserver")
+    context = forks.context()
     start = context.Barrier(3)
     workers = [
         context.Process(target=promote_at_once, args=(str(workbench.project.root), n, start)) for n in (2, 3)

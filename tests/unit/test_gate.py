@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import projects
 import pytest
-from projects import champion, fit, pipeline, trips
+from projects import champion, fit, pipeline, registered, trips
 
 from mlops_workbench.base.errors import Conflict, GateFailed, NotFound
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.registry.explanation import Explanation
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.workbench import Workbench
-
-pytestmark = pytest.mark.both_stores
 
 
 def policy(workbench: Workbench, text: str = "") -> None:
@@ -33,10 +31,10 @@ def refused(workbench: Workbench, **options: Any) -> GateFailed:
 # the first version
 
 
+@pytest.mark.prepared(by=registered)
 def test_a_first_version_passes_by_a_persons_choice_and_the_report_keeps_whose(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench.register(fit(workbench), name="trips")
     red = refused(workbench)
     assert "no worse than the champion: there is no champion to compare with" in red.message
     assert red.next_step == "If it is to be the first version, say so: gate with the choice first."
@@ -50,8 +48,8 @@ def test_a_first_version_passes_by_a_persons_choice_and_the_report_keeps_whose(
         workbench.gate("trips", first=True)
 
 
+@pytest.mark.prepared(by=registered)
 def test_a_team_may_allow_it_always(workbench: Workbench) -> None:
-    workbench.register(fit(workbench), name="trips")
     policy(workbench, '[gate]\nfirst_version = "allow"\n')
     assert 'by choice of the policy: first_version = "allow"' in workbench.gate("trips").text()
 
@@ -69,8 +67,9 @@ def test_the_newest_version_is_meant_when_none_is_named(workbench: Workbench) ->
         workbench.gate("tripz")
 
 
+@pytest.mark.both_stores
+@pytest.mark.prepared(by=registered)
 def test_the_report_is_an_artifact_of_the_run_and_part_of_the_version(workbench: Workbench) -> None:
-    workbench.register(fit(workbench), name="trips")
     report = workbench.gate("trips", first=True)
     assert isinstance(report, GateReport)
     stored = workbench.tracking.version("trips", 1)
@@ -90,8 +89,8 @@ def test_the_report_is_an_artifact_of_the_run_and_part_of_the_version(workbench:
     assert workbench.tracking.version("trips", 1).tags["gate.report"] == "2"
 
 
+@pytest.mark.prepared(by=registered)
 def test_rows_that_were_given_are_kept_as_evidence(workbench: Workbench) -> None:
-    workbench.register(fit(workbench), name="trips")
     report = workbench.gate("trips", data=trips(seed=6), first=True)
     assert isinstance(report, GateReport)
     place = report.rows_from.split(" in ")[1]

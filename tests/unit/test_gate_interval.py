@@ -85,6 +85,7 @@ def test_the_champion_is_not_compared_with_itself() -> None:
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=20, max_size=200)
 
 
+@pytest.mark.slow
 @given(PAIRS, st.floats(0.6, 0.98))
 @settings(deadline=None, max_examples=25)
 def test_the_interval_holds_the_gain_and_turns_with_the_sides(

@@ -21,8 +21,6 @@ from mlops_workbench.config.names import Reference, reference
 from mlops_workbench.registry import ledger, tables
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
-
 
 def second(workbench: Workbench, *, judged: bool = True) -> int:
     version = workbench.register(fit(workbench, c=0.5, run="second"), name="trips").version
@@ -77,6 +75,7 @@ def test_a_reference_is_read_back(name: str, number: int) -> None:
 # aliases
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -> None:
     second(workbench)
@@ -102,6 +101,7 @@ def test_an_alias_that_is_kept_is_refused(workbench: Workbench, alias: str) -> N
     assert workbench.tracking.aliases("trips") == {"champion": 1}
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_an_alias_moved_behind_the_back_is_recorded(workbench: Workbench) -> None:
     workbench.tracking.set_alias("trips", "challenger", 1)
@@ -139,6 +139,7 @@ def test_a_second_person_must_approve_where_the_policy_says_so(
     assert states(workbench) == {1: "champion"}
 
 
+@pytest.mark.both_stores
 def test_an_approval_names_report_and_policy_and_ends_with_them(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_green_gate_counts_under_the_policy_that_it_judged_by(workbench: Workb
 # retire and delete
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_a_retired_version_is_out_of_use_and_its_evidence_is_kept(workbench: Workbench) -> None:
     second(workbench)
@@ -266,6 +268,7 @@ def test_what_is_referred_to_cannot_be_deleted(workbench: Workbench, monkeypatch
     assert workbench.status().warnings == ()
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_a_version_deleted_behind_the_back_is_reported(workbench: Workbench) -> None:
     second(workbench)
@@ -281,6 +284,7 @@ def test_a_version_deleted_behind_the_back_is_reported(workbench: Workbench) -> 
 # questions
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_the_history_tells_who_was_champion_then(workbench: Workbench) -> None:
     second(workbench)
@@ -352,6 +356,7 @@ def test_the_card_is_made_from_the_records(workbench: Workbench, tmp_path: Path)
 # the ledger
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_verify_walks_the_chain_and_its_end(workbench: Workbench) -> None:
     found: Any = workbench.ledger("verify")
@@ -369,6 +374,7 @@ def test_verify_walks_the_chain_and_its_end(workbench: Workbench) -> None:
     assert "Ledger entry 2 is not the one that was written" in again.problems[0]
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_verify_names_every_place(workbench: Workbench) -> None:
     second(workbench)
@@ -384,6 +390,7 @@ def test_verify_names_every_place(workbench: Workbench) -> None:
     ]
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_a_chain_written_anew_is_not_the_one_that_was_noted(workbench: Workbench) -> None:
     table, previous = tables.ledger, ledger.GENESIS

@@ -96,8 +96,8 @@ def test_a_store_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None
         Store(f"sqlite:///{tmp_path}/broken.db")
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_champion_taken_away_is_recorded_once_and_can_be_rolled_back_to(workbench: Workbench) -> None:
-    champion(workbench)
     workbench.tracking.client.delete_registered_model_alias("trips", "champion")
     for _ in range(3):
         workbench.status()
@@ -110,8 +110,8 @@ def test_a_champion_taken_away_is_recorded_once_and_can_be_rolled_back_to(workbe
     assert workbench.status().warnings == ()
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_promotion_between_the_two_looks_is_not_taken_for_a_move_outside(workbench: Workbench) -> None:
-    champion(workbench)
     second = workbench.register(fit(workbench, c=0.5), name="trips").version
     tracking = workbench.tracking
 
@@ -158,7 +158,7 @@ def put(workbench: Workbench, **values: Any) -> int:
 
 def test_jobs_of_another_machine_and_those_never_started(workbench: Workbench) -> None:
     ago = (datetime.now(UTC) - timedelta(seconds=jobs.SILENT_SECONDS + 10)).isoformat()
-    away = {"options": {"host": "elsewhere"}, "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
+    away = {"host": "elsewhere", "pid": 2**22 + 1, "pid_started": 0.0, "state": "running"}
     alive = put(workbench, heartbeat=workbench.store.now(), **away)
     silent = put(workbench, heartbeat=ago, **away)
     fresh, forgotten = put(workbench), put(workbench, created=ago)
@@ -246,6 +246,7 @@ def test_the_newest_of_two_deployments_is_shown(workbench: Workbench) -> None:
     assert seen.serving_version == "2"
 
 
+@pytest.mark.slow
 def test_a_new_deployment_answers_before_the_old_one_goes(workbench: Workbench) -> None:
     for _ in range(2):
         workbench.register(fit(workbench), name="trips")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
+import forks
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -34,7 +34,7 @@ def test_migrations_make_exactly_the_tables(database: str) -> None:
 @pytest.mark.timeout(900)
 def test_the_loop_on_postgresql(database: str, tmp_path: Path) -> None:
     # MLflow keeps its connections until the process ends: one of its own
-    process = multiprocessing.get_context("spawn").Process(target=tell, args=(database, tmp_path / "project"))
+    process = forks.context().Process(target=tell, args=(database, tmp_path / "project"))
     process.start()
     process.join(240)
     assert process.exitcode == 0
@@ -76,7 +76,7 @@ def tell(database: str, root: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_runs_and_snapshots_on_postgresql(database: str, tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=look, args=(database, tmp_path / "project"))
+    process = forks.context().Process(target=look, args=(database, tmp_path / "project"))
     process.start()
     process.join(240)
     assert process.exitcode == 0

@@ -281,6 +281,7 @@ def test_no_reading_verb_loads_what_takes_seconds(workbench: Workbench) -> None:
     assert heavy == {verb: set() for verb in READING}
 
 
+@pytest.mark.slow
 @pytest.mark.prepared(by=two_runs)
 def test_verbs_on_logged_rows_load_what_their_data_needs(workbench: Workbench) -> None:
     rows = workbench.namespace["test"].head(20)

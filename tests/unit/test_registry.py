@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pandas as pd
 import projects
 import pytest
-from projects import NUMBERS, champion, fit, pipeline, trips
+from projects import NUMBERS, champion, fit, pipeline, registered, trips
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
@@ -33,9 +33,8 @@ from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
 
-
+@pytest.mark.both_stores
 def test_register_keeps_all_that_belongs_to_a_version(workbench: Workbench) -> None:
     version = workbench.register(fit(workbench), name="trips")
     assert (version.version, version.state, version.target, version.task) == (
@@ -164,8 +163,8 @@ def test_infinities_cannot_be_sent_and_are_named(workbench: Workbench) -> None:
     assert workbench.models().models == ()
 
 
+@pytest.mark.prepared(by=registered)
 def test_the_gate_keeps_evidence_and_a_first_version_passes(workbench: Workbench) -> None:
-    workbench.register(fit(workbench), name="trips")
     report = workbench.gate("trips", version=1, first=True)
     assert report.passed
     assert [c.name for c in report.checks] == [
@@ -185,6 +184,7 @@ def policy(workbench: Workbench, text: str) -> None:
     projects.set_policy(workbench, text)
 
 
+@pytest.mark.prepared(by=registered)
 @pytest.mark.parametrize(
     ("text", "check"),
     [
@@ -195,7 +195,6 @@ def policy(workbench: Workbench, text: str) -> None:
     ],
 )
 def test_a_red_gate_names_check_figure_and_limit(workbench: Workbench, text: str, check: str) -> None:
-    workbench.register(fit(workbench), name="trips")
     policy(workbench, text)
     with pytest.raises(GateFailed, match=check):
         workbench.gate("trips", version=1)
@@ -250,6 +249,7 @@ def test_promote_needs_the_gate_of_this_very_situation(workbench: Workbench) -> 
         workbench.promote("trips", version=2, why="  ")
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None:
     for number in (2, 3):
@@ -275,6 +275,7 @@ def test_rollback_walks_back_and_the_history_tells(workbench: Workbench) -> None
     }
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_a_move_behind_the_back_is_found_and_recorded(workbench: Workbench) -> None:
     workbench.register(fit(workbench, run="second"), name="trips")
@@ -293,9 +294,9 @@ def test_a_changed_artifact_is_refused(workbench: Workbench) -> None:
         workbench.gate("trips", version=1)
 
 
+@pytest.mark.prepared(by=champion)
 def test_a_fast_path_that_the_registry_does_not_know_is_refused(workbench: Workbench) -> None:
     """Plan and manifest may have been changed together: the registry's own digest tells."""
-    champion(workbench)
     folder = workbench.tracking.folder(workbench.tracking.version("trips", 1))
     plan = json.loads((folder / "fast.json").read_text()) | {"note": "another"}
     (folder / "fast.json").write_text(json.dumps(plan))
@@ -331,6 +332,8 @@ def promote_and_die(root: str, when: str) -> None:
     workbench.promote("trips", version=2, why="and then the power went")
 
 
+@pytest.mark.slow
+@pytest.mark.both_stores
 @pytest.mark.parametrize(("when", "after"), [("before", 1), ("after", 2)])
 @pytest.mark.prepared(by=champion)
 def test_killed_between_the_two_writes_it_is_before_or_after(
@@ -338,9 +341,7 @@ def test_killed_between_the_two_writes_it_is_before_or_after(
 ) -> None:
     workbench.register(fit(workbench, run="second"), name="trips")
     workbench.gate("trips", version=2)
-    process = multiprocessing.get_context("spawn").Process(
-        target=promote_and_die, args=(str(workbench.project.root), when)
-    )
+    process = forks.context().Process(target=promote_and_die, args=(str(workbench.project.root), when))
     process.start()
     process.join(120)
     assert process.exitcode == 9
@@ -355,6 +356,7 @@ def test_killed_between_the_two_writes_it_is_before_or_after(
     assert ledger.broken(workbench.store) is None
 
 
+@pytest.mark.both_stores
 @pytest.mark.prepared(by=champion)
 def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> None:
     workbench.register(fit(workbench, run="second"), name="trips")
@@ -369,32 +371,11 @@ def test_of_two_who_move_at_once_one_gets_a_sentence(workbench: Workbench) -> No
     assert [e.why for e in workbench.history("trips").entries if e.alias][:1] == ["me first"]
 
 
-def register_in_a_process(root: str, number: int) -> None:
-    workbench = Workbench.open(Path(root))
-    workbench.namespace = {"train": trips(seed=1), "test": trips(seed=2)}
-    model = pipeline(C=number + 1.0).fit(trips(seed=1).drop(columns="late"), trips(seed=1)["late"])
-    workbench.register(model, name="trips", data="train", evaluate="test")
-
-
-def test_processes_that_register_at_once_all_get_a_version(workbench: Workbench) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=register_in_a_process, args=(str(workbench.project.root), n)) for n in range(3)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(180)
-        assert worker.exitcode == 0
-    assert sorted(v.version for v in workbench.models().models) == [1, 2, 3]
-    assert ledger.broken(workbench.store) is None
-
-
 @pytest.mark.parametrize(
     "verb", ["gate", "promote", "rollback", "history", "lineage", "drift", "serve", "stop", "build"]
 )
+@pytest.mark.prepared(by=registered)
 def test_an_unknown_model_is_named(workbench: Workbench, verb: str) -> None:
-    workbench.register(fit(workbench), name="trips")
     options: dict[str, Any] = {
         "gate": {"version": 1},
         "promote": {"version": 1, "why": "x"},

@@ -53,6 +53,7 @@ def test_evidently_writes_what_it_can_and_names_the_rest(tmp_path: Path) -> None
         evidently_report(frame(0), frame(1, 0), path=tmp_path / "x.html")
 
 
+@pytest.mark.whylogs
 def test_profiles_merge_and_tell_what_was_in_the_data() -> None:
     first, second = profiles.profile(frame(0)), profiles.profile(frame(1))
     found = profiles.summary(profiles.merge([first, second]))

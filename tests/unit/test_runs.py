@@ -20,8 +20,6 @@ from mlops_workbench.track import evaluation, notebook, queries, seeds, source
 from mlops_workbench.track.runs import CHANGES, NOTEBOOK, SOURCE, Cell
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
-
 FIT = 'from projects import pipeline\nmodel = pipeline().fit(train.drop(columns="late"), train["late"])\n'
 
 
@@ -51,6 +49,7 @@ def test_a_script_has_no_notebook(workbench: Workbench) -> None:
     assert text(workbench, done, SOURCE) == "x = 1\n"
 
 
+@pytest.mark.both_stores
 def test_all_parameters_seeds_and_what_it_took(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     code = (
@@ -271,35 +270,39 @@ def test_a_snapshot_gives_a_run_the_same_rows_again(workbench: Workbench) -> Non
     assert len(workbench.runs().runs) == 2  # what cannot be found starts no run
 
 
-@pytest.fixture
-def three(workbench: Workbench) -> Workbench:
+def three_runs(workbench: Workbench) -> None:
     for c in (0.01, 10.0, 2.0):
         fit(workbench, c=c, run=f"c{c}")
-    return workbench
+
+
+three = pytest.mark.prepared(by=three_runs)
 
 
 def names(found: Any) -> list[str]:
     return [r.name for r in found.runs]
 
 
-def test_runs_are_sorted_and_filtered(three: Workbench) -> None:
+@three
+@pytest.mark.both_stores
+def test_runs_are_sorted_and_filtered(workbench: Workbench) -> None:
     c = "logisticregression__C"
-    assert names(three.runs()) == ["c2.0", "c10.0", "c0.01"]
-    assert names(three.runs(sort=c)) == ["c10.0", "c2.0", "c0.01"]  # as numbers, not as texts
-    assert names(three.runs(sort=c, ascending=True, limit=2)) == ["c0.01", "c2.0"]
-    losses = [r.metrics["log_loss"] for r in three.runs(sort="log_loss", ascending=True).runs]
+    assert names(workbench.runs()) == ["c2.0", "c10.0", "c0.01"]
+    assert names(workbench.runs(sort=c)) == ["c10.0", "c2.0", "c0.01"]  # as numbers, not as texts
+    assert names(workbench.runs(sort=c, ascending=True, limit=2)) == ["c0.01", "c2.0"]
+    losses = [r.metrics["log_loss"] for r in workbench.runs(sort="log_loss", ascending=True).runs]
     assert losses == sorted(losses)
-    seconds = [r.seconds for r in three.runs(sort="seconds").runs]
+    seconds = [r.seconds for r in workbench.runs(sort="seconds").runs]
     assert seconds == sorted(seconds, key=lambda s: -(s or 0))
-    assert names(three.runs(where=f"{c} = '2.0' and roc_auc > 0.5 and status = finished")) == ["c2.0"]
-    assert names(three.runs(where="name like 'c%0.0'")) == ["c10.0"]
-    assert names(three.runs(name="c0.01")) == ["c0.01"]
-    assert names(three.runs(sort=c, where=f"{c} != '10.0'")) == ["c2.0", "c0.01"]
-    assert names(three.runs(where="target = late and started > '2020-01-01'", limit=1)) == ["c2.0"]
-    assert names(three.runs(where="started < '2020-01-01'")) == []
-    assert names(three.runs(where="params.estimator = 'Pipeline' and metrics.roc_auc >= 0.99")) == []
+    assert names(workbench.runs(where=f"{c} = '2.0' and roc_auc > 0.5 and status = finished")) == ["c2.0"]
+    assert names(workbench.runs(where="name like 'c%0.0'")) == ["c10.0"]
+    assert names(workbench.runs(name="c0.01")) == ["c0.01"]
+    assert names(workbench.runs(sort=c, where=f"{c} != '10.0'")) == ["c2.0", "c0.01"]
+    assert names(workbench.runs(where="target = late and started > '2020-01-01'", limit=1)) == ["c2.0"]
+    assert names(workbench.runs(where="started < '2020-01-01'")) == []
+    assert names(workbench.runs(where="params.estimator = 'Pipeline' and metrics.roc_auc >= 0.99")) == []
 
 
+@three
 @pytest.mark.parametrize(
     ("where", "sentence"),
     [
@@ -315,17 +318,19 @@ def test_runs_are_sorted_and_filtered(three: Workbench) -> None:
         ("seconds > 3", "cannot be a condition"),
     ],
 )
-def test_a_condition_that_cannot_be_is_one_sentence(three: Workbench, where: str, sentence: str) -> None:
+def test_a_condition_that_cannot_be_is_one_sentence(workbench: Workbench, where: str, sentence: str) -> None:
     with pytest.raises((UsageError, NotFound), match=sentence):
-        three.runs(where=where)
+        workbench.runs(where=where)
 
 
-def test_nothing_slips_out_of_a_quoted_value(three: Workbench) -> None:
-    assert names(three.runs(where="""estimator = "x' OR status = 'FINISHED" """)) == []
+@three
+@pytest.mark.both_stores
+def test_nothing_slips_out_of_a_quoted_value(workbench: Workbench) -> None:
+    assert names(workbench.runs(where="""estimator = "x' OR status = 'FINISHED" """)) == []
     with pytest.raises(NotFound, match="No run has"):
-        three.runs(sort="x` DESC, metrics.`y")
+        workbench.runs(sort="x` DESC, metrics.`y")
     with pytest.raises(NotFound, match="'nothing'"):
-        three.runs(plot=["nothing"])
+        workbench.runs(plot=["nothing"])
 
 
 @given(st.text(max_size=60))
@@ -337,12 +342,13 @@ def test_any_condition_is_read_or_refused(text: str) -> None:
     assert all(c.name and c.operator in queries._OPERATORS for c in found)
 
 
-def test_pictures_of_runs(three: Workbench) -> None:
-    towards = three.runs(plot=["roc_auc"])
+@three
+def test_pictures_of_runs(workbench: Workbench) -> None:
+    towards = workbench.runs(plot=["roc_auc"])
     assert towards._repr_html_().count("<polyline") == 3
-    scattered = three.runs(plot=["logisticregression__C", "roc_auc"])
+    scattered = workbench.runs(plot=["logisticregression__C", "roc_auc"])
     assert scattered._repr_html_().count("<circle") == 3
-    assert "<svg" not in three.runs()._repr_html_()
+    assert "<svg" not in workbench.runs()._repr_html_()
 
 
 def test_notebook_and_seeds_are_compared(workbench: Workbench) -> None:

@@ -17,8 +17,6 @@ from mlops_workbench.data import dvc
 from mlops_workbench.data.snapshots import Snapshot, SnapshotList
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
-
 
 def keep(workbench: Workbench, data: Any, **options: Any) -> Snapshot:
     kept = workbench.snapshot(data, **options)
@@ -26,6 +24,7 @@ def keep(workbench: Workbench, data: Any, **options: Any) -> Snapshot:
     return kept
 
 
+@pytest.mark.both_stores
 def test_the_same_rows_are_one_version_and_one_file(workbench: Workbench) -> None:
     first, again = keep(workbench, "train"), keep(workbench, "train")
     assert (first.reference, again.reference) == ("train@1", "train@1")
@@ -42,6 +41,7 @@ def test_the_same_rows_are_one_version_and_one_file(workbench: Workbench) -> Non
     assert len(workbench.snapshot(name="train").snapshots) == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.both_stores
 def test_found_again_by_name_version_and_hash(workbench: Workbench) -> None:
     kept = keep(workbench, "train", name="rows")
     keep(workbench, "test", name="rows")
@@ -74,6 +74,7 @@ def test_every_verb_that_takes_rows_takes_a_reference(workbench: Workbench) -> N
     assert workbench.validate("rows@latest", contract="trips").passed
 
 
+@pytest.mark.both_stores
 def test_many_may_name_at_once(workbench: Workbench) -> None:
     frames = [trips(rows=50, seed=n) for n in range(8)]
     wrong: list[BaseException] = []

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
+import forks
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -93,7 +93,7 @@ def open_and_write(url: str, number: int) -> None:
 
 def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/w.db"
-    context = multiprocessing.get_context("spawn")
+    context = forks.context()
     workers = [context.Process(target=open_and_write, args=(url, n)) for n in range(4)]
     for worker in workers:
         worker.start()

@@ -52,6 +52,7 @@ def ask(file: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_the_second_project_is_made_without_mlflow_and_is_the_same(cache: Path, tmp_path: Path) -> None:
     assert init(tmp_path) == "False"
     made = tmp_path / ".mlops" / "mlflow.db"

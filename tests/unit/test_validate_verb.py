@@ -25,8 +25,6 @@ from mlops_workbench.data.tables import validations as table
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
-pytestmark = pytest.mark.both_stores
-
 
 def cell(workbench: Workbench, data: Any) -> Cell:
     """A tracked cell that validates."""
@@ -37,6 +35,7 @@ def cell(workbench: Workbench, data: Any) -> Cell:
     return Cell("validate", execute, dict(workbench.namespace))
 
 
+@pytest.mark.both_stores
 def test_a_validation_in_a_tracked_cell_belongs_to_its_run(workbench: Workbench) -> None:
     workbench.validate("train", contract="trips")
     made = workbench.run(cell(workbench, trips().assign(hour=500)), name="warned").run
@@ -105,6 +104,7 @@ def test_an_old_record_is_still_shown(workbench: Workbench) -> None:
     assert "broken" in workbench.contract("trips").text()
 
 
+@pytest.mark.whylogs
 def test_a_contract_from_data_comes_with_its_profile(workbench: Workbench) -> None:
     told: list[str] = []
     workbench.progress = lambda message, fraction=None: told.append(message)
@@ -129,6 +129,7 @@ def test_a_contract_from_data_comes_with_its_profile(workbench: Workbench) -> No
         workbench.contract("trip")
 
 
+@pytest.mark.whylogs
 def test_constraints_are_checked_on_a_profile_when_asked(workbench: Workbench, tmp_path: Path) -> None:
     workbench.contract("trips", data="train")
     file = tmp_path / "rows.bin"
@@ -146,6 +147,7 @@ def test_constraints_are_checked_on_a_profile_when_asked(workbench: Workbench, t
     assert not {column for column, _ in broken} & {"hour", "wind speed"}
 
 
+@pytest.mark.whylogs
 def test_profiles_of_parts_are_one_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = trips()
     monkeypatch.setattr(profiles, "CHUNK", 300)
@@ -202,6 +204,7 @@ def test_without_whylogs_all_but_profiles_works(
     monkeypatch.setitem(sys.modules, "whylogs", None)
     sheet = workbench.contract("trips", data="train")
     assert (sheet.profile, sheet.constraints) == ("", ())
+    assert "'whylogs', which is not installed" in sheet.text()
     assert workbench.validate("train", contract="trips").passed
     for contract in ("trips", "new"):
         with pytest.raises(MissingDependency, match="'whylogs', which is not installed"):

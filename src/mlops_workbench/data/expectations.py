@@ -236,6 +236,8 @@ def _lengths(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     if "value" in kwargs:
         least = most = kwargs["value"]
     _whole_numbers(least, most)
+    if least is not None and most is not None and least > most:
+        raise _NotCarried(f"no text is between {least} and {most} long")
     return {"pattern": rf"(?s)\A.{{{least or 0},{'' if most is None else most}}}\Z"}
 
 

@@ -76,7 +76,12 @@ def from_data(
     profile = profiles.keep(project, name, contract.digest, blob) if blob else None
     source = f"inferred from '{data}' ({len(frame):,} rows × {len(frame.columns)} columns)"
     return ContractSheet(
-        contract, str(path), source, profile=str(profile or ""), constraints=_constraints(contract, profile)
+        contract,
+        str(path),
+        source,
+        profile=str(profile or ""),
+        no_profile="" if blob else profiles.MISSING,
+        constraints=_constraints(contract, profile),
     )
 
 

@@ -24,6 +24,8 @@ from mlops_workbench.data.contracts import ColumnRule, Contract
 CHUNK = 200_000
 """rows profiled at once; parts merge, and between them progress is reported and an interrupt is noticed"""
 
+MISSING = "A profile needs the package 'whylogs', which is not installed: it has no wheels for Python 3.13 and later."
+
 
 def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
     """A serialized profile: counts, types, missing, distinct values, quantiles and frequent items a column.
@@ -215,9 +217,5 @@ def _whylogs() -> Any:
         try:
             import whylogs
         except ImportError:
-            raise MissingDependency(
-                "A profile needs the package 'whylogs', which is not installed: it has no wheels for Python 3.13 and "
-                "later.",
-                "Leave the profile out, or use Python 3.12.",
-            ) from None
+            raise MissingDependency(MISSING, "Leave the profile out, or use Python 3.12.") from None
     return whylogs

@@ -17,13 +17,17 @@ _FEW = 6
 
 @dataclass(frozen=True)
 class ContractSheet(Value):
-    """What the verb `contract` shows. `left_out`: what an import could not carry over; `constraints`: whylogs'."""
+    """What the verb `contract` shows.
+
+    `left_out`: what an import could not carry over. `no_profile`: why the data have none. `constraints`: whylogs'.
+    """
 
     contract: Contract
     path: str
     source: str = ""
     left_out: tuple[str, ...] = ()
     profile: str = ""
+    no_profile: str = ""
     constraints: tuple[str, ...] = ()
     validations: tuple[Validation, ...] = ()
 
@@ -71,6 +75,8 @@ class ContractSheet(Value):
             found.append("Further columns are allowed.")
         if self.profile:
             found.append(f"whylogs profile {self.profile}, {len(self.constraints)} constraints from it.")
+        if self.no_profile:
+            found.append(self.no_profile)
         if self.left_out:
             found.append(f"Not carried over ({len(self.left_out)}):")
             found += [f"– {one}" for one in self.left_out]
