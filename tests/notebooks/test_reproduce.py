@@ -141,10 +141,12 @@ def test_rows_that_were_given_as_a_file_are_read_from_it_again_and_other_files_a
     workbench.namespace = space
     elsewhere = tmp_path / "depth.txt"
     elsewhere.write_text("5")
-    source = (
-        f"import pandas as pd\ntrain = pd.read_csv('trips.csv')\nDEPTH = int(open({str(elsewhere)!r}).read())\n"
-        + FIT.format(seed=", random_state=7").replace("max_depth=5", "max_depth=DEPTH")
-    )
+    source = f"""
+from pathlib import Path
+import pandas as pd
+train = pd.read_csv("trips.csv")
+DEPTH = int(Path({str(elsewhere)!r}).read_text())
+""" + FIT.format(seed=", random_state=7").replace("max_depth=5", "max_depth=DEPTH")
     workbench.run(
         Cell(source, lambda: exec(source, space), space), name="file", data="trips.csv", evaluate="test"
     )
