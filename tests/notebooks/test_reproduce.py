@@ -132,14 +132,21 @@ def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench
     assert workbench.jobs().jobs == ()
 
 
-def test_rows_that_were_given_as_a_file_are_read_from_it_again(
-    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+def test_rows_that_were_given_as_a_file_are_read_from_it_again_and_other_files_as_they_are_now(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(workbench.project.root)
     trips(seed=1).drop(columns="carrier").to_csv("trips.csv", index=False)
     space: dict[str, Any] = {"test": trips(seed=2).drop(columns="carrier")}
     workbench.namespace = space
-    source = "import pandas as pd\ntrain = pd.read_csv('trips.csv')\n" + FIT.format(seed=", random_state=7")
+    elsewhere = tmp_path / "depth.txt"
+    elsewhere.write_text("5")
+    source = f"""
+from pathlib import Path
+import pandas as pd
+train = pd.read_csv("trips.csv")
+DEPTH = int(Path({str(elsewhere)!r}).read_text())
+""" + FIT.format(seed=", random_state=7").replace("max_depth=5", "max_depth=DEPTH")
     workbench.run(
         Cell(source, lambda: exec(source, space), space), name="file", data="trips.csv", evaluate="test"
     )
@@ -149,3 +156,4 @@ def test_rows_that_were_given_as_a_file_are_read_from_it_again(
     assert isinstance(found, Reproduction)
     assert (found.verdict, found.labels, found.largest) == ("equal", 0, 0.0)
     assert "'trips.csv' was written from the recorded rows" in found.differences
+    assert f"'{elsewhere}' was read as it is now" in found.differences
