@@ -146,6 +146,7 @@ def test_every_check_of_a_full_policy(workbench: Workbench) -> None:
     assert isinstance(report, GateReport)
     assert {c.name: c.passed for c in report.checks} == {
         "training/serving skew": True,
+        "rows not trained on": True,
         "better than a constant": True,
         "threshold roc_auc": True,
         "no worse than the champion": None,
@@ -158,7 +159,7 @@ def test_every_check_of_a_full_policy(workbench: Workbench) -> None:
         "memory": True,
     }
     shown = report._repr_html_()
-    assert shown.count("<details") == 6
+    assert shown.count("<details") == 7
     assert "selection_rate" in shown
     # the same with limits that nothing can keep: each is named, and the first is the sentence
     policy(

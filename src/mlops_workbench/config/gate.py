@@ -137,10 +137,15 @@ class GatePolicy:
         return asdict(self)
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What digests are made of: keys younger than stored reports and approvals are in it only when they are set."""
+        found = self.to_dict()
+        if self.trained_rows == GatePolicy().trained_rows:
+            del found["trained_rows"]
+        return found
+
+    @property
     def digest(self) -> str:
         """SHA-256 of its canonical JSON: two policies with one digest ask the same."""
-        asked = self.to_dict()
-        if self.trained_rows == GatePolicy().trained_rows:
-            del asked["trained_rows"]  # younger than reports that are kept: theirs stay those of this policy
-        body = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+        body = json.dumps(self.content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()

@@ -35,5 +35,5 @@ class Policy:
     @property
     def governance(self) -> str:
         """SHA-256 over what decides who may become champion: `[gate]` and `[approval]`. An approval names it."""
-        decides = {"gate": asdict(self.gate), "approval": asdict(self.approval)}
+        decides = {"gate": self.gate.content, "approval": asdict(self.approval)}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
