@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_workbench import verbs as verbs_package
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.interface import parsing, words
+from mlops_workbench.interface import parsers, parsing, words
 from mlops_workbench.interface.parsing import HelpRequested
 from mlops_workbench.interface.payloads import changes, from_json
 from mlops_workbench.interface.spec import Arg, Verb
@@ -127,9 +127,9 @@ def values_of(arg: Arg) -> st.SearchStrategy[Any]:
         return st.sampled_from(arg.choices)
     if arg.name in _OF_A_FORM:
         one: st.SearchStrategy[Any] = st.sampled_from(_OF_A_FORM[arg.name])
-    elif arg.parse is not str and arg.name != "parameters":
+    elif arg.parse not in (str, parsers.setting):
         one = st.integers(1, 65535)
-    elif arg.name == "parameters":
+    elif arg.parse is parsers.setting:
         one = st.tuples(text.map(str.strip).filter(lambda t: t and "=" not in t and t[0] != "-"), text)
     else:
         one = text.filter(lambda t: not t.startswith("-"))
@@ -160,10 +160,9 @@ def test_a_line_parses_back_to_its_options(call: tuple[str, dict[str, Any]]) -> 
 @given(calls())
 def test_json_gives_the_same_options_as_words(call: tuple[str, dict[str, Any]]) -> None:
     verb, options = call
-    raw = {k: dict(v) if k == "parameters" else v for k, v in options.items()}
-    wanted = options | (
-        {"parameters": list(dict(options["parameters"]).items())} if "parameters" in options else {}
-    )
+    pairs = {arg.name for arg in VERBS[verb].args if arg.parse is parsers.setting}
+    raw = {k: dict(v) if k in pairs else v for k, v in options.items()}
+    wanted = {k: list(dict(v).items()) if k in pairs else v for k, v in options.items()}
     assert from_json(VERBS[verb], raw) == wanted
 
 
