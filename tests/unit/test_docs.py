@@ -31,7 +31,7 @@ def test_the_settings_are_the_sections() -> None:
 
 def test_each_line_of_the_tour_parses() -> None:
     tour = README.split("## The tour")[1].split("\n## ")[0]
-    lines = [line.split("#")[0].strip() for line in tour.splitlines() if line.startswith("    %")]
+    lines = [line.strip() for line in tour.splitlines() if line.startswith("    %")]
     assert len(lines) == 11
     for line in lines[1:]:
         prog, _, words = line.partition(" ")

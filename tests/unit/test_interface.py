@@ -106,6 +106,19 @@ def test_a_wrong_word_gets_one_sentence(words: str, sentence: str) -> None:
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("promote flights --why better  # than before", "better"),
+        ("promote flights --why '# 5'  # 'it is", "# 5"),
+        ('promote flights --why "a \\" # b"', 'a " # b'),
+        ("promote flights --why a#b", "a#b"),
+    ],
+)
+def test_a_comment_is_no_part_of_a_line(line: str, why: str) -> None:
+    assert parse(line, "%mlops").options["why"] == why
+
+
 def test_quotes_are_no_part_of_a_value() -> None:
     assert parse('promote flights -v 3 --why "it is better"', "mlops").options["why"] == "it is better"
 

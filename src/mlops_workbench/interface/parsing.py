@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,13 @@ from typing import Any, NoReturn
 
 from mlops_workbench.base.errors import UsageError, closest
 from mlops_workbench.interface.spec import Verb
+
+_WORD = re.compile(r"""\s+|(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+|.""", re.DOTALL)
+
+
+def _without_comment(line: str) -> str:
+    """The line up to a word that begins with `#`, as in a shell; in quotes it is no comment."""
+    return next((line[: word.start()] for word in _WORD.finditer(line) if word[0].startswith("#")), line)
 
 
 class HelpRequested(Exception):
@@ -84,7 +92,7 @@ def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> P
     """
     if isinstance(words, str):
         try:
-            words = shlex.split(words)
+            words = shlex.split(_without_comment(words))
         except ValueError as problem:
             raise UsageError(
                 f"The line {words!r} cannot be read: {problem}.", "Close the quotation."
