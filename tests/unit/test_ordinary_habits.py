@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from mlops_workbench.base.errors import GateFailed, JobFailed, UsageError
+from mlops_workbench.base.errors import Conflict, GateFailed, JobFailed, UsageError
 from mlops_workbench.notebooks import engine
 from mlops_workbench.track import source
 from mlops_workbench.track.records import CHANGES
@@ -56,6 +56,22 @@ def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     finally:
         workbench.close()
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_project_in_a_project_is_made_by_choice_only(tmp_path: Path) -> None:
+    inner = tmp_path / "notebooks" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (tmp_path, inner):
+        workbench = Workbench(folder, namespace={})
+        try:
+            if folder == inner:
+                with pytest.raises(Conflict, match=f"belongs to the project in {tmp_path}"):
+                    workbench.init("inner")
+                assert not list(inner.iterdir())
+            workbench.init(folder.name.replace("_", "-"), nested=folder == inner)
+            assert workbench.init(folder.name.replace("_", "-")).created is False
+        finally:
+            workbench.close()
 
 
 def test_a_patch_is_applied_whatever_git_is_configured_to(workbench: Workbench, tmp_path: Path) -> None:

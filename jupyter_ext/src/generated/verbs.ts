@@ -5,6 +5,8 @@ export interface IVerbOptions {
   init: {
     /** name of the project */
     name: string;
+    /** also in a folder of another project */
+    nested?: boolean;
   };
   status: Record<string, never>;
   doctor: Record<string, never>;

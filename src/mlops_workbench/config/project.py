@@ -141,6 +141,14 @@ def find(folder: Path) -> Project:
     raise NotFound(f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: init NAME.")
 
 
+def around(folder: Path) -> Path | None:
+    """The project's folder above this one, which is none itself."""
+    start = folder.resolve()
+    if (start / FILE_NAME).is_file():
+        return None
+    return next((above for above in start.parents if (above / FILE_NAME).is_file()), None)
+
+
 def load(root: Path) -> Project:
     """Read and check `mlops.toml`. Raises `InvalidConfig` naming file, key and value."""
     from mlops_workbench.config import reading  # msgspec: not before a project is opened
