@@ -29,10 +29,10 @@ def test_a_model_name_that_mlflow_refuses_is_refused_in_time(workbench: Workbenc
 def test_a_model_of_one_class_is_judged(workbench: Workbench) -> None:
     rows = pd.DataFrame({"a": np.arange(40.0), "y": 1})
     model = DecisionTreeClassifier().fit(rows[["a"]], rows["y"])
-    workbench.namespace = {"rows": rows, "model": model}
-    workbench.register("model", name="one", data="rows", evaluate="rows")
+    workbench.namespace = {"rows": rows, "others": rows.assign(a=rows["a"] + 0.5), "model": model}
+    workbench.register("model", name="one", data="rows")
     with pytest.raises(GateFailed, match="better than a constant"):
-        workbench.gate("one", first=True)
+        workbench.gate("one", first=True, data="others")
 
 
 def test_a_label_given_as_a_frame_of_one_column(workbench: Workbench) -> None:
