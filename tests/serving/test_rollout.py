@@ -99,17 +99,18 @@ def test_a_port_in_use(classifier_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_start_that_fails_shows_its_log_and_leaves_nothing(classifier_folder: Path, tmp_path: Path) -> None:
-    before = {p.pid for p in psutil.process_iter() if _serves(p)}
     with pytest.raises(ServingFailed, match="the registry recorded 0000"):
         _start(classifier_folder, tmp_path, digest="0" * 64)
     with pytest.raises(ServingFailed, match=r"not ready after 0 s"):
         _start(classifier_folder, tmp_path, seconds=0.3)
-    assert {p.pid for p in psutil.process_iter() if _serves(p)} == before
+    assert not [p.pid for p in psutil.process_iter() if _serves(p, tmp_path)]
 
 
-def _serves(process: psutil.Process) -> bool:
+def _serves(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is a runtime whose log is in this folder."""
     try:
         running = process.status() != psutil.STATUS_ZOMBIE
-        return running and "mlops_workbench.serving" in process.cmdline()
+        ours = running and "mlops_workbench.serving" in process.cmdline()
+        return ours and str(folder) in process.environ().get("MLOPS_LOG_URL", "")
     except psutil.NoSuchProcess:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -126,7 +127,9 @@ class Prepared:
         return made
 
     def restored(self) -> Workbench:
-        shutil.rmtree(self.root)
+        # moved aside first: a process that a test has killed may still be removing its files there
+        aside = self.root.rename(self.root.with_name(f"{self.root.name}-{uuid.uuid4().hex[:8]}"))
+        shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(self._copy, self.root)
         if self.url:
             databases.drop(databases.name(self.url))

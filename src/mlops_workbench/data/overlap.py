@@ -33,10 +33,10 @@ class Overlap:
     def trained(self) -> float:
         """The share of judged rows that must be taken for rows it was fitted on, 0..1: what is beyond chance.
 
-        Chance is three standard deviations of a binomial count above `repeated`. Of a share t of training rows and
+        Chance is five standard deviations of a binomial count above `repeated`. Of a share t of training rows and
         1 - t of fresh ones, t + (1 - t)·repeated are seen; solved for t.
         """
-        chance = self.repeated + 3 * (self.repeated * (1 - self.repeated) / self.rows) ** 0.5
+        chance = self.repeated + 5 * (self.repeated * (1 - self.repeated) / self.rows) ** 0.5
         return max(0.0, (self.share - chance) / (1 - self.repeated)) if self.repeated < 1 else 0.0
 
 
