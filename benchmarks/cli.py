@@ -46,9 +46,9 @@ def make(root: Path, runs: int, versions: int) -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     draw = np.random.default_rng(0)
-    frame = pd.DataFrame({f"x{i}": draw.normal(size=500) for i in range(8)})
-    frame["late"] = (frame["x0"] + draw.logistic(size=500) > 0).astype(int)
-    space: dict[str, object] = {"train": frame, "test": frame}
+    frame = pd.DataFrame({f"x{i}": draw.normal(size=1000) for i in range(8)})
+    frame["late"] = (frame["x0"] + draw.logistic(size=1000) > 0).astype(int)
+    space: dict[str, object] = {"train": frame[:500], "test": frame[500:].reset_index(drop=True)}
     source = (
         "from sklearn.linear_model import LogisticRegression\n"
         "model = LogisticRegression().fit(train.drop(columns='late'), train['late'])"

@@ -83,7 +83,7 @@ def test_any_alias_is_set_moved_and_taken_away_on_record(workbench: Workbench) -
     with pytest.raises(Conflict, match="is on version 2 already"):
         workbench.alias("trips", "challenger", version=2, why="again")
     assert workbench.alias("trips", "challenger", version=1, why="other").old_version == 2
-    assert workbench.alias("trips", "challenger", remove=True, why="done").new_version is None
+    assert workbench.alias("trips/1", "challenger", remove=True, why="done").new_version is None
     with pytest.raises(Conflict, match="has no alias 'challenger'"):
         workbench.alias("trips", "challenger", remove=True, why="done")
     assert workbench.tracking.aliases("trips") == {"champion": 1}

@@ -213,6 +213,13 @@ def test_labels_of_one_request_are_told_apart(url: str) -> None:
     assert measured(url, "flights", task="classification").n == 0
 
 
+@pytest.mark.parametrize("place", [1.5, -1, None, "second"])
+def test_a_place_that_is_none_is_refused(url: str, place: Any) -> None:
+    frame = pd.DataFrame({"request_id": ["r1", "r2"], "row_index": [0, place], "y": "late"})
+    with pytest.raises(InvalidData, match="'row_index' of a label must be a whole number from 0 up"):
+        write_labels(url, "flights", frame)
+
+
 def test_labels_that_find_no_prediction_are_no_success(url: str) -> None:
     frame = pd.DataFrame({"request_id": ["x1", "x2"], "row_index": 0, "y": "late"})
     with pytest.raises(

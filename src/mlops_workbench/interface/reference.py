@@ -13,8 +13,8 @@ def reference(verbs: Mapping[str, Verb]) -> str:
         "# Verbs",
         "",
         "Made from the verbs' signatures by `make docs`; a test compares. The same words follow `%mlops` in a notebook",
-        "and `mlops` on a command line; the same names are the keywords of `Workbench` methods and the JSON of",
-        "`POST /mlops/api/verbs/VERB`.",
+        "and `mlops` on a command line. The keywords of `Workbench` methods and the JSON of `POST /mlops/api/verbs/VERB`",
+        "are the options' long names with `_` for `-`; where it is another one, it stands behind the option.",
     ]
     stage = ""
     for verb in verbs.values():
@@ -31,6 +31,8 @@ def reference(verbs: Mapping[str, Verb]) -> str:
         for arg in verb.args:
             name = ", ".join(f"`{f}`" for f in arg.flags) or f"`{arg.name.upper()}`"
             notes = " (required)" if arg.required else " (may be repeated)" if arg.repeat else ""
+            if arg.flags and "--" + arg.name.replace("_", "-") not in arg.flags:
+                notes += f" (keyword `{arg.name}`)"
             if arg.flags and arg.default not in (None, False, ()):
                 notes += f" (default {arg.default})"
             parts.append(f"| {name} | {arg.help.replace('|', chr(92) + '|')}{notes} |")

@@ -79,7 +79,7 @@ def write_labels(
         found = pd.DataFrame(
             {
                 "request_id": known["request_id"].astype(str),
-                "row_index": known["row_index"].astype(int) if "row_index" in frame else 0,
+                "row_index": _places(known["row_index"]) if "row_index" in frame else 0,
                 "label": values,
                 "at": (now or SYSTEM.now()).timestamp(),
             }
@@ -109,6 +109,18 @@ def _label_column(frame: pd.DataFrame, column: str | None) -> str:
     if column not in others:
         raise InvalidData(f"The labels have no column '{column}'.", closest(column, others))
     return column
+
+
+def _places(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Raises InvalidData for what is no whole number from 0 up."""
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    wrong = ~(numbers.ge(0) & numbers.mod(1).eq(0))
+    if wrong.any():
+        raise InvalidData(
+            f"The 'row_index' of a label must be a whole number from 0 up. Got {column[wrong].iloc[0]!r} instead.",
+            "It is in the answer to each request, and in the log.",
+        )
+    return numbers.astype(int)
 
 
 def _without_places(request: str) -> InvalidData:

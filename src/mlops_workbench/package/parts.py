@@ -97,7 +97,7 @@ def _base(engine: DockerEngine, base_image: str, platform: str | None, progress:
     except MlopsError as error:
         raise BaseImageUnavailable(
             f"The base image '{base_image}'{where} is not here and could not be pulled: {error.message}",
-            "Name another base image in the project's settings, or load this one into the engine.",
+            "Name another one in mlops.toml ([image] base) or MLOPS_BASE_IMAGE, or load this one into the engine.",
         ) from error
     found = engine.image(base_image)
     if found is None or not _fits(found, platform):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from mlops_workbench.config.names import reference
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import ModelVersion, ThisVersion, Why
 
@@ -33,16 +34,16 @@ def alias(
 
     ledger.require_reason(why)
     promotion.check_alias(alias)
+    model = reference(name, version).model
     if remove:
-        session.tracking.require_model(name)
+        session.tracking.require_model(model)
     target = None if remove else session.stated_version(name, version)
-    model = target.name if target else name
     return promotion.move(
         session,
         model=model,
         action="alias",
         why=why,
         alias=alias,
-        plan=lambda old: promotion.to_alias(name, alias, old, target),
+        plan=lambda old: promotion.to_alias(model, alias, old, target),
         cut_over=launching.cut_over(session, model, alias),
     )
