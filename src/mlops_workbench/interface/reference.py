@@ -14,8 +14,8 @@ def reference(verbs: Mapping[str, Verb]) -> str:
         "",
         "Made from the verbs' signatures by `make docs`; a test compares. The same words follow `%mlops` in a notebook",
         "and `mlops` on a command line. The keywords of `Workbench` methods, and of the JSON of",
-        "`POST /mlops/api/verbs/VERB`, are the options' long names with `_` for `-`; where it is another one, it stands",
-        "behind the option.",
+        "`POST /mlops/api/verbs/VERB`, are the options' long names with `_` for `-`; where it is another one, it",
+        "stands behind the option.",
     ]
     stage = ""
     for verb in verbs.values():
