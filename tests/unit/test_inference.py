@@ -242,6 +242,16 @@ def test_labels_that_are_no_class_replace_nothing(url: str, given: Any, shown: s
     assert measured(url, "flights", task="classification", classes=classes) == before
 
 
+def test_classes_of_texts_do_not_disturb_a_log_of_numbers(tmp_path: Path) -> None:
+    """Two versions of a model, of which the first answered with texts."""
+    url = log(tmp_path, prediction=sa.Double)
+    labels = truth().assign(outcome=lambda f: f["outcome"] == "late")
+    form = LabelForm(classes=["late", "on time", False, True])
+    assert write_labels(url, "flights", labels, form).matched == ROWS
+    with pytest.raises(InvalidData, match="is none of"):
+        write_labels(url, "flights", labels.assign(outcome=2), form)
+
+
 def test_other_words_for_the_classes_are_mapped(tmp_path: Path) -> None:
     words = {"YES": "late", "NO": "on time"}
     url = log(tmp_path)

@@ -39,15 +39,15 @@ class LabelReceipt(Value):
 
     @property
     def title(self) -> str:
-        said = [f"{self.matched:,} of {self.total:,} labels found their prediction"]
+        parts = [f"{self.matched:,} of {self.total:,} labels found their prediction"]
         for count, what in (
             (self.replaced, "replaced an earlier one"),
             (self.doubled, "were there twice, and the later one counts"),
             (self.skipped, "rows had none"),
         ):
             if count:
-                said.append(f"{count:,} {what}")
-        return "; ".join(said) + "."
+                parts.append(f"{count:,} {what}")
+        return "; ".join(parts) + "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,10 @@ def _as_predicted(labels: pd.Series[Any], form: LabelForm, *, is_text: bool) -> 
         labels = words.map(lambda word: form.mapping.get(word, word))
     values = labels.map(_word) if is_text else pd.to_numeric(labels, errors="coerce").astype(float)
     if form.classes:
-        allowed = {_word(c) if is_text else float(c) for c in form.classes}
+        # an earlier version may have had texts where the log holds numbers now
+        allowed = {
+            _word(c) if is_text else float(c) for c in form.classes if is_text or not isinstance(c, str)
+        }
         fits = values.isin(allowed)
     else:
         fits = values.notna()

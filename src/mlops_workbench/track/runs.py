@@ -179,15 +179,16 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             | {"models": ",".join(made)},
         )
         judged, note = None, ""
-        if asked is not None and models and data:
-            note = _not_held_out(asked, kept[data[0]], kept[str(evaluate)])
         if asked is not None:
             context.progress("drawing the evaluation")
             try:
+                if models and data:
+                    note = _not_held_out(asked, kept[data[0]], kept[str(evaluate)])
                 judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
             except Exception as problem:  # a model that took hours is not lost for a picture of it
-                note += f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
-                tracking.log(run_id, tags={"evaluation": note})
+                failed = f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+                note = f"{note} {failed}".strip()
+                tracking.log(run_id, tags={"evaluation": failed})
     marks = {n: k.mark for n, k in kept.items()}
     first = marks.get(data[0]) if data else None
     others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
@@ -205,7 +206,7 @@ def _not_held_out(asked: HeldOutAnswers, fitted_on: KeptRows, judged: KeptRows) 
         return ""
     return (
         f"{found.trained:.1%} of the rows of '{judged.mark.name}' are rows of '{fitted_on.mark.name}', which the model "
-        "was fitted on: its metrics are not those of rows that it has not seen. "
+        "was fitted on: its metrics are not those of rows that it has not seen."
     )
 
 
