@@ -30,6 +30,7 @@ def run(workbench: Workbench, space: dict[str, Any], code: str, **options: Any) 
         ('print(model.score(february.drop(columns="late"), february["late"]))', []),
         ("best = model", []),
         ('model.fit(february.drop(columns="late"), february["late"])', ["model"]),
+        ('model.fit(january.drop(columns="late"), january["late"])', ["model"]),
         ("model.steps[-1][1].coef_ += 1.0", ["model"]),
         ('other = pipeline().fit(february.drop(columns="late"), february["late"])\nmodel', ["other"]),
     ],
