@@ -66,7 +66,7 @@ def from_data(
     replace: bool,
 ) -> ContractSheet:
     """Infers the contract and, where whylogs is installed, profiles the data. Raises `InvalidData`, `Conflict`."""
-    from mlops_workbench.data import inferring, profiles
+    from mlops_workbench.data import hints, inferring, profiles
 
     project, progress, now = context.project, context.progress, context.store.clock.now()
     contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
@@ -82,6 +82,7 @@ def from_data(
         profile=str(profile or ""),
         no_profile="" if blob else profiles.MISSING,
         constraints=_constraints(contract, profile),
+        hints=hints.hints(frame),
     )
 
 

@@ -20,6 +20,8 @@ from mlops_workbench.base.errors import InvalidData, MissingDependency
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.project import Project
 from mlops_workbench.data.contracts import ColumnRule, Contract
+from mlops_workbench.data.kinds import kind_of, numbers_of
+from mlops_workbench.manifest import Kind
 
 CHUNK = 200_000
 """rows profiled at once; parts merge, and between them progress is reported and an interrupt is noticed"""
@@ -35,13 +37,12 @@ def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
     if frame.empty:
         raise InvalidData("A profile needs rows and columns; the data has none.")
     whylogs = _whylogs()
-    # whylogs 1.6 asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas' extension
-    # types of their own; as Python objects it takes them all
-    foreign = {name: object for name, kind in frame.dtypes.items() if _foreign(kind)}
+    kinds = {name: kind_of(frame[name]) for name in frame.columns}
     made: Any = None
     for start in range(0, len(frame), CHUNK):
         progress(f"profile: row {start + 1:,} of {len(frame):,}", start / len(frame))
-        part = frame.iloc[start : start + CHUNK].astype(foreign).rename(columns=str)
+        rows = frame.iloc[start : start + CHUNK]
+        part = pd.DataFrame({str(name): _plain(rows[name], kinds[name]) for name in rows.columns})
         view = whylogs.log(pandas=part).view()
         made = view if made is None else made.merge(view)
     return bytes(made.serialize())
@@ -187,8 +188,15 @@ def _column(column: Any) -> dict[str, Any]:
     return found
 
 
-def _foreign(kind: Any) -> bool:
-    return not isinstance(kind, np.dtype) or kind.kind not in "biufO"
+def _plain(series: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
+    """As whylogs 1.6 takes it: it asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas'
+    extension types of their own, counts Decimals and numbers as objects as something else, and whole numbers in 64
+    bits with a sign. Of a column of objects it sees what each value is, and a text is what the contract lists."""
+    if kind == "double" and not (isinstance(series.dtype, np.dtype) and series.dtype.kind in "bif"):
+        return pd.Series(numbers_of(series))
+    if kind == "string":
+        return pd.Series([None if gap else str(v) for v, gap in zip(series, series.isna(), strict=True)], dtype=object)
+    return (series if kind == "double" else series.astype(object)).reset_index(drop=True)
 
 
 def _view(blob: bytes) -> Any:

@@ -39,9 +39,11 @@ def validate(
     path = contracts.path_of(project.root, name)
     made = infer or not path.exists()
     checks: tuple[Checked, ...] = ()
+    seen: tuple[str, ...] = ()
     if made:
-        from mlops_workbench.data import inferring, profiles
+        from mlops_workbench.data import hints, inferring, profiles
 
+        seen = hints.hints(frame)
         contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
         contracts.write(contract, path)
         profiles.forget(project, name)
@@ -65,6 +67,7 @@ def validate(
         data_sha256=fingerprint(frame, data).sha256,
         at=stamp(now),
         run=run,
+        hints=seen,
     )
 
 

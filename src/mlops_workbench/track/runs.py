@@ -16,8 +16,9 @@ from typing import Any
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import frames
+from mlops_workbench.data.files import is_table
 from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.overlap import overlap
 from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
@@ -200,7 +201,7 @@ def _not_held_out(asked: HeldOutAnswers, fitted_on: KeptRows, judged: KeptRows) 
     """Says when rows that the model was fitted on are among those it is measured on; empty when they are not."""
     if not {*asked.features, asked.target} <= {*fitted_on.frame.columns}:
         return ""
-    columns = {name: frames.kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
+    columns = {name: kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
     found = overlap(fitted_on.frame, judged.frame, columns)
     if found.trained == 0:
         return ""
@@ -335,7 +336,7 @@ def _check_names(cell: Cell, wanted: Sequence[str]) -> None:
     """A variable that neither exists nor is named in the code cannot be meant: say so before anything runs."""
     named = cell.names
     for name in wanted:
-        if name not in cell.namespace and name not in named and Path(name).suffix not in frames.READERS:
+        if name not in cell.namespace and name not in named and not is_table(name):
             known = [
                 k
                 for k, v in cell.namespace.items()

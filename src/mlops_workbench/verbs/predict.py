@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def predict(
     session: Session,
     name: Model,
-    data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
+    data: Annotated[Data, Opt("DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl)")],
     *,
     batch: Annotated[Positive, Opt("rows a request")] = 500,
 ) -> Predictions:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @verb(stage="data", effect="kernel", example="validate january --contract flights")
 def validate(
     session: Session,
-    data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
+    data: Annotated[Data, Opt("DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl)")],
     *,
     contract: Annotated[ContractName, Opt(flags=("-c",))],
     infer: Annotated[bool, Opt("write the contract again, from this data")] = False,
