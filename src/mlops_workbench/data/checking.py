@@ -20,7 +20,7 @@ from mlops_workbench.data.contracts import KIND_OF_TYPE, TYPE_OF_KIND, ColumnRul
 from mlops_workbench.data.frames import flat, missing
 from mlops_workbench.data.inferring import age
 from mlops_workbench.data.keys import seconds
-from mlops_workbench.data.kinds import as_kind, kind_of, misfits, numbers_of
+from mlops_workbench.data.kinds import as_kind, as_texts, kind_of, misfits, numbers_of
 from mlops_workbench.data.verdict import Checked, Example
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _unlisted(series: pd.Series[Any], values: Sequence[str | float], gaps: Mask)
     except TypeError:  # lists and dicts have no hash
         bad = ~gaps
     if bad.any():
-        bad[bad] = ~series[bad].astype(str).isin([str(v) for v in values]).to_numpy()
+        bad[bad] = ~as_texts(series[bad]).isin([str(v) for v in values]).to_numpy()
     return bad
 
 
@@ -316,7 +316,7 @@ def _unmatched(series: pd.Series[Any], pattern: str, gaps: Mask) -> Mask:
     try:
         codes, distinct = pd.factorize(series)
     except TypeError:
-        codes, distinct = pd.factorize(series.astype(str))
+        codes, distinct = pd.factorize(as_texts(series))
     bad = np.fromiter((found(str(value)) is None for value in distinct), dtype=bool, count=len(distinct))
     return np.append(bad, False)[codes] & ~gaps  # a gap has the code -1
 

@@ -1,4 +1,4 @@
-"""Tables in files: which names are files of rows, reading them by the kinds of their columns, and writing them again."""
+"""Tables in files: which names are those of tables, reading them by the kinds of their columns, and writing them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,13 @@ def _read(path: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
     found = _parts(path)[1]
     packed: Any = _compression(path)
     if found == "Parquet":
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except TypeError:  # pandas does not understand the name that it gave a type of Arrow itself
+            import pyarrow.parquet as pq
+
+            plainly: pd.DataFrame = pq.read_table(path).to_pandas(ignore_metadata=True)
+            return plainly
     if found == "JSON lines":  # as JSON types them: a text that looks like a number stays one
         return pd.read_json(path, lines=True, dtype=False, convert_dates=False, compression=packed)
     texts: dict[Any, Any] = {name: str for name, kind in kinds.items() if kind == "string"}

@@ -11,7 +11,7 @@ from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, RowCount
 from mlops_workbench.data.frames import all_texts, flat
-from mlops_workbench.data.kinds import kind_of, numbers_of
+from mlops_workbench.data.kinds import as_texts, kind_of, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ def texts(present: pd.Series[Any]) -> set[str]:
             return {str(value) for value in present.unique()}
     except (TypeError, NotImplementedError):  # what has no hash has a text
         pass
-    return set(present.astype(str).unique())
+    return set(as_texts(present))
 
 
 def _looks_like_a_key(series: pd.Series[Any], kind: str) -> bool:

@@ -53,7 +53,7 @@ def kind_of(series: pd.Series[Any]) -> Kind:
         return "double"
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return "datetime"
-    if dtype == object:
+    if series.dtype == object:
         return _kind_of_objects(series)
     return "datetime" if str(dtype).startswith("date") else "string"  # Arrow's dates
 
@@ -93,6 +93,16 @@ def numbers_of(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
 def text_of(value: Any) -> str:
     """A value taken as text; a whole number that became a float, as it does beside gaps, as the whole number."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def as_texts(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Each value as Python writes it, NumPy's arrays as lists: pandas' own way decodes bytes, and takes categories of
+    bytes otherwise."""
+    import numpy as np
+    import pandas as pd
+
+    found = [str(value.tolist() if isinstance(value, np.ndarray) else value) for value in series]
+    return pd.Series(found, index=series.index, dtype=object)
 
 
 def as_kinds(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def write(frame: pd.DataFrame, path: Path, name: str) -> None:
             CATEGORIES: {column: _packed(frame[column]) for column in categories},
         }
         for column in sparse:
-            bare[column] = frame[column].sparse.to_dense()
+            bare[column] = frame[column].to_numpy()
         for column in categories:
             dtype = frame[column].cat.categories.dtype
             bare[column] = frame[column].astype(dtype if "interval" in str(dtype) else object)
@@ -59,7 +59,7 @@ def write(frame: pd.DataFrame, path: Path, name: str) -> None:
     ) as problem:  # pyarrow's derive from these
         raise InvalidData(
             f"'{name}' cannot be kept as Parquet: {' '.join(str(problem).split())}.",
-            "Give each column one type.",
+            "Give each column one type, of NumPy's or pandas' own.",
         ) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -99,7 +99,8 @@ def _of(names: Any, frame: pd.DataFrame) -> list[str]:
 def _fill(series: pd.Series[Any]) -> Any:
     import pandas as pd
 
-    fill: Any = series.sparse.fill_value
+    dtype: Any = series.dtype
+    fill = dtype.fill_value
     return None if pd.isna(fill) else getattr(fill, "item", lambda: fill)()
 
 

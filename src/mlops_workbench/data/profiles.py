@@ -195,7 +195,9 @@ def _plain(series: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
     if kind == "double" and not (isinstance(series.dtype, np.dtype) and series.dtype.kind in "bif"):
         return pd.Series(numbers_of(series))
     if kind == "string":
-        return pd.Series([None if gap else str(v) for v, gap in zip(series, series.isna(), strict=True)], dtype=object)
+        return pd.Series(
+            [None if gap else str(v) for v, gap in zip(series, series.isna(), strict=True)], dtype=object
+        )
     return (series if kind == "double" else series.astype(object)).reset_index(drop=True)
 
 

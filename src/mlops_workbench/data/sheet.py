@@ -19,7 +19,8 @@ _FEW = 6
 class ContractSheet(Value):
     """What the verb `contract` shows.
 
-    `left_out`: what an import could not carry over. `hints`: what to look at in the data that it was inferred from. `no_profile`: why the data have none. `constraints`: whylogs'.
+    `left_out`: what an import could not carry over. `hints`: what to look at in the data it is inferred from.
+    `no_profile`: why the data have none. `constraints`: whylogs'.
     """
 
     contract: Contract
