@@ -15,6 +15,7 @@ from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
 from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
+from mlops_workbench.manifest import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,11 +149,12 @@ class Session:
         path = Path(file).expanduser()
         return path if path.is_absolute() else self.folder / path
 
-    def frame(self, data: Any) -> tuple[pd.DataFrame, str]:
-        """A DataFrame and its name, from a variable, a file or a snapshot's reference."""
+    def frame(self, data: Any, kinds: Mapping[str, Kind] | None = None) -> tuple[pd.DataFrame, str]:
+        """A DataFrame and its name, from a variable, a file (read by the kinds of its columns) or a snapshot's
+        reference."""
         from mlops_workbench.data import snapshots
 
-        return snapshots.resolve(self.project, self.store, data, self.namespace)
+        return snapshots.resolve(self.project, self.store, data, self.namespace, kinds)
 
     def version(self, name: str, number: int | None) -> RegisteredVersion:
         """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""

@@ -206,7 +206,7 @@ def test_data_keep_the_contract_that_was_inferred_from_them(
         ValueError,
         OverflowError,
         AttributeError,
-        RuntimeWarning,
+        Warning,
         pa.ArrowInvalid,
         pa.ArrowNotImplementedError,
     ):

@@ -17,6 +17,7 @@ from mlops_workbench.config.names import check_name, user
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import dvc, files, frames, parquet
 from mlops_workbench.data.frames import Fingerprint, fingerprint
+from mlops_workbench.manifest import Kind
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -225,7 +226,11 @@ def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
 
 
 def resolve(
-    project: Project, store: Store, data: Any, namespace: Mapping[str, Any]
+    project: Project,
+    store: Store,
+    data: Any,
+    namespace: Mapping[str, Any],
+    kinds: Mapping[str, Kind] | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """A DataFrame and what to call it: what `frames.resolve` knows (which comes first), or a snapshot's reference.
 
@@ -235,7 +240,7 @@ def resolve(
         found = refer(project, store, data)
         if found is not None:
             return found.frame, found.reference
-    return frames.resolve(data, namespace)
+    return frames.resolve(data, namespace, kinds)
 
 
 def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:

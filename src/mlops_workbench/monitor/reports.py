@@ -99,10 +99,16 @@ def _sampled(frame: Any, wanted: Sequence[str]) -> pd.DataFrame:
 def _write(frames: Sequence[pd.DataFrame], columns: Sequence[str], path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies and of divisions; none helps the user
-        from evidently import Report
+        from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        current, reference = (frame[list(columns)] for frame in frames)
+        # said, not guessed: of a few rows Evidently takes a column of categories for one of prose, and fails
+        texts = [name for name in columns if not pd.api.types.is_numeric_dtype(frames[0][name])]
+        numbers = [name for name in columns if name not in texts]
+        definition = DataDefinition(numerical_columns=numbers, categorical_columns=texts)
+        current, reference = (
+            Dataset.from_pandas(frame[list(columns)], data_definition=definition) for frame in frames
+        )
         Report([DataDriftPreset(columns=list(columns))]).run(current, reference).save_html(str(path))
 
 

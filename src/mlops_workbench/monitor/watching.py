@@ -77,6 +77,7 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         importance=request.importance,
         thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
         columns=columns,
+        kinds=manifest.kinds,
     )
     if profile is not None:
         from mlops_workbench.data import profiles

@@ -46,7 +46,7 @@ def drift(
         str(stored.version),
         watching.DriftRequest(
             reference=registering.fitted_on(session.project, stored),
-            current=None if data is None else session.frame(data)[0],
+            current=None if data is None else session.frame(data, manifest.kinds)[0],
             last=last,
             importance=seen.report.importance if seen else {},
             baseline=seen.report.metrics if seen else {},

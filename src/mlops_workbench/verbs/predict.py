@@ -23,10 +23,10 @@ def predict(
     from mlops_workbench.rollout import following, records, requests
     from mlops_workbench.rollout.runtime.environment import api_key
 
-    frame, label = session.frame(data)
     following.sync_followers(session, name)
     deployment = records.require(session.store, name)
     stored = session.tracking.version(name, int(deployment.version))
     manifest = Manifest.load(session.tracking.folder(stored))
+    frame, label = session.frame(data, manifest.kinds)
     key = api_key(session.project.policy.serving, session.project.root)
     return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)
