@@ -277,7 +277,7 @@ def _by_chance(facts: Mapping[str, Any], thresholds: Thresholds) -> str:
     if not found:
         return ""
     if any(value is not None and value > chance.get(key, 0.0) for key, value in values.items()):
-        return f"There is a difference, but it cannot be measured by what few rows a bin also give: {', '.join(found)}."
+        return f"No measure of the difference that there is, with so few rows a bin: {', '.join(found)}."
     return f"Within chance for so few rows: {', '.join(found)}."
 
 

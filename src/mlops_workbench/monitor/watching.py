@@ -92,6 +92,12 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
     return replace(found, model=name, version=version, period=period, performance=performance)
 
 
+def sentence(report: DriftReport) -> str:
+    named = ", ".join(f"'{name}'" for name in report.drifted[:3]) + (" …" if len(report.drifted) > 3 else "")
+    which = f"{report.model} version {report.version}"
+    return f"{len(report.drifted)} of {len(report.features)} features of {which} have drifted: {named}."
+
+
 def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> LoggedRows:
     datetimes = [f.name for f in manifest.inputs if f.kind == "datetime"]
     selection = LogSelection([version])
