@@ -36,7 +36,7 @@ def main() -> int:
     # Imported here, so that a signal during these seconds of imports already ends the process cleanly.
     import uvicorn
 
-    from mlops_workbench.serving.listening import AddressTaken, Server, bound
+    from mlops_workbench.serving.listening import AddressTaken, RuntimeServer, bound
     from mlops_workbench.serving.predlog import LogRefused
     from mlops_workbench.serving.settings import Settings, app_from
 
@@ -48,7 +48,7 @@ def main() -> int:
         return _refuse(str(error), ADDRESS_TAKEN)
     except (ModelRefused, LogRefused) as error:
         return _refuse(str(error), REFUSED)
-    server = Server(
+    server = RuntimeServer(
         uvicorn.Config(
             app,
             log_config=None,

@@ -35,7 +35,7 @@ def bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-class Server(uvicorn.Server):
+class RuntimeServer(uvicorn.Server):
     """Listens on `takes` as well, from the moment when what it replaces has let go of it: so a new version is ready
     before the old one ends, and its callers need no new address."""
 
