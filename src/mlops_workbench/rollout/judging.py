@@ -13,6 +13,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
+from mlops_workbench.serving.original import Original
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -23,19 +24,25 @@ if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
-    from mlops_workbench.serving.dataplane import Prediction
+    from mlops_workbench.serving.dataplane import DataPlane, Prediction
 
 
 def load(folder: Path) -> Predictor:
     """A model folder behind the real serving runtime. Raises `InvalidModel`."""
+    return _predictor(_plane(folder))
+
+
+def _plane(folder: Path) -> DataPlane:
     from mlops_workbench.serving.dataplane import DataPlane
     from mlops_workbench.serving.errors import ModelRefused
 
     try:
-        plane = DataPlane.load(folder, name=folder.name, version="0")
+        return DataPlane.load(folder, name=folder.name, version="0")
     except ModelRefused as problem:
         raise InvalidModel(str(problem)) from None
 
+
+def _predictor(plane: DataPlane) -> Predictor:
     def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
         try:
             return plane.predict([plane.from_json(row) for row in rows])
@@ -90,7 +97,7 @@ RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_o
 
 def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:
     from mlops_workbench.registry import registering
-    from mlops_workbench.registry.checks.check import Contestant
+    from mlops_workbench.registry.checks.check import Contestant, ModelItself
     from mlops_workbench.registry.versions import recorded
 
     def fitted_on() -> pd.DataFrame | None:
@@ -100,7 +107,12 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
             return None
 
     folder, manifest = recorded(tracking, stored)
-    return Contestant(stored.version, manifest, load(folder), fitted_on)
+    plane = _plane(folder)
+    itself = None
+    # an MLflow model's columns have types that depend on the row
+    if isinstance(model := plane.original, Original):
+        itself = ModelItself(lambda rows: plane.frame([plane.from_json(row) for row in rows]), model.answer)
+    return Contestant(stored.version, manifest, _predictor(plane), fitted_on, itself)
 
 
 def judge(
@@ -141,7 +153,7 @@ def judge(
     tag = image.tag if image else ""
     asked = GateContext(
         root=project.root,
-        rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
+        rows_from=_whereabouts(stored, rows, label, given=data is not None),
         first_by=user() if first else "",
         measure=measure,
         image=tag,
@@ -156,18 +168,16 @@ def judge(
     return report
 
 
-def _whereabouts(
-    project: Project, stored: RegisteredVersion, rows: pd.DataFrame | None, label: str, *, given: bool
-) -> str:
-    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept."""
+def _whereabouts(stored: RegisteredVersion, rows: pd.DataFrame | None, label: str, *, given: bool) -> str:
+    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept; the beginning of
+    its hash stands for it in every verb that takes data."""
     from mlops_workbench.data.frames import fingerprint
 
     if rows is None:
         return ""
     own = stored.facts.evaluate
     sha256 = own.sha256 if own and not given else fingerprint(rows, label).sha256
-    folder = (project.state / "snapshots").relative_to(project.root)
-    return f"'{label}', {len(rows):,} rows in {folder}/{sha256}.parquet"
+    return f"'{label}', {len(rows):,} rows, snapshot {sha256[:12]}"
 
 
 def _attach(tracking: Tracking, stored: RegisteredVersion, report: GateReport) -> None:

@@ -26,8 +26,10 @@ from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
 from mlops_workbench.track.input_data import Given, KeptRows
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.records import CHANGES, CHOSEN, ENVIRONMENT, NOTEBOOK, SOURCE, Run
 from mlops_workbench.track.tracking import Tracking
+
+_LONGEST_TAG = 4000
 
 Measure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
@@ -135,6 +137,7 @@ class RunRequest:
     params: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     target: str | None = None
+    positive: str | None = None
 
 
 def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: Measure) -> Finished:
@@ -163,7 +166,12 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
         judged_ones = models or mentioned
         if len(judged_ones) == 1 and evaluate is not None:
             held_out = kept[evaluate]
-            asked = measure(next(iter(judged_ones.values())), held_out.frame, held_out.mark.name, target)
+            model = next(iter(judged_ones.values()))
+            if asked := measure(model, held_out.frame, held_out.mark.name, target):
+                usual = project.policy.model.positive
+                asked = replace(
+                    asked, positive=metrics.positive_class(asked.classes, request.positive, usual)
+                )
         figures = {
             **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
             **figures_of.named(request.metrics, cell.namespace),
@@ -177,7 +185,8 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             series=_series(seen, models, recorded),
             tags=_data_tags(kept, data, evaluate)
             | ({"target": asked.target} if asked else {"target": target} if target else {})
-            | {"models": ",".join(made)},
+            | ({"positive": str(request.positive)} if request.positive is not None else {})
+            | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
         )
         judged, note = None, ""
         if asked is not None:
@@ -275,7 +284,9 @@ def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
 
 
 def _measured(asked: HeldOutAnswers) -> dict[str, float]:
-    return metrics.evaluate(asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task)
+    return metrics.evaluate(
+        asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task, asked.positive
+    )
 
 
 def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -288,6 +299,18 @@ def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict
             raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
         found[variable] = cell.namespace[variable]
     return found
+
+
+def _chosen(models: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The recorded parameters that somebody chose: not the defaults of their class. As many as a tag holds."""
+    found = list(names)
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        found += [prefix + name for name in source.chosen_params(model)]
+    kept = list(_loggable(dict.fromkeys(found)))
+    while len(json.dumps(kept)) > _LONGEST_TAG:
+        kept = kept[: len(kept) // 2]
+    return kept
 
 
 def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[str, list[tuple[int, float]]]:

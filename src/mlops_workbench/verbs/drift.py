@@ -31,6 +31,7 @@ def drift(
 
     Raises `Drifted` with the report when asked to fail and a feature has drifted.
     """
+    from mlops_workbench.alerts import watched
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
     from mlops_workbench.registry import gates, registering
@@ -59,6 +60,8 @@ def drift(
             report=Path(report) if report else None,
         ),
     )
+    if data is None:  # what is asked of the model, not of any rows
+        watched.noted(session, found)
     if fail and found.drifted:
         raise Drifted(watching.sentence(found), "Look at what changed, and fit the model again.", found)
     return found
