@@ -56,9 +56,8 @@ def _parse(body: Body, version: ServingVersion, limits: Limits) -> InvocationReq
         header = body.parameters.get("header") != "absent"
         rows = forms.from_csv(body.data, manifest.inputs, header=header)
     elif body.kind in PARQUET:
-        rows = forms.from_parquet(
-            body.data, most_rows=limits.request_rows, most_bytes=max(limits.body_bytes, 1 << 20)
-        )
+        most = max(limits.body_bytes, 1 << 20)
+        rows = forms.from_parquet(body.data, manifest.inputs, most_rows=limits.request_rows, most_bytes=most)
     else:
         payload = forms.object_of(body.data)
         params = payload.pop("params", None) or {}
