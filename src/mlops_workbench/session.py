@@ -49,8 +49,6 @@ class Session:
         self.clock = clock
         self.models_made: dict[int, tuple[weakref.ref[Any], str]] = {}
         """models that tracked cells made here, by `id`, with the run"""
-        self.checked: dict[str, str] = {}
-        """tags about data that was validated here; the next run is made of it"""
         self._opening = threading.RLock()
         self._seen: Project | None = None
         self._parts: dict[str, Any] = {}

@@ -91,4 +91,4 @@ def _constraints(contract: contracts.Contract, profile: Path | None) -> tuple[st
 
     if profile is None or not profiles.available():
         return ()
-    return tuple(f"{c}: {rule}" for c, rule in profiles.constraints(contract, profile.read_bytes()))
+    return tuple(f"{one.column}: {one.rule}" for one in profiles.constraints(contract, profile))

@@ -14,6 +14,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
+from mlops_workbench.manifest import Kind
 from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
@@ -71,6 +72,13 @@ def validate(
     )
 
 
+def kinds_of(project: Project, name: str) -> dict[str, Kind]:
+    """What a file of rows is read by: the types of the contract, if there is one."""
+    path = contracts.path_of(project.root, name)
+    rules = contracts.read(path).columns if path.exists() else {}
+    return {c: contracts.KIND_OF_TYPE[rule.type] for c, rule in rules.items() if rule.type != "any"}
+
+
 def _profiled(
     project: Project,
     frame: pd.DataFrame,
@@ -84,8 +92,7 @@ def _profiled(
 
     blob = profiles.profile(frame, progress)
     _whole(file, blob)
-    reference = profiles.newest(project, name)
-    found = profiles.judge(blob, contract, reference.read_bytes() if reference else None)
+    found = profiles.judge(blob, contract, profiles.newest(project, name))
     return tuple(
         Checked(column, f"profile: {rule}", f"profile: not {rule}", "warn", held, None, None, kind="profile")
         for column, rule, held in found

@@ -47,6 +47,7 @@ def run(
 
     `script`: a file, or a `Cell`. Raises what the code raises.
     """
+    from mlops_workbench.data import validations
     from mlops_workbench.registry import registering
     from mlops_workbench.track import runs
 
@@ -69,8 +70,7 @@ def run(
         ),
         measure=registering.measure,
     )
-    checked = {key: value for key, value in session.checked.items() if key not in done.run.tags}
-    session.tracking.log(done.run.id, tags=checked)
+    session.tracking.log(done.run.id, tags=validations.of_run(session.store, done.run.tags))
     for model in done.models.values():
         session.models_made[id(model)] = (weakref.ref(model), done.run.id)
     return done
