@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         workbench = Workbench(progress=_progress)
         try:
             value = getattr(workbench, call.verb.name)(**call.options)
+        except MlopsError as problem:
+            from mlops_workbench.interface.words import spell
+
+            spell(problem, call.verb)
+            raise
         finally:
             workbench.close()
     except HelpRequested as asked:
