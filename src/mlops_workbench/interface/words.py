@@ -28,7 +28,7 @@ def line(verb: Verb, options: Mapping[str, Any]) -> str:
 
 
 def spell(problem: MlopsError, verb: Verb) -> None:
-    """Errors say "the option target", as Python and REST name it; where words are typed, it is spelled as typed there."""
+    """Errors say "the option target", as Python and REST name it; where words are typed, as it is typed there."""
     flags = {arg.name: arg.flag for arg in verb.args if arg.flags}
 
     def flag(found: re.Match[str]) -> str:
