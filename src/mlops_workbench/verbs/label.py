@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mlops_workbench.base.errors import InvalidData, closest
+from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.interface import parsers
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, Model
@@ -52,7 +52,10 @@ def _classes(session: Session, name: str, url: str) -> list[Any]:
     """Those of all versions that have answered, in their order; none of a model that predicts numbers."""
     from mlops_workbench.monitor import inference
 
-    answered = inference.versions(url, name)
+    try:
+        answered = inference.versions(url, name)
+    except NotFound:  # what is wrong with the labels is said first
+        return []
     found = [v for v in session.tracking.versions(name) if str(v.version) in answered]
     classes = [c for version in found for c in Manifest.load(session.tracking.folder(version)).classes]
     return list(dict.fromkeys(classes))
