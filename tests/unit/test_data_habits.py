@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from mlops_workbench import cli
-from mlops_workbench.base.errors import ContractViolation, Drifted, UsageError
+from mlops_workbench.base.errors import ContractViolation, Drifted, InvalidData, UsageError
 from mlops_workbench.data import validations
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
@@ -147,3 +147,21 @@ def test_a_request_id_of_a_csv_stays_a_text(workbench: Workbench, tmp_path: Path
     pd.DataFrame({"request_id": ["007"], "late": [1]}).to_csv(tmp_path / "t.csv", index=False)
     frame, _ = workbench.frame(str(tmp_path / "t.csv"), {"request_id": "string"})
     assert frame["request_id"].tolist() == ["007"]
+
+
+def test_what_no_file_can_hold_is_said_before_one_is_written(workbench: Workbench) -> None:
+    frame = pd.DataFrame({"x": ["\ud800", "a"] * 10})
+    for make in (workbench.validate, workbench.contract):
+        with pytest.raises(InvalidData, match="no valid Unicode"):
+            make(frame, contract="c") if make == workbench.validate else make("c", data=frame)
+    assert not list((workbench.project.root / "contracts").glob("*"))
+
+
+@pytest.mark.prepared(by=registered)
+def test_the_gate_names_the_values_that_do_not_fit(workbench: Workbench) -> None:
+    frame = trips().astype({"hour": object})
+    frame.loc[:10, "hour"] = " "
+    with pytest.raises(
+        InvalidData, match=r"reads numbers in 'hour', and 11 of 800 values are none, such as ' '"
+    ):
+        workbench.gate("trips", version=1, data=frame, first=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts, validations
+from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.sheet import ContractSheet
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
@@ -69,6 +70,7 @@ def from_data(
     from mlops_workbench.data import hints, inferring, profiles
 
     project, progress, now = context.project, context.progress, context.store.clock.now()
+    fingerprint(frame, data)  # what no file can hold is said before one is written
     contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
     blob = profiles.profile(frame, progress) if profiles.available() else None
     path = contracts.path_of(project.root, name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.data.frames import all_texts
-from mlops_workbench.data.kinds import kind_of, numbers_of, text_of
+from mlops_workbench.data.kinds import kind_of, misfits, numbers_of, text_of
 from mlops_workbench.manifest import Field, Kind
 
 if TYPE_CHECKING:
@@ -85,6 +85,29 @@ def require_finite(frame: pd.DataFrame) -> None:
         if count := int(np.isinf(numbers_of(series)).sum()):
             raise InvalidData(
                 f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none."
+            )
+
+
+_WORDS: dict[Kind, str] = {
+    "double": "numbers",
+    "long": "whole numbers",
+    "boolean": "truth values",
+    "datetime": "times",
+    "string": "texts",
+}
+
+
+def require_kinds(frame: pd.DataFrame, inputs: Sequence[Field]) -> None:
+    """Raises `InvalidData` that names the values which are not what the model reads in their column."""
+    for field in inputs:
+        series = frame[field.name]
+        wrong = misfits(series, field.kind)
+        if many := int(wrong.sum()):
+            example = series[wrong].iloc[0]
+            raise InvalidData(
+                f"The model reads {_WORDS[field.kind]} in '{field.name}', and {many:,} of {len(series):,} values are "
+                f"none, such as {example!r:.60}.",
+                "Fix them, or make them missing.",
             )
 
 

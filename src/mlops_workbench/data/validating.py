@@ -37,6 +37,8 @@ def validate(
         from mlops_workbench.data import profiles
 
         profiles.require()
+    progress("fingerprint of the data", 0.0)
+    mark = fingerprint(frame, data)  # what no file can hold is said before one is written
     path = contracts.path_of(project.root, name)
     made = infer or not path.exists()
     checks: tuple[Checked, ...] = ()
@@ -55,7 +57,6 @@ def validate(
         checks = checking.check(frame, contract, now=now, progress=progress)
     if profile is not None:
         checks += _profiled(project, frame, contract, name, profile, progress)
-    progress("fingerprint of the data", 1.0)
     return ContractReport(
         contract=name,
         data=data,
@@ -65,7 +66,7 @@ def validate(
         checks=checks,
         path=str(path),
         digest=contract.digest,
-        data_sha256=fingerprint(frame, data).sha256,
+        data_sha256=mark.sha256,
         at=stamp(now),
         run=run,
         hints=seen,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.config.serving import ServingPolicy
+from mlops_workbench.data.kinds import as_kinds
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
@@ -92,7 +93,8 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         from mlops_workbench.monitor.reports import evidently_report
 
         common = [c for c in columns if c in rows.columns]
-        evidently_report(reference[common], rows[common], path=report, columns=common, progress=progress)
+        both = (as_kinds(frame[common], manifest.kinds) for frame in (reference, rows))
+        evidently_report(*both, path=report, columns=common, progress=progress)
     return replace(found, model=name, version=version, period=period, performance=performance)
 
 
