@@ -21,7 +21,7 @@ LEVEL = 0.002
 feature (PSI, Jensen–Shannon, KS, unseen, missing): together at most 1 % of the features raise a false alarm"""
 DRAWS = 499
 """being larger than all of them has a probability of 1 / 500 = `LEVEL`"""
-_MOST_DRAWN = 2_000_000
+_MOST_DRAWN = 400_000
 _FEWEST_DRAWS = 40
 _MOST_DEALT = 1_000_000_000
 """rows that NumPy deals out"""
