@@ -33,6 +33,13 @@ class ServingPolicy:
         Literal["refuse", "answer"],
         key('"answer": answered and counted when the log cannot be written', example="refuse"),
     ] = "refuse"
+    durability: Annotated[
+        Literal["process", "power"],
+        key(
+            'an answer\'s row outlives "process": a killed process; "power": a power cut, at a price',
+            example="power",
+        ),
+    ] = "process"
     log_exclude: Annotated[
         LogColumns,
         key("columns that the log never holds", example=["name"], must="hold names of columns"),
