@@ -36,7 +36,7 @@ class ServingPolicy:
     durability: Annotated[
         Literal["process", "power"],
         key(
-            'an answer\'s row outlives "process": a killed process; "power": a power cut, at a price',
+            '"power": a logged row outlives a power cut, not only a killed process',
             example="power",
         ),
     ] = "process"
