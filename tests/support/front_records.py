@@ -88,6 +88,7 @@ def fixed(records: dict[str, Any]) -> dict[str, Any]:
         return ids.setdefault(found[0], f"{len(ids) + 1:x}".rjust(len(found[0]), "0"))
 
     def text(value: str) -> str:
+        value = re.sub(r"\b20\d\d-\d\d-\d\d \d\d:\d\d(?!\d|:)", "2026-01-01 00:00", value)
         value = value.replace(root, "/home/ada/trips")
         for pattern, instead in PATTERNS:
             value = re.sub(pattern, instead, value)
