@@ -41,15 +41,15 @@ Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 
 @dataclass(frozen=True)
 class ServingRuntime:
-    """The real serving runtime, in this process; handed in by the verb."""
+    """The real serving runtime; handed in by the verb."""
 
     load: Callable[[Path], Predictor]
-    """a model folder → what answers"""
+    """a model folder → what answers, in a fresh process"""
     compile_fast_path: Callable[
-        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]], dict[str, Any]
+        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]], Predictor], dict[str, Any]
     ]
-    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out. Returns the
-    record that the manifest keeps (`fastpath.proving.Proof`)"""
+    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out, and what
+    `load` made of the folder. Returns the record that the manifest keeps (`fastpath.proving.Proof`)"""
     open_pyfunc: Callable[[Path], Any]
     """a folder → MLflow's `PyFuncModel`"""
     read_pyfunc: Callable[[Any, int], list[Any]]
@@ -288,12 +288,13 @@ def keep(
         )
         manifest.dump(folder)
         digest = manifest.sha256
-        prove(manifest, runtime.load(folder), new.label)
+        served = runtime.load(folder)
+        prove(manifest, served, new.label)
         rows = {
             kind: to_rows(some(frame[list(looked.features)]), looked.inputs)
             for kind, frame in ordinary.items()
         }
-        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
+        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows, served)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
     save = save_sklearn(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base.errors import InvalidModel, NotFound
+from mlops_workbench.base.errors import NotFound
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
@@ -23,53 +23,47 @@ if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
-    from mlops_workbench.serving.dataplane import Prediction
 
 
 def load(folder: Path) -> Predictor:
-    """A model folder behind the real serving runtime. Raises `InvalidModel`."""
-    from mlops_workbench.serving.dataplane import DataPlane
-    from mlops_workbench.serving.errors import ModelRefused
+    """A model folder behind the real serving runtime, in a process of its own. Raises `InvalidModel`."""
+    from mlops_workbench.rollout.runtime import fresh
 
-    try:
-        plane = DataPlane.load(folder, name=folder.name, version="0")
-    except ModelRefused as problem:
-        raise InvalidModel(str(problem)) from None
+    return fresh.Served.load(folder, pyfunc=Manifest.load(folder).serialization == "pyfunc")
 
-    def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
-        try:
-            return plane.predict([plane.from_json(row) for row in rows])
-        except Exception as problem:  # whatever a model raises means the same here
-            sentence = " ".join(str(problem).split())[:300]
-            raise InvalidModel(
-                f"Loaded from its file, the model cannot answer: {type(problem).__name__}: {sentence}.",
-                "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
-            ) from None
 
-    return served
+def warm() -> None:
+    """Start what models are loaded in: it has its imports done by the time that one is."""
+    from mlops_workbench.rollout.runtime import fresh
+
+    fresh.server().warm()
 
 
 def compile_fast_path(
-    folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
+    folder: Path,
+    model: Any,
+    manifest: Manifest,
+    ordinary: Mapping[str, Sequence[Mapping[str, Any]]],
+    served: Predictor,
 ) -> dict[str, Any]:
     """Compile the model to a plan in its folder and prove it against the real runtime. Returns the record.
 
-    `ordinary`: rows as JSON carries them, keyed by split: train, held-out. Whatever goes wrong, the original
-    path answers.
+    `ordinary`: rows as JSON carries them, keyed by split: train, held-out. `served`: what `load` made of the folder.
+    Whatever goes wrong, the original path answers.
     """
     from mlops_workbench.registry.fastpath import NotCovered, compiling, proving
-    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.dataplane import from_json
     from mlops_workbench.serving.fast.evaluator import Evaluator
     from mlops_workbench.serving.fast.plan import ARRAYS, HEADER, Plan
+    from mlops_workbench.serving.original import as_frame
 
-    plane = DataPlane.load(folder, name=folder.name, version="0", fast=False)
     try:
         plan = compiling.compiled(
-            model, manifest, lambda rows: plane.frame([plane.from_json(r) for r in rows]), folder
+            model, manifest, lambda rows: as_frame(manifest, [from_json(manifest, r) for r in rows]), folder
         )
         fast = Evaluator(Plan.read(folder, plan.sha256))
-        rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
-        found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
+        rows = {kind: [from_json(manifest, r) for r in rows] for kind, rows in ordinary.items()}
+        found = proving.proof(plan, manifest, rows, served, fast.answer)
     except NotCovered as reason:
         found = proving.FastPathProof(False, str(reason))
     except (
@@ -115,6 +109,7 @@ def judge(
     """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
     project, store, tracking = context.project, context.store, context.tracking
     progress = context.progress
+    warm()
     from mlops_workbench.data import snapshots
     from mlops_workbench.registry import gate, gates, registering
     from mlops_workbench.registry.checks.check import GateContext

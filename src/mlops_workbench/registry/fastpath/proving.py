@@ -150,7 +150,7 @@ def _compared(
         wanted = original([row for _, row in own])
     except Exception as problem:  # whatever a model raises means the same here
         kind = _refused(own, original)
-        return 0.0, f"a plan would answer rows '{kind}' that the model refuses ({type(problem).__name__})"
+        return 0.0, f"a plan would answer rows '{kind}' that the model refuses ({_name(problem)})"
     if (found.probabilities is None) != (wanted.probabilities is None):
         return 0.0, "a plan gives no probabilities where the model does"
     worst = 0.0
@@ -166,6 +166,11 @@ def _compared(
     if not worst <= TOLERANCE:
         return worst, f"a plan's answers are off by up to {worst:.1e} (rows '{own[at][0]}')"
     return worst, ""
+
+
+def _name(problem: Exception) -> str:
+    """The class of what the model raised, in whichever process it was asked."""
+    return str(getattr(problem, "raised", type(problem).__name__))
 
 
 def _refused(
