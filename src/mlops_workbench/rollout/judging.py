@@ -13,6 +13,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
+from mlops_workbench.serving.original import Original
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
+    from mlops_workbench.rollout.runtime.fresh import Served
 
 
 def load(folder: Path) -> Predictor:
     """A model folder behind the real serving runtime, in a process of its own. Raises `InvalidModel`."""
-    from mlops_workbench.rollout.runtime import fresh
+    return _fresh(folder, Manifest.load(folder))
 
-    return fresh.Served.load(folder, pyfunc=Manifest.load(folder).serialization == "pyfunc")
+
+def _fresh(folder: Path, manifest: Manifest) -> Served:
+    from mlops_workbench.rollout.runtime.fresh import Served
+
+    return Served.load(folder, pyfunc=manifest.serialization == "pyfunc")
 
 
 def warm() -> None:
@@ -84,8 +90,10 @@ RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_o
 
 def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:
     from mlops_workbench.registry import registering
-    from mlops_workbench.registry.checks.check import Contestant
+    from mlops_workbench.registry.checks.check import Contestant, ModelItself
     from mlops_workbench.registry.versions import recorded
+    from mlops_workbench.serving.dataplane import from_json
+    from mlops_workbench.serving.original import as_frame
 
     def fitted_on() -> pd.DataFrame | None:
         try:
@@ -94,7 +102,14 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
             return None
 
     folder, manifest = recorded(tracking, stored)
-    return Contestant(stored.version, manifest, load(folder), fitted_on)
+    served = _fresh(folder, manifest)
+    itself = None
+    # an MLflow model's columns have types that depend on the row
+    if manifest.serialization != "pyfunc":
+        itself = ModelItself(
+            lambda rows: as_frame(manifest, [from_json(manifest, row) for row in rows]), served.frame
+        )
+    return Contestant(stored.version, manifest, served, fitted_on, itself)
 
 
 def judge(

@@ -20,13 +20,16 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import mlops_workbench
 from mlops_workbench.base.errors import InvalidModel, ServingFailed
 from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.fresh_process import PLAIN, PYFUNC
 from mlops_workbench.serving.answers import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 START_SECONDS = 120
 LOAD_SECONDS = 180
@@ -83,10 +86,11 @@ class _Server:
                 return connection, int(connection.recv())
             except (EOFError, OSError):
                 connection.close()
+                said = self._said()
                 self.stop()
                 if attempt == 2:
                     raise ServingFailed(
-                        f"No process to ask the model in could be started: {self._said()}",
+                        f"No process to ask the model in could be started: {said}",
                         "Correct what it says: a fresh Python must be able to import the serving runtime.",
                     ) from None
             except BaseException:
@@ -97,8 +101,7 @@ class _Server:
     def stop(self) -> None:
         with self._lock:
             process, self._process = self._process, None
-            if self._control is not None:
-                self._control.close()
+            self._close()
             if process is None or self._owner != os.getpid():
                 return
             try:
@@ -115,8 +118,7 @@ class _Server:
         return self._control
 
     def _start(self) -> None:
-        if self._control is not None:
-            self._control.close()
+        self._close()
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - read when it ends too early
         environment = without_platform(os.environ)
@@ -135,6 +137,12 @@ class _Server:
                 start_new_session=True,
             )
         self._control, self._owner = ours, os.getpid()
+
+    def _close(self) -> None:
+        for used in (self._control, self._errors):
+            if used is not None:
+                used.close()
+        self._control = self._errors = None
 
     def _said(self) -> str:
         if self._errors is None:
@@ -163,33 +171,39 @@ class Served:
         """Raises `InvalidModel` with the reason, `ServingFailed` if no process can be started."""
         served = cls(*server().connect(PYFUNC if pyfunc else PLAIN))
         try:
-            served._ask(str(Path(folder).absolute()), LOAD_SECONDS, "loaded")
+            served._ask("load", str(Path(folder).absolute()), LOAD_SECONDS)
         except BaseException:
             served.close()
             raise
         return served
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Prediction:
-        _, values, probabilities = self._ask([dict(row) for row in rows], ANSWER_SECONDS, "answered")
+        _, values, probabilities = self._ask("rows", [dict(row) for row in rows], ANSWER_SECONDS)
+        return Prediction(values, probabilities)
+
+    def frame(self, rows: pd.DataFrame) -> Prediction:
+        """Many rows as the model itself reads them (`serving.original.as_frame`), without its fast path."""
+        _, values, probabilities = self._ask("frame", rows, ANSWER_SECONDS)
         return Prediction(values, probabilities)
 
     def close(self) -> None:
         self.connection.close()
 
-    def _ask(self, what: Any, seconds: float, done: str) -> tuple[Any, ...]:
+    def _ask(self, what: str, given: Any, seconds: float) -> tuple[Any, ...]:
+        done = "loaded" if what == "load" else "asked"
         try:
-            self.connection.send(what)
+            self.connection.send((what, given))
             if not self.connection.poll(seconds):
                 self._kill()
                 raise InvalidModel(
-                    f"In a fresh process the model was not {done} within {seconds:.0f} s.",
+                    f"The model was not {done} within {seconds:.0f} s in a fresh process, which was ended.",
                     "Make it quicker, or give fewer rows.",
                 )
             found: tuple[Any, ...] = self.connection.recv()
         except (EOFError, OSError):
             raise InvalidModel(
-                f"The fresh process ended before the model was {done}: it crashed, or memory was short.",
-                "Look at what the model's library does when it is loaded, and at free memory.",
+                f"The fresh process ended before the model was {done}: its library crashed, or memory was short.",
+                "Look at what the model does when it is loaded, and at the free memory.",
             ) from None
         except KeyboardInterrupt:
             self._kill()
@@ -200,7 +214,7 @@ class Served:
             case "raised", kind, sentence:
                 raise _Raised(
                     kind,
-                    f"Loaded from its file, the model cannot answer: {kind}: {sentence}.",
+                    f"Loaded from its file, the model cannot answer: {kind}: {sentence.rstrip('.')}.",
                     _remedy(),
                 )
         return found

@@ -22,7 +22,7 @@ IDLE_SECONDS = 300
 _PRELOADED = (
     *("mlops_workbench.serving.dataplane", "mlops_workbench.serving.fast.evaluator"),
     *("pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline"),
-    *("skops.io", "cloudpickle"),
+    *("skops.io", "cloudpickle", "threadpoolctl"),
 )
 PLAIN, PYFUNC = b"0", b"1"
 """what a request says: whether the model is MLflow's, which takes another second of imports"""
@@ -73,6 +73,8 @@ def _collect(children: set[int]) -> None:
 
 def _answer(asked: Connection) -> None:
     """Load a folder, then answer rows until the other end is closed. Everything that fails is an answer, too."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     from mlops_workbench.serving.dataplane import DataPlane
     from mlops_workbench.serving.errors import ModelRefused
 
@@ -80,17 +82,23 @@ def _answer(asked: Connection) -> None:
     plane: Any = None
     while True:
         try:
-            given = asked.recv()
+            what, given = asked.recv()
         except (EOFError, OSError):
             return
         try:
-            if plane is None:
-                os.chdir(given)
-                plane = DataPlane.load(Path(given), name=Path(given).name, version="0")
-                said: tuple[Any, ...] = ("loaded",)
-            else:
-                found = plane.predict([plane.from_json(row) for row in given])
-                said = ("answers", found.values, found.probabilities)
+            match what:
+                case "load":
+                    os.chdir(given)
+                    plane = DataPlane.load(Path(given), name=Path(given).name, version="0")
+                    said: tuple[Any, ...] = ("loaded",)
+                case "rows":
+                    found = plane.predict([plane.from_json(row) for row in given])
+                    said = ("answers", found.values, found.probabilities)
+                case "frame":
+                    # threads that wait for each other cost more than these rows
+                    with threadpool_limits(1, "openmp"):
+                        found = plane.original.answer(given)
+                    said = ("answers", found.values, found.probabilities)
         except ModelRefused as problem:
             said = ("refused", problem.message, problem.next_step)
         except BaseException as problem:  # whatever a model raises, an exit too
