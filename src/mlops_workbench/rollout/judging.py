@@ -13,7 +13,6 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
-from mlops_workbench.serving.original import Original
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking

@@ -166,7 +166,9 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             model = next(iter(judged_ones.values()))
             if asked := measure(model, held_out.frame, held_out.mark.name, target):
                 usual = project.policy.model.positive
-                asked = replace(asked, positive=metrics.positive_class(asked.classes, request.positive, usual))
+                asked = replace(
+                    asked, positive=metrics.positive_class(asked.classes, request.positive, usual)
+                )
         figures = {
             **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
             **figures_of.named(request.metrics, cell.namespace),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.versions import Answers, Predictor
+from mlops_workbench.registry.proof import Answers
+from mlops_workbench.registry.versions import Predictor
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 
 if TYPE_CHECKING:

@@ -242,5 +242,3 @@ def changed_settings() -> str:
     named = {"transform_output": "default", "enable_metadata_routing": False, "array_api_dispatch": False}
     now = sklearn.get_config()
     return ", ".join(f"{name}={now.get(name)!r}" for name, usual in named.items() if now.get(name) != usual)
-
-
