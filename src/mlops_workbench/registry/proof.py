@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
-"""ordinary rows that the manifest keeps"""
-_TELLING_ROWS = 3
-"""rows that the manifest keeps besides, since something in them is rare"""
+"""rows that the manifest keeps"""
+_COMPLETE = 3
 _PROOF_ROWS = 300
 _FAST_ROWS = 2_000
 _CELLS = 600_000
@@ -46,28 +45,24 @@ class Answered:
 
 def sample_of(frame: pd.DataFrame) -> pd.DataFrame:
     """The first rows, some with missing values if there are any, and some in which something is rare."""
-    ordinary = _ordinary(frame)
-    telling = [place for place in _telling(frame, 4 * _TELLING_ROWS) if place not in ordinary]
-    return frame.iloc[[*ordinary, *telling[:_TELLING_ROWS]]]
+    import numpy as np
+
+    incomplete = frame.isna().any(axis=1).to_numpy()
+    some = np.flatnonzero(incomplete)[:2].tolist()
+    first = np.flatnonzero(~incomplete)[:SAMPLE_ROWS].tolist()
+    head = [*first[: _COMPLETE - len(some) // 2], *some]
+    return frame.iloc[list(dict.fromkeys([*head, *_telling(frame, 2 * SAMPLE_ROWS), *first]))[:SAMPLE_ROWS]]
 
 
 def proof_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows that a model must answer as in the notebook: those of the sample, with each column's gaps, extremes, rare
+    """Rows that a model must answer as in the notebook: the first ones, those with each column's gaps, extremes, rare
     values, hours and changes of a time zone, and others from all over the frame."""
     import numpy as np
 
     most = min(_PROOF_ROWS, max(50, _CELLS // max(1, frame.shape[1])))
     anywhere = np.random.default_rng(0).permutation(len(frame))[:most].tolist()
-    chosen = dict.fromkeys([*_ordinary(frame), *_telling(frame, 2 * most // 3), *anywhere])
+    chosen = dict.fromkeys([*range(min(10, len(frame))), *_telling(frame, 2 * most // 3), *anywhere])
     return frame.iloc[list(chosen)[:most]]
-
-
-def _ordinary(frame: pd.DataFrame) -> list[int]:
-    import numpy as np
-
-    incomplete = frame.isna().any(axis=1).to_numpy()
-    some = np.flatnonzero(incomplete)[:2]
-    return [*np.flatnonzero(~incomplete)[: SAMPLE_ROWS - len(some)].tolist(), *some.tolist()]
 
 
 def _telling(frame: pd.DataFrame, most: int) -> list[int]:

@@ -25,6 +25,12 @@ _EACH = 3
 _COMBINED = 500
 _THRESHOLDS = 60
 _MOST_ODD = 6_000
+_ODD_COLUMNS = 40
+"""columns with the same steps that get odd rows of their own: what differs between more of them is their numbers"""
+_CELLS = 600_000
+"""of the mixed rows that a wide model gets"""
+_ODD_CELLS = 2_000_000
+"""of its rows with one odd value"""
 _EVERYDAY = frozenset({"missing", "all missing", "unseen categories", "values of different rows"})
 """kinds of odd rows that any client sends one day"""
 _ASKED_ALONE = 40
@@ -200,15 +206,18 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> d
     """Rows that differ from ordinary ones in one odd value, or in all of them."""
     rng = np.random.default_rng(0)
     some = [base[i] for i in rng.integers(0, len(base), _EACH * 7)]
+    combined = min(_COMBINED, max(50, _CELLS // len(inputs)))
     kinds: dict[str, list[ProofRow]] = {
         "all missing": [dict.fromkeys(f.name for f in inputs), {}],
         "values of different rows": [
             {f.name: base[i].get(f.name) for f, i in zip(inputs, places, strict=True)}
-            for places in rng.integers(0, len(base), (_COMBINED, len(inputs)))
+            for places in rng.integers(0, len(base), (combined, len(inputs)))
         ],
     }
-    each = max(1, min(_EACH, _MOST_ODD // (20 * len(inputs))))
-    for f in inputs[:_MOST_ODD]:
+    chosen = _representative(plan, inputs, rng)
+    most = min(_MOST_ODD, max(600, _ODD_CELLS // len(inputs)))
+    each = max(1, min(_EACH, most // (20 * len(chosen))))
+    for f in chosen:
         for kind, value in _oddities(f):
             for row in some[:each]:
                 kinds.setdefault(kind, []).append({**row, f.name: value})
@@ -219,6 +228,24 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> d
             )
     kinds["at thresholds of trees"] = list(_at_thresholds(plan, inputs, some[0]))
     return kinds
+
+
+def _representative(plan: Compiled, inputs: Sequence[Field], rng: np.random.Generator) -> list[Field]:
+    """The columns that get odd rows of their own: of those that the plan treats alike, up to `_ODD_COLUMNS`."""
+    treated: dict[str, list[str]] = {f.name: [f.kind, str(f.nullable)] for f in inputs}
+    for program in plan.header["programs"]:
+        steps = "/".join(step[0] for step in program["steps"])
+        for source in program["from"]:
+            treated[plan.header["numbers"][source]].append(steps)
+    for table in plan.header["tables"]:
+        treated[table["column"]].append(
+            f"table of {len(table['to'])}: {table['missing'] < 0}, {table['unknown'] < 0}"
+        )
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, f in enumerate(inputs):
+        alike.setdefault(tuple(treated[f.name]), []).append(place)
+    places = [p for group in alike.values() for p in rng.permutation(group)[:_ODD_COLUMNS]]
+    return [inputs[p] for p in sorted(places)]
 
 
 def _oddities(f: Field) -> Iterator[tuple[str, Any]]:
