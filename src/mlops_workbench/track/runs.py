@@ -25,8 +25,10 @@ from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
 from mlops_workbench.track.input_data import Given, KeptRows
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.records import CHANGES, CHOSEN, ENVIRONMENT, NOTEBOOK, SOURCE, Run
 from mlops_workbench.track.tracking import Tracking
+
+_LONGEST_TAG = 4000
 
 Measure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
@@ -183,7 +185,7 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             tags=_data_tags(kept, data, evaluate)
             | ({"target": asked.target} if asked else {"target": target} if target else {})
             | ({"positive": str(request.positive)} if request.positive is not None else {})
-            | {"models": ",".join(made)},
+            | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
         )
         judged, note = None, ""
         if asked is not None:
@@ -296,6 +298,18 @@ def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict
             raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
         found[variable] = cell.namespace[variable]
     return found
+
+
+def _chosen(models: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The recorded parameters that somebody chose: not the defaults of their class. As many as a tag holds."""
+    found = list(names)
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        found += [prefix + name for name in source.chosen_params(model)]
+    kept = list(_loggable(dict.fromkeys(found)))
+    while len(json.dumps(kept)) > _LONGEST_TAG:
+        kept = kept[: len(kept) // 2]
+    return kept
 
 
 def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[str, list[tuple[int, float]]]:
