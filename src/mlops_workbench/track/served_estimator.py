@@ -21,6 +21,19 @@ def served(model: Any) -> Any:
     return model
 
 
+def parts(model: Any, at: str = "") -> dict[str, Any]:
+    """What answers and each estimator in it, by the name that `get_params` gives it; of a search the best one."""
+    model = served(model)
+    inner = {k: v for k, v in model.get_params(deep=True).items() if hasattr(v, "get_params")}
+    searches = tuple(f"{name}__" for name, part in inner.items() if is_search(part))
+    found = {at: model}
+    for name, part in inner.items():
+        if not name.startswith(searches):
+            full = f"{at}__{name}" if at else name
+            found |= parts(part, full) if is_search(part) else {full: part}
+    return found
+
+
 @dataclass(frozen=True)
 class Search:
     """What a fitted search tried. `results`: its table as CSV; `score`: of the best, None where it keeps none."""
@@ -58,12 +71,27 @@ def search_of(model: Any) -> Search | None:
     )
 
 
+def recorded(models: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics and files of the searches among a run's models, by variable: the best score, and the table of results."""
+    metrics: dict[str, float] = {}
+    files: dict[str, str] = {}
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        if (found := search_of(model)) is None:
+            continue
+        metrics |= {f"{prefix}best_score": found.score} if found.score is not None else {}
+        files |= {f"search/{prefix}results.csv": found.results} if found.results else {}
+    return metrics, files
+
+
 def _short(value: Any) -> Any:
     """Plain values as they are; of others what a person would call them."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_short(v) for v in value]
     if hasattr(value, "dist"):  # of scipy.stats
         given = [*map(str, value.args), *(f"{k}={v}" for k, v in value.kwds.items())]
         return f"{value.dist.name}({', '.join(given)})"
