@@ -20,7 +20,7 @@ ROWS = 400
 def measure(columns: int) -> dict[str, float]:
     import numpy as np
     import pandas as pd
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.ensemble import RandomForestClassifier
 
     from mlops_workbench.workbench import Workbench
 
@@ -32,7 +32,7 @@ def measure(columns: int) -> dict[str, float]:
         return frame.assign(y=(frame[names[:5]].sum(axis=1) + rng.normal(size=seed_rows) > 0).astype(int))
 
     train, test = made(ROWS), made(ROWS)
-    model = LogisticRegression(max_iter=200).fit(train[names], train["y"])
+    model = RandomForestClassifier(50, n_jobs=1, random_state=0).fit(train[names], train["y"])
     with tempfile.TemporaryDirectory() as folder:
         workbench = Workbench(
             Path(folder).resolve(), namespace={"train": train, "test": test, "model": model}

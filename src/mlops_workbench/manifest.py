@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +76,16 @@ class Manifest:
     @property
     def columns(self) -> list[str]:
         return [f.name for f in self.inputs]
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Columns that the model was fitted with and does not read: it takes rows without them."""
+        return tuple(self.extra.get("unread", ()))
+
+    def taken_from(self, columns: Iterable[str]) -> list[str]:
+        """Which columns of a table are given to the model: all of its own, but for unread ones that are not there."""
+        there = set(columns)
+        return [c for c in self.columns if c in there or c not in self.unread]
 
     @property
     def runs_code(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_workbench.track import served_estimator
+
 _DTYPES = ("dtype", "dtype_include", "dtype_exclude")
 """attributes of scikit-learn's estimators in which a type stands for a dtype"""
 
@@ -46,12 +48,26 @@ class _Plain:
         if type(value).__module__.startswith("sklearn.") and isinstance(
             own := getattr(value, "__dict__", None), dict
         ):
-            held = {k: self._dtype(v) if k in _DTYPES else self.of(v) for k, v in own.items()}
+            held = {k: self._attribute(k, v) for k, v in own.items()}
             if any(held[k] is not v for k, v in own.items()):
                 copy = object.__new__(type(value))
                 copy.__dict__.update(held)
                 return copy
         return value
+
+    def _attribute(self, name: str, value: Any) -> Any:
+        if name in _DTYPES:
+            return self._dtype(value)
+        return self._distributions(value) if name == "param_distributions" else self.of(value)
+
+    def _distributions(self, value: Any) -> Any:
+        """Of a search; those of SciPy are large, and hold themselves."""
+        if isinstance(value, list):
+            return [self._distributions(v) for v in value]
+        if not isinstance(value, dict) or not any(hasattr(v, "rvs") for v in value.values()):
+            return value
+        self._changes["the distributions that a search draws from as texts"] = None
+        return {k: served_estimator.short(v) if hasattr(v, "rvs") else v for k, v in value.items()}
 
     def _dtype(self, value: Any) -> Any:
         if type(value) in (list, tuple):

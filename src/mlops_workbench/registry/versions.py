@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -232,13 +235,14 @@ def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | N
     """The columns the model reads: what it was fitted with, else all but the label. Raises `InvalidData`."""
     named = getattr(model, "feature_names_in_", None)
     if named is not None:
-        missing = [str(n) for n in named if n not in frame.columns]
+        unread = served_estimator.unread(model, tuple(named))
+        missing = [str(n) for n in named if n not in frame.columns and n not in unread]
         if missing:
             raise InvalidData(
-                f"'{data_name}' has no column '{missing[0]}', which the model reads.",
+                f"'{data_name}' has no column '{missing[0]}', which the model was fitted with.",
                 closest(missing[0], frame.columns),
             )
-        return tuple(map(str, named))
+        return tuple(str(n) for n in named if n in frame.columns)
     columns = tuple(c for c in frame.columns if c != target)
     wanted = getattr(model, "n_features_in_", None)
     if target is None and wanted != len(columns):
@@ -283,7 +287,9 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     import skops.io
 
     try:
-        found = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+        data = skops.io.dumps(model)
+        # Which of these skops trusts by itself depends on what was imported before it.
+        found = sorted({*skops.io.get_untrusted_types(data=data), *_experimental(data)})
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
@@ -302,6 +308,26 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
             "Choose the format cloudpickle if you trust everyone who can write to the store.",
         )
     return tuple(found)
+
+
+_EXPERIMENTAL = ("sklearn.impute._iterative", "sklearn.model_selection._search_successive_halving")
+"""modules of estimators that scikit-learn shows only after an import of `sklearn.experimental`"""
+
+
+def _experimental(data: bytes) -> set[str]:
+    """Types of these modules in a skops file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        waiting = [json.loads(archive.read("schema.json"))]
+    found = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            if node.get("__module__") in _EXPERIMENTAL:
+                found.add(f"{node['__module__']}.{node['__class__']}")
+    return found
 
 
 def keep(

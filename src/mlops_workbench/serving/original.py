@@ -44,8 +44,8 @@ class Original:
         rows = len(frame)
         if self._plain_array:
             frame = frame.to_numpy()
-        if self._head is not None:
-            frame = self._head.transform(frame)
+        for step in self._head:
+            frame = step.transform(frame)
         values = self._last.predict(frame)
         if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:  # fitted on a frame of one column
             values = values[:, 0]
@@ -157,17 +157,19 @@ def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
         ) from error
 
 
-def _split(model: Any) -> tuple[Any, Any]:
-    """(preprocessing, final estimator) of a scikit-learn Pipeline, so that labels and probabilities share one
-    preprocessing pass (most of the time of a call); (None, model) for anything else.
+def _split(model: Any) -> tuple[list[Any], Any]:
+    """(steps before it, final estimator) of a scikit-learn Pipeline, so that labels and probabilities share one
+    preprocessing pass (most of the time of a call); no steps for anything else.
 
-    Only for exactly Pipeline: a subclass may do something else in `predict`.
+    Only for exactly Pipeline: a subclass may do something else in `predict`. Step by step, as `predict` does: the
+    pipeline without its last step would ask whether it was fitted, which a transformer without state cannot say.
     """
     from sklearn.pipeline import Pipeline
 
     if type(model) is not Pipeline or len(model.steps) < 2 or model.steps[-1][1] in (None, "passthrough"):
-        return None, model
-    return model[:-1], model[-1]
+        return [], model
+    steps = [step for _, step in model.steps]
+    return [step for step in steps[:-1] if step is not None and step != "passthrough"], steps[-1]
 
 
 def _utc(value: datetime | None) -> datetime | None:

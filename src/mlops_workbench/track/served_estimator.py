@@ -64,9 +64,9 @@ def search_of(model: Any) -> Search | None:
     results = getattr(model, "cv_results_", None)
     return Search(
         type(model).__name__,
-        {name: _short(value) for name, value in model.best_params_.items()},
+        {name: short(value) for name, value in model.best_params_.items()},
         float(score) if isinstance(score, float) else None,
-        json.dumps(grid, default=_short, ensure_ascii=False),
+        json.dumps(grid, default=short, ensure_ascii=False),
         pd.DataFrame(results).to_csv(index=False) if results else "",
     )
 
@@ -84,14 +84,14 @@ def recorded(models: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str
     return metrics, files
 
 
-def _short(value: Any) -> Any:
+def short(value: Any) -> Any:
     """Plain values as they are; of others what a person would call them."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_short(v) for v in value]
+        return [short(v) for v in value]
     if hasattr(value, "dist"):  # of scipy.stats
         given = [*map(str, value.args), *(f"{k}={v}" for k, v in value.kwds.items())]
         return f"{value.dist.name}({', '.join(given)})"

@@ -101,7 +101,7 @@ def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
-    answers = contestant.served(to_rows(frame[manifest.columns], manifest.inputs))
+    answers = contestant.served(to_rows(frame[manifest.taken_from(frame.columns)], manifest.inputs))
     measured = evaluate(
         truth, answers.values, answers.probabilities, manifest.classes, manifest.task, manifest.positive
     )

@@ -96,6 +96,9 @@ def proof(
 ) -> FastPathProof:
     """Ask both for all rows. `ordinary`: rows by what they are (`held out`, `fitted on`), as the runtime takes them."""
     started = time.perf_counter()
+    for kind, rows in ordinary.items():
+        if reason := _mostly_left(kind, len(rows) - len(fast(rows).left), len(rows)):
+            return FastPathProof(False, reason, seconds=round(time.perf_counter() - started, 3))
     odd = _odd(plan, manifest.inputs, [row for rows in ordinary.values() for row in rows])
     tried = [(kind, row) for part in (ordinary, odd) for kind, rows in part.items() for row in rows]
     found = fast([row for _, row in tried])
@@ -104,9 +107,7 @@ def proof(
     answered = Counter(kind for kind, _ in own)
     worst, reason = _compared(own, found, original)
     for kind, rows in ordinary.items():
-        if not reason and 2 * answered[kind] < len(rows):
-            left = len(rows) - answered[kind]
-            reason = f"a plan would leave {left:,} of {len(rows):,} rows '{kind}' to the original"
+        reason = reason or _mostly_left(kind, answered[kind], len(rows))
     return FastPathProof(
         not reason,
         reason,
@@ -117,6 +118,13 @@ def proof(
         seconds=round(time.perf_counter() - started, 3),
         sha256="" if reason else plan.sha256,
     )
+
+
+def _mostly_left(kind: str, answered: int, rows: int) -> str:
+    """What is wrong with a plan that answers so few ordinary rows; empty if it answers enough."""
+    if 2 * answered >= rows:
+        return ""
+    return f"a plan would leave {rows - answered:,} of {rows:,} rows '{kind}' to the original"
 
 
 def _only(
