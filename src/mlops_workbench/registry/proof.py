@@ -19,7 +19,7 @@ SAMPLE_ROWS = 5
 _COMPLETE = 3
 _PROOF_ROWS = 300
 _FAST_ROWS = 2_000
-_CELLS = 600_000
+_CELLS = 400_000
 """of the rows that a fast path is proven on: a wide model is asked fewer rows"""
 _EACH_VALUE = 24
 """values of one column that get a row each"""

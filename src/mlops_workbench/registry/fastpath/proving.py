@@ -27,9 +27,9 @@ _THRESHOLDS = 60
 _MOST_ODD = 6_000
 _ODD_COLUMNS = 40
 """columns with the same steps that get odd rows of their own: what differs between more of them is their numbers"""
-_CELLS = 600_000
+_CELLS = 300_000
 """of the mixed rows that a wide model gets"""
-_ODD_CELLS = 2_000_000
+_ODD_CELLS = 1_000_000
 """of its rows with one odd value"""
 _EVERYDAY = frozenset({"missing", "all missing", "unseen categories", "values of different rows"})
 """kinds of odd rows that any client sends one day"""
@@ -241,11 +241,11 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> d
 def _representative(plan: Compiled, inputs: Sequence[Field], rng: np.random.Generator) -> list[Field]:
     """The columns that get odd rows of their own: of those that the plan treats alike, up to `_ODD_COLUMNS`."""
     treated: dict[str, list[str]] = {f.name: [f.kind, str(f.nullable)] for f in inputs}
-    for program in plan.header["programs"]:
+    for program in plan.header.get("programs", ()):
         steps = "/".join(step[0] for step in program["steps"])
         for source in program["from"]:
             treated[plan.header["numbers"][source]].append(steps)
-    for table in plan.header["tables"]:
+    for table in plan.header.get("tables", ()):
         treated[table["column"]].append(
             f"table of {len(table['to'])}: {table['missing'] < 0}, {table['unknown'] < 0}"
         )
