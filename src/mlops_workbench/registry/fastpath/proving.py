@@ -124,6 +124,8 @@ def _mostly_left(kind: str, answered: int, rows: int) -> str:
     """What is wrong with a plan that answers so few ordinary rows; empty if it answers enough."""
     if 2 * answered >= rows:
         return ""
+    if not answered:
+        return "a plan would answer nothing"
     return f"a plan would leave {rows - answered:,} of {rows:,} rows '{kind}' to the original"
 
 
