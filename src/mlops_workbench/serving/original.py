@@ -81,14 +81,14 @@ def as_frame(manifest: Manifest, rows: Sequence[Row]) -> pd.DataFrame:
     extra = manifest.extra
     names = manifest.columns
     numbers = set(extra.get("as_numbers", ()))
-    if all(f.kind == "double" or f.name in numbers for f in manifest.inputs):
+    zones, categories = extra.get("zones", {}), extra.get("categories", {})
+    if not categories and all(f.kind == "double" or f.name in numbers for f in manifest.inputs):
         # one array at once: a wide model has thousands of columns. Column by column in memory, as pandas has it.
         block = np.array([[row.get(name) for name in names] for row in rows], dtype="float64")
         return pd.DataFrame(np.asfortranarray(block.reshape(len(rows), len(names))), columns=names)
     # A string that is missing is NaN, pandas' and SimpleImputer's default, except in columns that
     # were seen with None: to a OneHotEncoder these are two different categories.
     none = frozenset(extra.get("null_is_none", ()))
-    zones, categories = extra.get("zones", {}), extra.get("categories", {})
     columns: dict[str, Any] = {}
     for f in manifest.inputs:
         values = [row.get(f.name) for row in rows]

@@ -157,7 +157,8 @@ def _named_in(thing: Any) -> tuple[list[Any], set[str]]:
     if isinstance(thing, type):
         own = [v for v in vars(thing).values() if not isinstance(v, str)]
         return [*thing.__bases__, *(_plain(v) for v in own)], set()
-    function = getattr(thing, "__wrapped__", thing)
+    inner = getattr(thing, "__wrapped__", None)
+    function = inner if isinstance(inner, types.FunctionType) else thing
     found: list[Any] = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # an empty one
