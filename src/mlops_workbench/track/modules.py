@@ -157,23 +157,21 @@ def _named_in(thing: Any) -> tuple[list[Any], set[str]]:
     if isinstance(thing, type):
         own = [v for v in vars(thing).values() if not isinstance(v, str)]
         return [*thing.__bases__, *(_plain(v) for v in own)], set()
-    inner = getattr(thing, "__wrapped__", None)
-    function = inner if isinstance(inner, types.FunctionType) else thing
-    found: list[Any] = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    for cell in function.__closure__ or ():
+    found: list[Any] = [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+    for cell in thing.__closure__ or ():
         with contextlib.suppress(ValueError):  # an empty one
             found.append(cell.cell_contents)
     imported: set[str] = set()
-    codes = [function.__code__]
+    codes = [thing.__code__]
     while codes:
         code = codes.pop()
         codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        found += [function.__globals__[n] for n in code.co_names if n in function.__globals__]
+        found += [thing.__globals__[n] for n in code.co_names if n in thing.__globals__]
         steps = list(dis.get_instructions(code))
         for at, step in enumerate(steps):
             if step.opname == "IMPORT_NAME":
                 relative = at >= 2 and steps[at - 2].argval  # `from . import x`: the level goes before it
-                imported.add(str(function.__module__ if relative else step.argval))
+                imported.add(str(thing.__module__ if relative else step.argval))
     return found, imported
 
 
