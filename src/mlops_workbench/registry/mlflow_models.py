@@ -47,7 +47,7 @@ class Looked:
     types: versions.ColumnTypes
     proof: Any
     """rows that it must answer where it is served as it does here"""
-    right: proof.Answered
+    right: proof.NotebookAnswers
 
 
 def prepare(model: Any, tracking: Tracking, scratch: Path) -> Path:
@@ -151,7 +151,7 @@ def look(
     dtypes = {n: d for n, d in _types(columns, frame, features).items() if n not in types.categories}
     expected = _asked(model, _typed(sample, dtypes), label, read)
     proven = proof.proof_rows(rows)
-    right = proof.Answered(plain(_asked(model, _typed(proven, dtypes), label, read)))
+    right = proof.NotebookAnswers(plain(_asked(model, _typed(proven, dtypes), label, read)))
     some = _typed(proof.some(rows, _ASKED), dtypes)
     task, classes = _task(_asked(model, some, label, read), frame[target] if target else None)
     return Looked(

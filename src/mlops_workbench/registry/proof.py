@@ -36,7 +36,7 @@ class Answers(Protocol):
 
 
 @dataclass(frozen=True)
-class Answered:
+class NotebookAnswers:
     """Answers that the notebook's model gave."""
 
     values: Sequence[Any]

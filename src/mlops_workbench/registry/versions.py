@@ -90,7 +90,7 @@ class Inspected:
     types: ColumnTypes
     proof: Any
     """rows that it must answer where it is served as it does here"""
-    right: proof.Answered
+    right: proof.NotebookAnswers
     unread: tuple[str, ...] = ()
     """columns that it was fitted with and does not read"""
 
@@ -185,7 +185,7 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
         null_is_none=tuple(f.name for f in inputs if f.kind == "string" and holds_none(frame[f.name])),
         types=column_types(frame, features, categories=takes_categories(model)),
         proof=proven,
-        right=proof.Answered(
+        right=proof.NotebookAnswers(
             plain(list(right[0])), None if right[1] is None else [list(map(float, p)) for p in right[1]]
         ),
         unread=served_estimator.unread(model, features),
