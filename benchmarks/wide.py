@@ -38,13 +38,17 @@ def measure(columns: int) -> dict[str, float]:
             Path(folder).resolve(), namespace={"train": train, "test": test, "model": model}
         )
         workbench.init("wide")
+        few = train[[*names[:3], "y"]]  # what there is to import is imported for this one
+        workbench.namespace["few"] = RandomForestClassifier(3).fit(few[names[:3]], few["y"])
+        workbench.register("few", name="few", data=few)
         found: dict[str, float] = {}
         for step, call in (
             ("register", lambda: workbench.register("model", name="m", data="train", evaluate="test")),
             ("gate", lambda: workbench.gate("m", first=True)),
         ):
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             call()
+            found[f"{step}_cpu"] = round(time.process_time() - cpu, 1)
             found[f"{step}_seconds"] = round(time.perf_counter() - started, 1)
             own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             found[f"{step}_mb"] = round(own / 1e3)
@@ -64,8 +68,9 @@ def main() -> None:
         )  # fmt: skip
         found = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"{columns:>6,} columns: register {found['register_seconds']:>6} s, {found['register_mb']:,} MB; "
-            f"gate {found['gate_seconds']:>6} s, {found['gate_mb']:,} MB",
+            f"{columns:>6,} columns: register {found['register_seconds']:>6} s ({found['register_cpu']} s of CPU), "
+            f"{found['register_mb']:,} MB; gate {found['gate_seconds']:>6} s ({found['gate_cpu']} s of CPU), "
+            f"{found['gate_mb']:,} MB",
             flush=True,
         )
 
