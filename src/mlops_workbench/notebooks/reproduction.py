@@ -187,7 +187,8 @@ else:
         _original = _loader.load(_file)
 
 def _answers(model):
-    asked = _rows({asked!r})[{columns!r}]
+    asked = _rows({asked!r})
+    asked = asked[[name for name in {columns!r} if name in asked.columns]]
     if hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_"):
         asked = asked.to_numpy()
     probabilities = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None

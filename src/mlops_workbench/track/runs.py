@@ -20,7 +20,16 @@ from mlops_workbench.data.files import is_table
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.overlap import overlap
-from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
+from mlops_workbench.track import (
+    evaluation,
+    flavours,
+    metrics,
+    notebook,
+    requirements,
+    seeds,
+    served_estimator,
+    source,
+)
 from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
@@ -178,10 +187,12 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             **(_measured(asked) if asked else {}),
         }
         params_found = _params(cell, models, request.params)
+        scores, tables = served_estimator.recorded(models)
         tracking.log(
             run_id,
             params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
-            metrics=figures,
+            metrics=scores | figures,
+            files=tables,
             series=_series(seen, models, recorded),
             tags=_data_tags(kept, data, evaluate)
             | ({"target": asked.target} if asked else {"target": target} if target else {})
