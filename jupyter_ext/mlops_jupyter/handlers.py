@@ -19,7 +19,8 @@ from mlops_jupyter.pages import notebook_page
 from mlops_jupyter.request import VerbCall, call, from_query, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
-from mlops_workbench.interface.payloads import describe, from_json
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.payloads import describe
 from mlops_workbench.interface.words import line
 from mlops_workbench.workbench import verbs
 
@@ -183,7 +184,7 @@ class LineHandler(MlopsHandler):
         verb = verbs().get(str(raw.get("verb")))
         if verb is None:
             raise UsageError(f"There is no verb '{raw.get('verb')}'.")
-        self.finish(json.dumps({"line": "%mlops " + line(verb, from_json(verb, raw.get("options") or {}))}))
+        self.finish(json.dumps({"line": "%mlops " + line(verb, checked(verb, raw.get("options") or {}))}))
 
 
 def carry_out(workbench: Any, asked: VerbCall) -> Any:

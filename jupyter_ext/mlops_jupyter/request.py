@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound, closest
-from mlops_workbench.interface.payloads import changes, from_json
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.payloads import changes
 from mlops_workbench.interface.spec import Arg, Verb
 from mlops_workbench.workbench import verbs
 
@@ -67,7 +68,7 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
         raise NotFound(f"There is no verb '{name}'.", closest(name, verbs()))
     if reading and (what := changes(verb, raw)):
         raise MethodNotAllowed(f"{what} changes something.", "Send it with POST.")
-    options = from_json(verb, raw)
+    options = checked(verb, raw)
     variables = [arg for arg in verb.args if arg.offer == "variable" and options[arg.name]]
     if (verb.in_kernel and not variables) or not all(_is_data_file(options[arg.name]) for arg in variables):
         raise Conflict(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
 
+from mlops_workbench.base import tracebacks
 from mlops_workbench.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,20 @@ def _watching(shell: Any, shown: Callable[[Mapping[str, Any]], None]) -> Iterato
         yield
     finally:
         publisher.publish, hook.write_format_data = publish, write
+
+
+def shown_as_theirs(shell: Any, problem: Exception) -> None:
+    """Have IPython show the error of a person's code as it shows others: their frames alone, then our sentence."""
+    frames, said = tracebacks.frames_of_code(problem), tracebacks.sentence(problem)
+
+    def lines() -> list[str]:
+        if frames is None:  # a syntax error has no frame of theirs
+            found = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
+        else:
+            found = shell.InteractiveTB.structured_traceback(type(problem), problem, frames, tb_offset=0)
+        return [*found, said]
+
+    problem._render_traceback_ = lines  # type: ignore[attr-defined]  # IPython asks for it
 
 
 def _awaits(code: str, name: str, flags: int) -> bool:

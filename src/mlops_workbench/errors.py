@@ -18,6 +18,7 @@ from mlops_workbench.base.errors import (
     NotFound,
     NotPassed,
     ServingFailed,
+    UnexpectedError,
     UsageError,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "NotFound",
     "NotPassed",
     "ServingFailed",
+    "UnexpectedError",
     "UsageError",
 ]

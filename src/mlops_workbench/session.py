@@ -100,6 +100,11 @@ class Session:
             self._seen = found
             return found
 
+    @property
+    def seen_project(self) -> Project | None:
+        """The project as it was last read; None before it was."""
+        return self._seen
+
     def use(self, project: Project) -> None:
         """Work in this project from now on."""
         self.close()

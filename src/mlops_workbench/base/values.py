@@ -43,6 +43,15 @@ class Value:
     def title(self) -> str:
         return ""
 
+    @property
+    def exit_code(self) -> int:
+        """What a command line ends with."""
+        return 0
+
+    def page_of_pictures(self) -> str:
+        """An HTML page of what a terminal cannot show; empty where there is nothing."""
+        return ""
+
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Column heads and rows. Default: field and value."""
         return ("", ""), [(f.name, getattr(self, f.name)) for f in fields(self)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,11 @@ class RunList(Value):
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + self.picture()
+
+    def page_of_pictures(self) -> str:
+        if not self.plot:
+            return ""
+        return f'<!doctype html><meta charset="utf-8"><title>{html.escape(", ".join(self.plot))}</title>{self._repr_html_()}'
 
     def picture(self) -> Html:
         """SVG; empty when none was asked for."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 _MAGIC_LINE = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 _MAGIC_VALUE = re.compile(r"^(\s*[\w., \[\]\"']+=\s*)[%!].*$", re.MULTILINE)
-_CELL_MAGIC = re.compile(r"\A\s*%%(\w+)[^\n]*\n?")
+_CELL_MAGIC = re.compile(r"\A\s*%%(\w+)(?:[^\n]*\\[ \t]*\n)*[^\n]*\n?")
 _PYTHON_CELLS = {"mlops", "time", "timeit", "capture", "prun"}
 """cell magics whose body is Python that runs here"""
 _SEEDS = {"seed", "manual_seed", "set_seed", "set_random_seed", "seed_everything"}

@@ -40,6 +40,10 @@ class Doctor(Value):
     def title(self) -> str:
         return "The set-up is in order." if self.healthy else "The set-up needs a hand."
 
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.healthy else 1
+
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"healthy": self.healthy}
 
@@ -94,7 +98,7 @@ def _editor_schema(project: Project) -> Finding:
         "schema for editors",
         "note",
         "mlops.schema.json is not this release's",
-        f"Write it: init {project.name}.",
+        f"Write it: `init {project.name}`.",
     )
 
 
