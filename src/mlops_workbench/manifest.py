@@ -70,6 +70,8 @@ class Manifest:
     expected_probabilities: tuple[tuple[float, ...], ...] = ()
     format: int = 1
     extra: dict[str, Any] = field(default_factory=dict)
+    positive: Any = None
+    """of two classes the one that F1, precision, recall, rates and scores are of; None: the last"""
 
     @property
     def columns(self) -> list[str]:
@@ -83,6 +85,13 @@ class Manifest:
     def files(self, folder: Path) -> tuple[str, ...]:
         """What is loaded to answer with the model itself: paths inside the folder, sorted."""
         return tuple(tree_files(folder)) if self.serialization == "pyfunc" else (self.model_file,)
+
+    @property
+    def positive_class(self) -> Any:
+        """The class that counts as positive; None unless there are two."""
+        if len(self.classes) != 2:
+            return None
+        return self.classes[1] if self.positive is None else self.positive
 
     def digest_of(self, folder: Path) -> str:
         """What `sha256` is of the files in this folder. Raises FileNotFoundError if `model_file` is not there."""

@@ -43,8 +43,8 @@ def test_a_classifiers_figures_are_scikit_learns(binary: HeldOutAnswers) -> None
     assert found.confusion == tuple(map(tuple, confusion_matrix(binary.truth, binary.predicted).tolist()))
     assert found.calibration is not None
     assert 0 < (found.calibration.figure or 0) < 0.1
-    assert next(iter(found.importance)) == "größe"
-    assert abs(sum(found.importance.values()) - 1) < 1e-9
+    assert next(iter(found.importance.shares)) == "größe"
+    assert abs(sum(found.importance.shares.values()) - 1) < 1e-9
     for segment in found.segments:
         mine = binary.frame[segment.column] == segment.value
         assert segment.rows == mine.sum()
@@ -65,7 +65,7 @@ def test_many_classes_and_a_regressor() -> None:
     line = LinearRegression().fit(frame, frame["a"] * 2 + rng.normal(size=3000))
     straight = evaluate(asked(line, frame.assign(late=frame["a"] * 2)))
     assert straight.metric == "rmse"
-    assert next(iter(straight.importance)) == "a"
+    assert next(iter(straight.importance.shares)) == "a"
     for each in (found, straight):
         whole, singles = pictures.draw(each)
         assert all(content.startswith(b"\x89PNG") for content in (whole, *singles.values()))
@@ -106,7 +106,7 @@ def test_odd_data_draw_without_a_warning() -> None:
         alone = evaluate(asked(model, one_class[["a", "late"]]))
         pictures.draw(alone)
     assert alone.roc == ()
-    assert alone.importance == {}
+    assert alone.importance.shares == {}
 
 
 def test_a_model_without_chances_is_evaluated() -> None:
@@ -159,36 +159,3 @@ def test_texts_and_their_codes_have_the_same_metrics() -> None:
             truth, predicted, chances if len(classes) > 1 else None, classes, "classification"
         )
         assert found == pytest.approx({n: v for n, v in by_name.items() if v is not None})
-
-
-def test_shuffled_columns_are_asked_together() -> None:
-    """A call of the model costs more than its rows: one for all columns, and the same shares as one for each."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(600, 6)), columns=list("abcdef")).assign(
-        word=pd.Categorical(rng.choice(["x", "y"], 600))
-    )
-    truth = 2 * frame["a"] + (frame["word"] == "x")
-    sizes: list[int] = []
-
-    def ask(rows: pd.DataFrame) -> tuple[Any, None]:
-        assert rows["word"].dtype == frame["word"].dtype
-        sizes.append(len(rows))
-        return (2 * rows["a"] + (rows["word"] == "x")).to_numpy(), None
-
-    asked = evaluation.HeldOutAnswers(
-        task="regression",
-        target="y",
-        classes=[],
-        features=tuple(frame.columns),
-        frame=frame,
-        truth=truth.to_numpy(),
-        predicted=truth.to_numpy(),
-        probabilities=None,
-        ask=ask,
-    )
-    shares, rows = evaluation.permutation_importance(asked, "rmse")
-    assert sizes == [600, 600 * 8]
-    assert (rows, list(shares)[:2]) == (600, ["a", "word"])
-    assert shares["a"] > shares["word"] > 0
-    assert sum(shares.values()) == pytest.approx(1)
-    assert [shares[n] for n in "bcdef"] == [0] * 5

@@ -51,6 +51,8 @@ export interface IVerbOptions {
     evaluate?: string;
     /** label column (default: the one column the model does not read) */
     target?: string;
+    /** of two classes the one that F1, precision and recall are of (default: [model], else the last) */
+    positive?: string;
     /** variable to record as a parameter */
     params?: string[];
     /** variable to record as a metric: a number, or a dict of numbers */
@@ -89,6 +91,8 @@ export interface IVerbOptions {
     evaluate?: string;
     /** label column (default: the run's) */
     target?: string;
+    /** of two classes the one that F1, precision and recall are of (default: the run's, else [model]) */
+    positive?: string;
     /** of a scikit-learn model: skops (safe to load) or cloudpickle (runs code when loaded) */
     format?: 'skops' | 'cloudpickle';
   };

@@ -13,6 +13,7 @@ from mlops_workbench.config.drift import DriftPolicy
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.config.image import ImagePolicy
 from mlops_workbench.config.jobs import JobsPolicy
+from mlops_workbench.config.model import ModelPolicy
 from mlops_workbench.config.section import key
 from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.config.stores import StorePolicy
@@ -25,6 +26,7 @@ class Policy:
     name: Annotated[str, key("the name of the project")]
     gate: GatePolicy = field(default_factory=GatePolicy)
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
+    model: ModelPolicy = field(default_factory=ModelPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     jobs: JobsPolicy = field(default_factory=JobsPolicy)

@@ -46,11 +46,13 @@ def performance(
     *,
     task: Task,
     classes: Sequence[Any] = (),
+    positive: Any = None,
     baseline: Mapping[str, float] | None = None,
 ) -> Performance | None:
     """Metrics of those of the rows that have a label and a prediction; None for a model of a task without metrics.
 
-    `classes` in the order of the model's probabilities; `baseline` the metrics of registration: those of the
+    `classes` in the order of the model's probabilities, `positive` the one of two that counts (None: the last);
+    `baseline` the metrics of registration: those of the
     same names are shown with them.
     """
     if task == "other":
@@ -63,26 +65,33 @@ def performance(
     if task == "regression":
         metrics = regression(label, prediction)
     else:
-        metrics = classification(label, prediction, score, classes=classes)
+        metrics = classification(label, prediction, score, classes=classes, positive=positive)
     same = {name: value for name, value in (baseline or {}).items() if name in metrics}
     return Performance(len(known), metrics, same, len(facts))
 
 
 def classification(
-    labels: Any, predictions: Any, score: Any = None, *, classes: Sequence[Any] = ()
+    labels: Any,
+    predictions: Any,
+    score: Any = None,
+    *,
+    classes: Sequence[Any] = (),
+    positive: Any = None,
 ) -> dict[str, float]:
-    """Accuracy, F1 (of the last class if binary, else macro), positive rate; AUC and log loss with scores.
+    """Accuracy, F1, precision and recall (of the positive class of two, else the mean over the classes), positive
+    rate; AUC and log loss with scores.
 
-    `score` is the probability of the last class for two classes, of the predicted class otherwise; AUC is
+    `score` is the probability of the positive class for two classes, of the predicted class otherwise; AUC is
     therefore for two classes only, and log loss too. A metric that is undefined (one class only) is left out.
     """
     y, p, names = _comparable(labels, predictions, classes)
     found = {"accuracy": float(np.mean(y == p))}
     if len(names) != 2:
-        found["f1"] = float(np.mean([_f1(y == place, p == place) for place in np.union1d(y, p)]))
-        return found
-    truth, guess = y == 1, p == 1
-    found["f1"] = _f1(truth, guess)
+        each = [_rates(y == place, p == place) for place in np.union1d(y, p)]
+        return found | {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+    place = 1 if positive is None else list(classes).index(positive)
+    truth, guess = y == place, p == place
+    found |= _rates(truth, guess)
     if score is not None:
         s = np.asarray(score, dtype=np.float64)
         known = np.isfinite(s)
@@ -98,10 +107,17 @@ def classification(
 # scikit-learn's own functions give the same (a test compares them), after an import of seconds.
 
 
-def _f1(truth: Any, guess: Any) -> float:
-    """2 TP / (2 TP + FP + FN); 0 where neither has any."""
-    either = np.sum(truth) + np.sum(guess)
-    return float(2 * np.sum(truth & guess) / either) if either else 0.0
+def _rates(truth: Any, guess: Any) -> dict[str, float]:
+    """F1 = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN); 0 where there is none."""
+    both, true, guessed = (int(np.sum(v)) for v in (truth & guess, truth, guess))
+    return {
+        name: hits / of if of else 0.0
+        for name, hits, of in (
+            ("f1", 2 * both, true + guessed),
+            ("precision", both, guessed),
+            ("recall", both, true),
+        )
+    }
 
 
 def _roc_auc(truth: Any, score: Any) -> float:

@@ -61,7 +61,11 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         logged = _logged(url, manifest, version, last)
         period = f"{len(logged):,} logged rows, {_span(logged.facts)}"
         performance = measured(
-            logged, task=manifest.task, classes=manifest.classes, baseline=request.baseline
+            logged,
+            task=manifest.task,
+            classes=manifest.classes,
+            positive=manifest.positive,
+            baseline=request.baseline,
         )
         rows = logged.features
     else:

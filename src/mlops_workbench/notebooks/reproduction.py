@@ -295,7 +295,9 @@ def _metrics(
         return {}
     frame = snapshots.find(project, made_of.asked)
     truth = measures.labels_of(frame, manifest.target, manifest.classes, manifest.task)
-    now = measures.evaluate(truth, again["values"], again["probabilities"], manifest.classes, manifest.task)
+    now = measures.evaluate(
+        truth, again["values"], again["probabilities"], manifest.classes, manifest.task, manifest.positive
+    )
     return {name: (made_of.run.metrics.get(name), value) for name, value in now.items()}
 
 

@@ -96,7 +96,11 @@ def _answers(origin: Origin) -> str:
     flavour = manifest.extra.get("flavour")
     how = f" It is an MLflow model of the flavour `{flavour}`, served through pyfunc." if flavour else ""
     if manifest.classes:
-        return f"It answers with one of the classes{label}: {', '.join(f'`{c}`' for c in manifest.classes)}.{how}"
+        positive = (
+            "" if manifest.positive_class is None else f" The positive class is `{manifest.positive_class}`."
+        )
+        classes = ", ".join(f"`{c}`" for c in manifest.classes)
+        return f"It answers with one of the classes{label}: {classes}.{positive}{how}"
     if manifest.task == "other" and manifest.expected:
         return f"It answers its first sample row with `{manifest.expected[0]}`.{how}"
     return f"It answers with one number{label}.{how}"
@@ -130,7 +134,14 @@ def _figures(origin: Origin) -> list[str]:
     ]
     uses = sorted(report.importance.items(), key=lambda pair: -pair[1])[:10]
     if uses:
-        found += ["What it uses most (permutation importance, shares):", _table(["input", "share"], uses)]
+        spread = report.importance_spread
+        found += [
+            f"What it uses most ({report.importance_of or 'permutation importance'}):",
+            _table(
+                ["input", "share", "±"],
+                [[name, f"{v:.1%}", f"{spread[name]:.1%}" if name in spread else ""] for name, v in uses],
+            ),
+        ]
     return found
 
 

@@ -16,6 +16,7 @@ from mlops_workbench.registry.checks.check import Case, Contestant, ContestantAn
 from mlops_workbench.registry.checks.result import Check, unknown
 from mlops_workbench.registry.gate_report import GateReport
 from mlops_workbench.registry.importance import importance
+from mlops_workbench.track.importance import Importance
 from mlops_workbench.track.metrics import deciding
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def judge(
     name = deciding(policy.metric, manifest.task, manifest.classes, probabilities=probabilities)
     checks = [skew.runtime(candidate)]
     case = None
-    weights: dict[str, float] = {}
+    uses = Importance()
     if manifest.task == "other":
         reason = (
             "what it answers is neither a label nor a number of a label column, so nothing can be measured"
@@ -69,7 +70,7 @@ def judge(
             policy=policy,
             context=context,
         )
-        weights = importance(candidate, frame, name)
+        uses = importance(candidate, frame, name)
         checks += _on_rows(case)
     checks += regression.cases(candidate, policy.regression, context.root)
     checks += [
@@ -86,7 +87,10 @@ def judge(
         metrics=case.mine.metrics if case else {},
         champion_metrics=case.theirs.metrics if case and isinstance(case.theirs, ContestantAnswers) else {},
         checks=tuple(checks),
-        importance=weights,
+        importance=uses.shares,
+        importance_spread=uses.spread,
+        importance_of=uses.sentence if uses.shares else "",
+        positive=manifest.positive_class if case else None,
         policy=policy.to_dict(),
         policy_digest=policy.digest,
         rows_from=context.rows_from if case else "",

@@ -6,7 +6,7 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mlops_workbench.base.values import Html, Value, html_table, plain
@@ -33,6 +33,11 @@ class GateReport(Value):
     """where the judged rows are"""
     first_by: str = ""
     """who chose that this is a first version"""
+    importance_spread: Mapping[str, float] = field(default_factory=dict)
+    importance_of: str = ""
+    """what the importances are of: rows, shufflings"""
+    positive: Any = None
+    """of two classes the one that F1, precision, recall and rates are of"""
     at: str = ""
     id: int = 0
 
@@ -45,7 +50,8 @@ class GateReport(Value):
     @property
     def title(self) -> str:
         verdict = "passed" if self.passed else "NOT passed"
-        return f"Gate {verdict}: version {self.version} of '{self.model}' on {self.rows:,} labelled rows."
+        positive = "" if self.positive is None else f" (positive class '{self.positive}')"
+        return f"Gate {verdict}: version {self.version} of '{self.model}' on {self.rows:,} labelled rows{positive}."
 
     @property
     def digest(self) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class RegisterRequest:
     evaluate: Any = None
     target: str | None = None
     serialization: str = "skops"
+    positive: str | None = None
+    """of two classes the one that F1, precision, recall and rates are of; None: its run's, else the policy's"""
 
 
 def register(
@@ -127,6 +129,9 @@ def register(
             )
         else:
             looked = versions.inspect(model, label, fitted_on, marks["data.name"], label_column)
+            wanted = request.positive or (run.tags.get("positive") if run else None)
+            usual = context.project.policy.model.positive
+            new = replace(new, positive=measures.positive_class(looked.classes, wanted, usual))
             trusted = versions.trusted_types(model, label) if request.serialization == "skops" else ()
             kept = versions.keep(
                 tracking,

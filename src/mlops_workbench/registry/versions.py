@@ -63,6 +63,8 @@ class NewModel:
     name: str
     label: str
     run_id: str | None
+    positive: Any = None
+    """of two classes the one that counts; None: the last"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,7 @@ def keep(
             expected=looked.expected,
             expected_probabilities=looked.expected_probabilities,
             extra={"null_is_none": list(looked.null_is_none)},
+            positive=plain(new.positive),
         )
         manifest.dump(folder)
         digest = manifest.sha256

@@ -13,6 +13,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
+from mlops_workbench.serving.original import Original
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -23,19 +24,25 @@ if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
-    from mlops_workbench.serving.dataplane import Prediction
+    from mlops_workbench.serving.dataplane import DataPlane, Prediction
 
 
 def load(folder: Path) -> Predictor:
     """A model folder behind the real serving runtime. Raises `InvalidModel`."""
+    return _predictor(_plane(folder))
+
+
+def _plane(folder: Path) -> DataPlane:
     from mlops_workbench.serving.dataplane import DataPlane
     from mlops_workbench.serving.errors import ModelRefused
 
     try:
-        plane = DataPlane.load(folder, name=folder.name, version="0")
+        return DataPlane.load(folder, name=folder.name, version="0")
     except ModelRefused as problem:
         raise InvalidModel(str(problem)) from None
 
+
+def _predictor(plane: DataPlane) -> Predictor:
     def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
         try:
             return plane.predict([plane.from_json(row) for row in rows])
@@ -90,7 +97,7 @@ RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_o
 
 def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:
     from mlops_workbench.registry import registering
-    from mlops_workbench.registry.checks.check import Contestant
+    from mlops_workbench.registry.checks.check import Contestant, ModelItself
     from mlops_workbench.registry.versions import recorded
 
     def fitted_on() -> pd.DataFrame | None:
@@ -100,7 +107,12 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
             return None
 
     folder, manifest = recorded(tracking, stored)
-    return Contestant(stored.version, manifest, load(folder), fitted_on)
+    plane = _plane(folder)
+    itself = None
+    # an MLflow model's columns have types that depend on the row
+    if isinstance(model := plane.original, Original):
+        itself = ModelItself(lambda rows: plane.frame([plane.from_json(row) for row in rows]), model.answer)
+    return Contestant(stored.version, manifest, _predictor(plane), fitted_on, itself)
 
 
 def judge(

@@ -37,7 +37,11 @@ class Original:
 
     def predict(self, rows: Sequence[Row]) -> Prediction:
         """One model call for all rows."""
-        frame: Any = as_frame(self._manifest, rows)
+        return self.answer(as_frame(self._manifest, rows))
+
+    def answer(self, frame: Any) -> Prediction:
+        """One model call for rows as `as_frame` makes them."""
+        rows = len(frame)
         if self._plain_array:
             frame = frame.to_numpy()
         if self._head is not None:
@@ -47,8 +51,8 @@ class Original:
             values = values[:, 0]
         probabilities = self._last.predict_proba(frame).tolist() if self.gives_probabilities else None
         values = values.tolist() if hasattr(values, "tolist") else list(values)
-        if len(values) != len(rows):
-            raise RuntimeError(f"The model answered {len(values)} values for {len(rows)} rows.")
+        if len(values) != rows:
+            raise RuntimeError(f"The model answered {len(values)} values for {rows} rows.")
         return Prediction(values, probabilities)
 
 

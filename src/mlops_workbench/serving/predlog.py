@@ -221,12 +221,13 @@ class PredictionLog:
         return stored
 
     def _score(self, label: Any, probabilities: list[float] | None) -> float | None:
-        """Probability of the last class for two classes, of the predicted class for more."""
+        """Probability of the positive class for two classes, of the predicted class for more."""
         if probabilities is None:
             return None
-        if len(probabilities) == 2:
-            return _number(probabilities[1])
         classes = self.manifest.classes
+        if len(probabilities) == 2:
+            positive = self.manifest.positive
+            return _number(probabilities[1 if positive is None else classes.index(positive)])
         return _number(probabilities[classes.index(label)]) if label in classes else None
 
 

@@ -7,16 +7,16 @@ of all rows.
 from __future__ import annotations
 
 import base64
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.base.values import Value
 from mlops_workbench.manifest import Task
-from mlops_workbench.track.metrics import better, deciding, metric
+from mlops_workbench.track.importance import Importance, permutation_importance
+from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, metric, positive_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,17 +28,14 @@ MOST_SEGMENTS = 20
 SEGMENT_ROWS = 30
 SEGMENT_VALUES = 50
 SEGMENT_COLUMNS = 3
-IMPORTANCE_ROWS = 1000
-IMPORTANCE_SECONDS = 0.8
-_STACKED = 20_000
-"""rows that one call of the model is asked"""
 MOST_POINTS = 2000
 _POINTS = 200
 
 
 @dataclass(frozen=True)
 class HeldOutAnswers:
-    """A fitted model's answers on labelled rows. `ask`: rows → labels or numbers, and probabilities or None."""
+    """A fitted model's answers on labelled rows. `ask`: rows → labels or numbers, and probabilities or None.
+    `positive`: of two classes the one that counts; None: the last."""
 
     task: Task
     target: str
@@ -49,6 +46,16 @@ class HeldOutAnswers:
     predicted: Any
     probabilities: Any
     ask: Callable[[pd.DataFrame], tuple[Any, Any]]
+    positive: Any = None
+
+    def measured(
+        self, name: str, places: Any = ..., answers: Any = None, chances: Any = None
+    ) -> float | None:
+        """A metric on the rows at `places` (all of them), of their own answers or of others."""
+        if answers is None:
+            answers = self.predicted[places]
+            chances = None if self.probabilities is None else self.probabilities[places]
+        return metric(name, self.truth[places], answers, chances, self.classes, positive=self.positive)
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,9 @@ class Evaluation(Value):
     precision_recall: tuple[Curve, ...] = ()
     calibration: Curve | None = None
     residuals: Curve | None = None
-    importance: Mapping[str, float] = field(default_factory=dict)
-    importance_rows: int = 0
+    positive: str = ""
+    """of two classes the one that F1, precision, recall and curves are of"""
+    importance: Importance = field(default_factory=Importance)
     segments: tuple[Segment, ...] = ()
     picture: bytes = field(default=b"", repr=False)
 
@@ -99,7 +107,8 @@ class Evaluation(Value):
     @property
     def title(self) -> str:
         shown = f"{self.rows:,} of {self.of:,}" if self.rows < self.of else f"{self.of:,}"
-        return f"Evaluation on {shown} held-out rows."
+        positive = f"; the positive class is '{self.positive}'" if self.positive else ""
+        return f"Evaluation on {shown} held-out rows{positive}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         return ["segment", "", "rows", self.metric], [
@@ -130,6 +139,7 @@ def evaluate(asked: HeldOutAnswers, wanted: str = "") -> Evaluation:
         truth: Any = np.asarray(asked.truth)
         predicted: Any = np.asarray(asked.predicted)
         probabilities = None if asked.probabilities is None else np.asarray(asked.probabilities, dtype=float)
+        asked = replace(asked, truth=truth, predicted=predicted, probabilities=probabilities)
         if probabilities is None and name == "roc_auc":
             name = "balanced_accuracy"
         of = len(truth)
@@ -141,20 +151,26 @@ def evaluate(asked: HeldOutAnswers, wanted: str = "") -> Evaluation:
             labels, matrix = _confusion(truth[some], predicted[some], asked.classes)
             drawn |= {"labels": labels, "confusion": matrix}
             if probabilities is not None:
-                drawn |= _curves(truth[some], probabilities[some], asked.classes)
+                drawn |= _curves(truth[some], probabilities[some], asked.classes, asked.positive)
         else:
             some_fewer = some[:: max(1, len(some) // MOST_POINTS)]
             x, y = predicted[some_fewer].astype(float), truth[some_fewer].astype(float)
             drawn["residuals"] = Curve("residuals", tuple(x.tolist()), tuple((y - x).tolist()))
-        importance, asked_rows = permutation_importance(asked, name)
+        if len(asked.classes) == 2:
+            drawn["positive"] = str(asked.classes[positive_place(asked.classes, asked.positive)])
+        sign = -1 if name in LOWER_IS_BETTER else 1
+
+        def measure(places: Any, answers: Any, chances: Any) -> float | None:
+            value = asked.measured(name, places, np.asarray(answers), chances)
+            return None if value is None else sign * value
+
         return Evaluation(
             task=asked.task,
             rows=len(some),
             of=of,
             metric=name,
-            overall=metric(name, truth, predicted, probabilities, asked.classes),
-            importance=importance,
-            importance_rows=asked_rows,
+            overall=asked.measured(name),
+            importance=permutation_importance(asked.frame, asked.features, asked.ask, measure),
             segments=_segments(asked, name),
             **drawn,
         )
@@ -180,12 +196,12 @@ def _confusion(
     return tuple(labels), tuple(tuple(int(v) for v in row) for row in matrix)
 
 
-def _curves(truth: Any, probabilities: Any, classes: Sequence[Any]) -> dict[str, Any]:
+def _curves(truth: Any, probabilities: Any, classes: Sequence[Any], positive: Any) -> dict[str, Any]:
     import numpy as np
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
     if len(classes) == 2:
-        chosen = [1]
+        chosen = [positive_place(classes, positive)]
     else:
         counts = np.array([(truth == c).sum() for c in classes])
         chosen = sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
@@ -200,7 +216,12 @@ def _curves(truth: Any, probabilities: Any, classes: Sequence[Any]) -> dict[str,
         figure = average_precision_score(mine, probability)
         recall.append(_curve(str(classes[i]), recalled[::-1], precision[::-1], figure))
     if len(classes) == 2:
-        name, scores, right = f"probability of {classes[1]}", probabilities[:, 1], truth == classes[1]
+        place = chosen[0]
+        name, scores, right = (
+            f"probability of {classes[place]}",
+            probabilities[:, place],
+            truth == classes[place],
+        )
     else:  # how sure it was of its own answer
         name, scores = "probability of its answer", probabilities.max(axis=1)
         right = truth == np.asarray(classes)[probabilities.argmax(axis=1)]
@@ -230,71 +251,10 @@ def _calibration(name: str, scores: Any, right: Any) -> Curve:
     return Curve(name, tuple(x.tolist()), tuple(y.tolist()), gap)
 
 
-def permutation_importance(asked: HeldOutAnswers, name: str) -> tuple[dict[str, float], int]:
-    """How much the metric falls when one column is shuffled, in shares that sum to 1, largest first; and of how many
-    rows. Fewer rows are asked of a slow model, so that all of it takes about a second.
-    """
-    import numpy as np
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    rng = np.random.default_rng(0)
-    features = list(asked.features)
-    places = rng.permutation(len(asked.frame))[:IMPORTANCE_ROWS]
-    started = time.perf_counter()
-    with threadpool_limits(1, "openmp"):  # threads that wait for each other cost more than so few rows
-        asked.ask(asked.frame[features].iloc[places])
-    took = (time.perf_counter() - started) * len(features)
-    if took > IMPORTANCE_SECONDS:
-        places = places[: max(100, int(len(places) * IMPORTANCE_SECONDS / took))]
-    some = asked.frame[features].iloc[places]
-    truth: Any = np.asarray(asked.truth)[places]
-    turns = {column: rng.permutation(len(some)) for column in features}
-    each = max(1, _STACKED // max(1, len(some)))
-    figures: list[float | None] = []
-    for start in range(-1, len(features), each):  # -1: the rows as they are
-        shuffled = [features[i] if i >= 0 else None for i in range(start, min(start + each, len(features)))]
-        with threadpool_limits(1, "openmp"):
-            predicted, probabilities = asked.ask(_stacked(some, shuffled, turns))
-        for turn in range(len(shuffled)):
-            part = slice(turn * len(some), (turn + 1) * len(some))
-            of_part = None if probabilities is None else probabilities[part]
-            figures.append(metric(name, truth, predicted[part], of_part, asked.classes))
-    base, *rest = figures
-    if base is None:
-        return {}, len(some)
-    falls = {
-        column: 0.0 if value is None else max(0.0, better(name, base, value))
-        for column, value in zip(features, rest, strict=True)
-    }
-    total = sum(falls.values())
-    order = sorted(falls, key=lambda c: -falls[c])
-    return ({c: falls[c] / total for c in order} if total > 0 else {}), len(some)
-
-
-def _stacked(some: Any, shuffled: Sequence[str | None], turns: Mapping[str, Any]) -> Any:
-    """The rows once for each column that is shuffled, one below the other: a call costs more than its rows."""
-    import numpy as np
-    import pandas as pd
-
-    own = np.arange(len(some))
-    return pd.DataFrame(
-        {
-            column: some[column].array.take(
-                np.concatenate([turns[column] if which == column else own for which in shuffled])
-            )
-            for column in some.columns
-        }
-    )
-
-
 def _segments(asked: HeldOutAnswers, name: str) -> tuple[Segment, ...]:
     """By the text, category and boolean columns with the fewest values; what has few rows says nothing."""
-    import numpy as np
     import pandas as pd
 
-    truth: Any = np.asarray(asked.truth)
-    predicted: Any = np.asarray(asked.predicted)
-    probabilities = None if asked.probabilities is None else np.asarray(asked.probabilities)
     values = {}
     for column in asked.frame.columns:
         series = asked.frame[column]
@@ -311,8 +271,7 @@ def _segments(asked: HeldOutAnswers, name: str) -> tuple[Segment, ...]:
             mine = codes == code
             if (rows := int(mine.sum())) < SEGMENT_ROWS:
                 continue
-            of_mine = None if probabilities is None else probabilities[mine]
-            figure = metric(name, truth[mine], predicted[mine], of_mine, asked.classes)
+            figure = asked.measured(name, mine)
             if figure is not None:
                 found.append(Segment(str(column), str(level), rows, figure))
     found = sorted(found, key=lambda s: -s.rows)[:MOST_SEGMENTS]

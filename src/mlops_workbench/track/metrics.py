@@ -10,25 +10,33 @@ from mlops_workbench.manifest import Task
 
 LOWER_IS_BETTER = {"rmse", "mae", "log_loss"}
 NAMES: dict[Task, tuple[str, ...]] = {
-    "classification": ("roc_auc", "accuracy", "balanced_accuracy", "f1", "log_loss"),
+    "classification": ("roc_auc", "accuracy", "balanced_accuracy", "f1", "precision", "recall", "log_loss"),
     "regression": ("rmse", "mae", "r2"),
     "other": (),
 }
 
 
 def evaluate(
-    truth: Sequence[Any], predicted: Sequence[Any], probabilities: Any, classes: Sequence[Any], task: Task
+    truth: Sequence[Any],
+    predicted: Sequence[Any],
+    probabilities: Any,
+    classes: Sequence[Any],
+    task: Task,
+    positive: Any = None,
 ) -> dict[str, float]:
     """All metrics of the task that can be computed.
 
-    `probabilities`: rows × classes in the order of `classes`, or None. ROC AUC and log loss need it.
+    `probabilities`: rows × classes in the order of `classes`, or None. ROC AUC and log loss need it. `positive`: see
+    `metric`.
     """
     if task == "classification":
+        place = positive_place(classes, positive)
         truth, predicted, classes = _coded(truth, predicted, classes)
+        positive = classes[place] if len(classes) == 2 else None
     return {
         name: value
         for name in NAMES[task]
-        if (value := metric(name, truth, predicted, probabilities, classes)) is not None
+        if (value := metric(name, truth, predicted, probabilities, classes, positive=positive)) is not None
     }
 
 
@@ -42,6 +50,38 @@ def _coded(truth: Sequence[Any], predicted: Sequence[Any], classes: Sequence[Any
     return np.array([code[v] for v in truth]), np.array([code[v] for v in predicted]), range(len(code))
 
 
+def positive_place(classes: Sequence[Any], positive: Any) -> int:
+    """Which of two classes is the positive one: the last unless another is named. 0 for fewer classes."""
+    return min(1, len(classes) - 1) if positive is None else list(classes).index(positive)
+
+
+def positive_class(classes: Sequence[Any], wanted: str | None, usual: str = "") -> Any:
+    """The class of two that a text names (`1`, `Yes`): the wanted one, else the project's usual one if the model has
+    it; None for the last. Raises `UsageError` for a wanted one that is none of two."""
+    name = usual if wanted is None else wanted
+    found = [one for one in classes if name == str(one) or _same_number(name, one)]
+    if found and len(classes) == 2:
+        return found[0]
+    if wanted is None:  # other models of the project may have other classes
+        return None
+    if len(classes) > 2:
+        raise UsageError(
+            f"A positive class is one of two; the model has {len(classes)} classes.",
+            "Leave it out: with more classes a metric is the mean over all of them.",
+        )
+    raise UsageError(
+        f"The positive class '{wanted}' is none of the model's: {', '.join(map(str, classes)) or 'it has none'}.",
+        closest(wanted, map(str, classes)),
+    )
+
+
+def _same_number(wanted: str, one: Any) -> bool:
+    try:
+        return not isinstance(one, str) and float(wanted) == float(one)
+    except (TypeError, ValueError):
+        return False
+
+
 def metric(
     name: str,
     truth: Sequence[Any],
@@ -49,8 +89,13 @@ def metric(
     probabilities: Any,
     classes: Sequence[Any],
     weights: Any = None,
+    positive: Any = None,
 ) -> float | None:
-    """One metric; None where it is not defined (one class only, no probabilities). `weights`: one a row."""
+    """One metric; None where it is not defined (one class only, no probabilities). `weights`: one a row.
+
+    `positive`: of two classes the one that F1, precision and recall are of; None: the last. Of more classes they are
+    the unweighted mean.
+    """
     import numpy as np
     from sklearn import metrics as sk
 
@@ -62,19 +107,19 @@ def metric(
             or len(np.unique(y if weights is None else y[weights > 0])) < 2
         ):
             return None
-        return float(
-            sk.roc_auc_score(y == classes[1], np.asarray(probabilities)[:, 1], sample_weight=weights)
-        )
+        place = positive_place(classes, positive)
+        scores = np.asarray(probabilities)[:, place]
+        return float(sk.roc_auc_score(y == classes[place], scores, sample_weight=weights))
     if name == "log_loss":
         if probabilities is None or len(classes) < 2:
             return None
         return float(sk.log_loss(y, np.asarray(probabilities), labels=list(classes), sample_weight=weights))
-    if name == "f1":
+    if name in ("f1", "precision", "recall"):
+        score = getattr(sk, f"{name}_score")
         if len(classes) == 2:
-            return float(
-                sk.f1_score(y == classes[1], p == classes[1], sample_weight=weights, zero_division=0.0)
-            )
-        return float(sk.f1_score(y, p, average="macro", sample_weight=weights, zero_division=0.0))
+            one = classes[positive_place(classes, positive)]
+            return float(score(y == one, p == one, sample_weight=weights, zero_division=0.0))
+        return float(score(y, p, average="macro", sample_weight=weights, zero_division=0.0))
     if name == "balanced_accuracy":
         recalls = [
             np.average(p[y == c] == c, weights=None if weights is None else weights[y == c])

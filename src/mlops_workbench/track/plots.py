@@ -80,7 +80,7 @@ def _panels(found: Evaluation) -> dict[str, Draw]:
         panels["calibration"] = _calibration
     if found.residuals is not None:
         panels |= {"predicted": _predicted, "residuals": _residuals, "residual_distribution": _distribution}
-    if found.importance:
+    if found.importance.shares:
         panels["importance"] = _importance
     if found.segments:
         panels["segments"] = _segments
@@ -205,8 +205,12 @@ def _distribution(axes: Any, found: Evaluation) -> None:
 
 
 def _importance(axes: Any, found: Evaluation) -> None:
-    best = list(found.importance.items())[:10][::-1]
+    best = list(found.importance.shares.items())[:10][::-1]
+    spread = [found.importance.spread.get(name, 0.0) for name, _ in best]
     axes.barh([_short(n) for n, _ in best], [v for _, v in best], color=_BLUE, alpha=0.85, height=0.6)
+    axes.errorbar(
+        [v for _, v in best], range(len(best)), xerr=spread, fmt="none", ecolor=_INK, elinewidth=0.8
+    )
     axes.xaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
     _title(axes, "Importance (permutation)", f"share of the loss in {found.metric}")
 

@@ -134,6 +134,7 @@ class RunRequest:
     params: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     target: str | None = None
+    positive: str | None = None
 
 
 def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: Measure) -> Finished:
@@ -162,7 +163,10 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
         judged_ones = models or mentioned
         if len(judged_ones) == 1 and evaluate is not None:
             held_out = kept[evaluate]
-            asked = measure(next(iter(judged_ones.values())), held_out.frame, held_out.mark.name, target)
+            model = next(iter(judged_ones.values()))
+            if asked := measure(model, held_out.frame, held_out.mark.name, target):
+                usual = project.policy.model.positive
+                asked = replace(asked, positive=metrics.positive_class(asked.classes, request.positive, usual))
         figures = {
             **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
             **figures_of.named(request.metrics, cell.namespace),
@@ -176,6 +180,7 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
             series=_series(seen, models, recorded),
             tags=_data_tags(kept, data, evaluate)
             | ({"target": asked.target} if asked else {"target": target} if target else {})
+            | ({"positive": str(request.positive)} if request.positive is not None else {})
             | {"models": ",".join(made)},
         )
         judged, note = None, ""
@@ -274,7 +279,9 @@ def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
 
 
 def _measured(asked: HeldOutAnswers) -> dict[str, float]:
-    return metrics.evaluate(asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task)
+    return metrics.evaluate(
+        asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task, asked.positive
+    )
 
 
 def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,10 @@ def register(
     data: Annotated[Data, Opt("DataFrame it was fitted on (default: the run's)", flags=("-d",))] = None,
     evaluate: Annotated[Data, Opt("held-out DataFrame (default: the run's)", flags=("--eval", "-e"))] = None,
     target: Annotated[str | None, Opt("label column (default: the run's)")] = None,
+    positive: Annotated[
+        str | None,
+        Opt("of two classes the one that F1, precision and recall are of (default: the run's, else [model])"),
+    ] = None,
     format: Annotated[
         Literal["skops", "cloudpickle"],
         Opt("of a scikit-learn model: skops (safe to load) or cloudpickle (runs code when loaded)"),
@@ -51,7 +55,12 @@ def register(
         fitted,
         label,
         registering.RegisterRequest(
-            name=name, data=data, evaluate=evaluate, target=target, serialization=format
+            name=name,
+            data=data,
+            evaluate=evaluate,
+            target=target,
+            serialization=format,
+            positive=positive,
         ),
         run=session.tracking.run(made_by) if made_by else None,
         runtime=judging.RUNTIME,

@@ -33,6 +33,10 @@ def run(
     target: Annotated[
         str | None, Opt("label column (default: the one column the model does not read)")
     ] = None,
+    positive: Annotated[
+        str | None,
+        Opt("of two classes the one that F1, precision and recall are of (default: [model], else the last)"),
+    ] = None,
     params: Annotated[Sequence[str], Opt("variable to record as a parameter", offer="variable")] = (),
     metrics: Annotated[
         Sequence[str],
@@ -61,6 +65,7 @@ def run(
             params=tuple(params),
             metrics=tuple(metrics),
             target=target,
+            positive=positive,
         ),
         measure=registering.measure,
     )

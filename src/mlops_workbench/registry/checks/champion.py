@@ -93,9 +93,17 @@ def interval(
     gains = []
     for _ in range(RESAMPLES):
         weights = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(float)
-        a = metric(name, mine.truth, mine.labels, mine.probabilities, candidate.manifest.classes, weights)
-        b = metric(
-            name, theirs.truth, theirs.labels, theirs.probabilities, champion.manifest.classes, weights
+        a, b = (
+            metric(
+                name,
+                one.truth,
+                one.labels,
+                one.probabilities,
+                manifest.classes,
+                weights,
+                candidate.manifest.positive,
+            )
+            for one, manifest in ((mine, candidate.manifest), (theirs, champion.manifest))
         )
         if a is not None and b is not None:
             gains.append(better(name, a, b))

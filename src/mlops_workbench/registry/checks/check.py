@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.versions import Predictor
+from mlops_workbench.registry.versions import Answers, Predictor
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,17 @@ class Contestant:
     served: Predictor
     fitted_on: Callable[[], pd.DataFrame | None] = lambda: None
     """the rows it was fitted on; None: they are gone"""
+    itself: ModelItself | None = None
+    """what is asked for many rows; None: `served` is"""
+
+
+@dataclass(frozen=True)
+class ModelItself:
+    """The registered model without JSON around it. `frame`: rows as JSON carries them → as the model reads them;
+    `ask`: such rows → answers."""
+
+    frame: Callable[[Sequence[Mapping[str, Any]]], pd.DataFrame]
+    ask: Callable[[pd.DataFrame], Answers]
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,9 @@ def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
     answers = contestant.served(to_rows(frame[manifest.columns], manifest.inputs))
-    measured = evaluate(truth, answers.values, answers.probabilities, manifest.classes, manifest.task)
+    measured = evaluate(
+        truth, answers.values, answers.probabilities, manifest.classes, manifest.task, manifest.positive
+    )
     return ContestantAnswers(truth, answers.values, answers.probabilities, measured)
 
 

@@ -95,10 +95,10 @@ def _isin(names: Any, kept: list[str]) -> Any:
 
 
 def _binary(case: Case, at: Any) -> tuple[Any, Any]:
-    """Truth and answers as 1 for the second class, which is the one a probability is of, and 0."""
+    """Truth and answers as 1 for the positive class, and 0."""
     import numpy as np
 
-    positive = case.manifest.classes[1]
+    positive = case.manifest.positive_class
     return (case.mine.truth[at] == positive).astype(int), (
         np.asarray(case.mine.labels)[at] == positive
     ).astype(int)
@@ -124,7 +124,14 @@ def _frame(case: Case, names: Any, at: Any, stem: str) -> Any:
     def ours(_truth: Any, places: Any) -> float:
         """Given the rows' places as answers, so that probabilities can be looked up, too."""
         of = np.asarray(places)
-        found = metric(stem, mine.truth[of], labels[of], None if scores is None else scores[of], classes)
+        found = metric(
+            stem,
+            mine.truth[of],
+            labels[of],
+            None if scores is None else scores[of],
+            classes,
+            positive=case.manifest.positive,
+        )
         return float("nan") if found is None else found
 
     places = np.flatnonzero(at)

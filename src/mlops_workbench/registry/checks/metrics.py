@@ -21,7 +21,7 @@ def constant(case: Case) -> Check:
         always: Any = np.full(len(mine.truth), values[counts.argmax()])
     else:
         prior, always = None, np.full(len(mine.truth), float(np.mean(mine.truth)))
-    limit = metric(name, mine.truth, always, prior, manifest.classes)
+    limit = metric(name, mine.truth, always, prior, manifest.classes, positive=manifest.positive)
     figure = mine.metrics.get(name)
     if figure is None or limit is None:
         return unknown(

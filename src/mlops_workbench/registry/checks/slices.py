@@ -70,6 +70,13 @@ def table(case: Case, column: str, name: str) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for one in sorted(set(names)):
         at = names == one
-        figure = metric(name, mine.truth[at], labels[at], None if scores is None else scores[at], classes)
+        figure = metric(
+            name,
+            mine.truth[at],
+            labels[at],
+            None if scores is None else scores[at],
+            classes,
+            positive=case.manifest.positive,
+        )
         found.append({"slice": one, "rows": int(at.sum()), name: figure})
     return sorted(found, key=lambda s: (s[name] is None, better(name, s[name] or 0.0, 0.0)))
