@@ -140,7 +140,7 @@ class VerbHandler(MlopsHandler):
     @authenticated
     @authorized
     async def post(self, name: str) -> None:
-        if name in verbs() and verbs()[name].long:
+        if name in verbs() and verbs()[name].work is not None:
             self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
         await self.answer(name, self.body(), reading=False)
 
@@ -188,8 +188,8 @@ class LineHandler(MlopsHandler):
 
 
 def carry_out(workbench: Any, asked: VerbCall) -> Any:
-    """Long verbs become a job and return at once; the others run here."""
-    if asked.verb.long:
+    """What has work for a job becomes one and returns at once; the others run here."""
+    if asked.verb.work is not None:
         return getattr(workbench, asked.verb.name)(**asked.options | {"detach": True})
     return getattr(workbench, asked.verb.name)(**asked.options)
 

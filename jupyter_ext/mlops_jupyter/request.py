@@ -69,6 +69,10 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
     if reading and (what := changes(verb, raw)):
         raise MethodNotAllowed(f"{what} changes something.", "Send it with POST.")
     options = checked(verb, raw)
+    if code := [arg for arg in verb.args if arg.offer == "code" and options[arg.name]]:
+        for arg in code:  # its variables are the file's own: nothing of a notebook is needed
+            options[arg.name] = str(_option_file(arg, options[arg.name], folder, root))
+        return VerbCall(verb, options, folder)
     variables = [arg for arg in verb.args if arg.offer == "variable" and options[arg.name]]
     if (verb.in_kernel and not variables) or not all(_is_data_file(options[arg.name]) for arg in variables):
         raise Conflict(

@@ -59,12 +59,13 @@ class MlopsMagics:
 
         return Workbench(namespace=self.shell.user_ns)
 
-    @no_var_expand  # it would put a variable's text into a sentence for the ledger
+    # IPython would put a variable's text into a sentence for the ledger
+    @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not read for types
     def line(self, line: str) -> Any:
         """`%mlops VERB …`: one verb of the workbench; `%mlops` lists them, `%mlops VERB --help` explains one."""
         return self._call(line, None)
 
-    @no_var_expand
+    @no_var_expand  # type: ignore[untyped-decorator]
     def cell(self, line: str, cell: str) -> Any:
         """`%%mlops run --name NAME …`: the cell below as a tracked run."""
         return self._call(line, cell)

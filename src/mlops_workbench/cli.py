@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base import faults, files, tracebacks
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             shown = _json(value.to_dict()) if as_json else _text(workbench, value)
         finally:
             workbench.close()
-        status = value.exit_code
+        status = int(value.exit_code)
     except HelpRequested as asked:
         print(asked.text)
         return 0
@@ -53,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return problem.exit_code
     except Exception as problem:
         if not tracebacks.from_code(problem):
-            problem = faults.known(problem) or faults.unexpected(" ".join(words[:1]), problem, _folders(), SYSTEM.now())
-            _complain(problem, as_json)
-            return problem.exit_code
+            said = faults.known(problem) or faults.unexpected(
+                " ".join(words[:1]), problem, (files.user_cache(),), SYSTEM.now()
+            )
+            _complain(said, as_json)
+            return said.exit_code
         return _of_code(problem, as_json)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -85,10 +86,6 @@ def _of_code(problem: Exception, as_json: bool) -> int:
     else:
         print("".join(tracebacks.lines(problem)) + said, file=sys.stderr)
     return 1
-
-
-def _folders() -> tuple[Path, ...]:
-    return (files.user_cache(),)
 
 
 def _json(value: Any) -> str:

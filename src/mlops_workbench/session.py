@@ -15,6 +15,7 @@ from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
 from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
+from mlops_workbench.track.home import require_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,15 +121,23 @@ class Session:
     @property
     def tracking(self) -> Tracking:
         """Runs and registered models."""
+        return cast("Tracking", self._part("mlflow.db", self._opened_tracking))
+
+    def _opened_tracking(self, project: Project) -> Tracking:
+        from mlops_workbench.track import lost_runs
         from mlops_workbench.track.tracking import Tracking
 
-        return cast("Tracking", self._part("mlflow.db", Tracking))
+        opened = Tracking(project)
+        lost_runs.close(opened)
+        return opened
 
     def _part(self, file: str, make: Callable[[Project], Any]) -> Any:
-        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost."""
+        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost, and in a
+        project that was moved or copied: its records name files and processes of the old place."""
         with self._opening:
             project = self.project
             if file not in self._parts:
+                require_home(project)
                 self._parts[file] = make(project)
             found = _identity(project.state / file)
             known = self._files.setdefault(file, found) if found else self._files.get(file)

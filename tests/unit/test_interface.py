@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mlops_workbench import verbs as verbs_package
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.interface import parsers, parsing, words
-from mlops_workbench.interface.parsing import HelpRequested
 from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.parsing import HelpRequested
 from mlops_workbench.interface.payloads import changes
 from mlops_workbench.interface.spec import Arg, Verb
 from mlops_workbench.workbench import Workbench, verbs

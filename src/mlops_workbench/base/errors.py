@@ -141,7 +141,9 @@ class UnexpectedError(MlopsError):
     exit_code = 70  # EX_SOFTWARE
 
 
-_TYPED = re.compile(r"`(?!(?:pip|uv|git|docker|python|mlops|jupyter) )(?=[a-z]+ [^`]*`|(?:doctor|jobs|runs|models|status)`)")
+_TYPED = re.compile(
+    r"`(?!(?:pip|uv|git|docker|python|mlops|jupyter) )(?=[a-z]+ [^`]*`|(?:doctor|jobs|runs|models|status)`)"
+)
 
 
 def spelled(text: str, prog: str) -> str:

@@ -15,7 +15,9 @@ LOG = "errors.log"
 _LARGEST = 5_000_000
 """bytes after which the log begins again, its old content beside it"""
 _PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
-_NAMED = re.compile(r"(?i)\b([\w.-]*(?:passw|secret|token|api_?key|credential)[\w.-]*\s*[=:]\s*)(['\"]?)[^\s'\",;&]+")
+_NAMED = re.compile(
+    r"(?i)\b([\w.-]*(?:passw|secret|token|api_?key|credential)[\w.-]*\s*[=:]\s*)(['\"]?)[^\s'\",;&]+"
+)
 _SECRET_NAMES = re.compile(r"(?i)passw|secret|token|key|credential")
 _NO_ROOM = {errno.ENOSPC: "no space is left", errno.EDQUOT: "the disk quota is used up"}
 _NO_RIGHT = {

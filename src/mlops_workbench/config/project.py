@@ -138,7 +138,9 @@ def find(folder: Path) -> Project:
     for candidate in (start, *start.parents):
         if (candidate / FILE_NAME).is_file():
             return load(candidate)
-    raise NotFound(f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: `init NAME`.")
+    raise NotFound(
+        f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: `init NAME`."
+    )
 
 
 def around(folder: Path) -> Path | None:

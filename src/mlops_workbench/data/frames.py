@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
+from mlops_workbench.data import forms
 from mlops_workbench.manifest import Kind
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ def is_frame(value: Any) -> bool:
 def resolve(data: Any, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, str]:
     """A DataFrame and what to call it, from a DataFrame, the name of a variable, or a file's path.
 
-    Raises `NotFound` (no such variable or file), `UsageError` (not a DataFrame), `InvalidData` (no rows).
+    An array, a Series and a polars frame are taken as one. Raises `NotFound` (no such variable or file), `UsageError`
+    (holds no rows), `InvalidData` (no rows).
     """
     if isinstance(data, str):
         frame, name = _named(data, namespace), data
     else:
         frame, name = data, "DataFrame"
-    if not is_frame(frame):
+    if forms.form_of(frame) is None:
         raise UsageError(f"'{name}' must be a pandas DataFrame. Got {type(frame).__name__} instead.")
+    frame = forms.as_frame(frame, name)
     if not len(frame.columns):
         raise InvalidData(f"'{name}' has no columns.", "Give a DataFrame with columns.")
     if not len(frame):

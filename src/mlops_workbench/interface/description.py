@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from mlops_workbench.interface.parsers import number
 
 Effect = Literal["reads", "writes", "kernel"]
-Offer = Literal["model", "version", "variable", "run", "job", "file", "contract", "export", ""]
+Offer = Literal["model", "version", "variable", "run", "job", "file", "code", "contract", "export", ""]
 
 
 @dataclass(frozen=True, slots=True)

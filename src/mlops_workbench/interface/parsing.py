@@ -85,7 +85,9 @@ AS_JSON = "print the result, or the error, as JSON"
 
 def _help(arg: Arg) -> str:
     """With its default, where the text does not name it. argparse takes `%` for its own."""
-    shown = "" if arg.default in (None, False, (), "") or "default" in arg.help else f" (default: {arg.default})"
+    shown = (
+        "" if arg.default in (None, False, (), "") or "default" in arg.help else f" (default: {arg.default})"
+    )
     return f"{arg.help}{' (may be repeated)' if arg.repeat else ''}{shown}".replace("%", "%%")
 
 
@@ -154,7 +156,12 @@ def _joined(verb: Verb, words: Sequence[str]) -> list[str]:
             raise UsageError(f"The verb '{verb.name}' has no option '{option}'.", closest(option, known))
         if arg is not None and not arg.switch and rest and rest[0] not in known:
             joined.append(f"{arg.flag}={rest.pop(0)}")
-            while arg.several and rest and not rest[0].startswith("-") and Path(rest[0]).suffix not in CODE_FILES:
+            while (
+                arg.several
+                and rest
+                and not rest[0].startswith("-")
+                and Path(rest[0]).suffix not in CODE_FILES
+            ):
                 joined.append(f"{arg.flag}={rest.pop(0)}")
         else:
             joined.append(word)

@@ -1,8 +1,8 @@
 """Marks a function as a verb: described by its signature, its arguments checked, its faults put into words.
 
-    @verb(stage="registry", effect="writes", example='promote flights/3 --why "better in June"')
-    def promote(session: Session, name: ModelVersion, *, why: Why, force: Force = False) -> Entry:
-        \"\"\"Make a version the champion.\"\"\"
+@verb(stage="registry", effect="writes", example='promote flights/3 --why "better in June"')
+def promote(session: Session, name: ModelVersion, *, why: Why, force: Force = False) -> Entry:
+    \"\"\"Make a version the champion.\"\"\"
 """
 
 from __future__ import annotations

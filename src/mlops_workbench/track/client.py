@@ -25,6 +25,7 @@ from mlops_workbench.track.records import (
     Experiment,
     RegisteredVersion,
     Run,
+    metrics_in_order,
     moment,
     own_tags,
     seconds_between,
@@ -114,6 +115,12 @@ class Client:
     def find_runs(self, query: RunQuery) -> list[Run]:
         runs = list(self._all_runs(query.experiment))
         found = remote_runs.chosen(runs, query.tests, query.kind, query.key, query.ascending, query.limit)
+        return [_run(run) for run in found]
+
+    def running(self, experiment: str) -> list[Run]:
+        found = self.raw.search_runs(
+            [experiment], filter_string="attributes.status = 'RUNNING'", max_results=_PAGE
+        )
         return [_run(run) for run in found]
 
     def has(self, experiment: str, kind: NameKind, key: str) -> bool:
@@ -208,16 +215,16 @@ def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def _run(run: Any) -> Run:
-    info = run.info
+    info, tags = run.info, own_tags(run.data.tags)
     return Run(
         id=info.run_id,
         name=info.run_name or "",
         status=info.status.lower(),
         started=moment(info.start_time),
         seconds=seconds_between(info.start_time, info.end_time),
-        metrics=dict(run.data.metrics),
+        metrics=metrics_in_order(run.data.metrics, tags),
         params=dict(run.data.params),
-        tags=own_tags(run.data.tags),
+        tags=tags,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_workbench.base.errors import MlopsError
@@ -15,7 +15,7 @@ from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
 from mlops_workbench.track.input_data import KeptRows
 from mlops_workbench.track.tracking import Tracking
 
-Measure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
+HeldOutMeasure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,30 @@ class Judged:
     """A model's answers and the metrics they make; None and empty where `note` says why there are none."""
 
     answers: HeldOutAnswers | None = None
-    metrics: Mapping[str, float] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
 
-def judge(measure: Measure, models: Mapping[str, Any], rows: KeptRows, target: str | None) -> Judged:
-    """Ask the one model for the held-out rows. Never raises: whatever stands against it is the note."""
+def judge(
+    measure: HeldOutMeasure,
+    models: Mapping[str, Any],
+    rows: KeptRows,
+    target: str | None,
+    positive: tuple[str | None, str],
+) -> Judged:
+    """Ask the one model for the held-out rows. Never raises: whatever stands against it is the note.
+
+    `positive`: the class that was asked for, and the project's.
+    """
     if len(models) != 1:
-        made = f"the code has {len(models)} models, {', '.join(models)}" if models else "the code has no model"
-        how = "Fit each in a cell of its own." if models else "Assign the fitted model to a variable in this cell."
+        made = (
+            f"the code has {len(models)} models, {', '.join(models)}" if models else "the code has no model"
+        )
+        how = (
+            "Fit each in a cell of its own."
+            if models
+            else "Assign the fitted model to a variable in this cell."
+        )
         return Judged(note=f"Nothing was evaluated: {made}. {how}")
     try:
         asked = measure(next(iter(models.values())), rows.frame, rows.mark.name, target)
@@ -39,15 +54,23 @@ def judge(measure: Measure, models: Mapping[str, Any], rows: KeptRows, target: s
             return Judged(
                 note=f"Nothing was evaluated: '{rows.mark.name}' has no label, only columns that the model reads."
             )
-        found = metrics.evaluate(asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task)
-        return Judged(asked, found)
+        asked = replace(asked, positive=metrics.positive_class(asked.classes, *positive))
+        return Judged(asked, _measured(asked))
     except MlopsError as problem:
         return Judged(note=f"Nothing was evaluated: {problem}")
     except Exception as problem:  # a model that took hours is not lost for how it answers
         return Judged(note=f"Nothing was evaluated: {_short(problem)}")
 
 
-def attach(tracking: Tracking, run_id: str, asked: HeldOutAnswers, wanted: str) -> tuple[Evaluation | None, str]:
+def _measured(asked: HeldOutAnswers) -> dict[str, float]:
+    return metrics.evaluate(
+        asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task, asked.positive
+    )
+
+
+def attach(
+    tracking: Tracking, run_id: str, asked: HeldOutAnswers, wanted: str
+) -> tuple[Evaluation | None, str]:
     """The standard evaluation as artifacts; None for a task that has none. Second: what failed."""
     from mlops_workbench.track import plots as pictures
 

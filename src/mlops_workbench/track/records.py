@@ -36,6 +36,25 @@ class Run(Value):
     params: Mapping[str, str]
     tags: Mapping[str, str]
 
+    @property
+    def held_out(self) -> frozenset[str]:
+        """The metrics that were measured on held-out rows."""
+        return frozenset(filter(None, self.tags.get("held_out", "").split(",")))
+
+
+TRAINING = "training_"
+"""how MLflow's autologging begins the names of metrics on the rows that a model was fitted on"""
+
+
+def is_training(metric: str) -> bool:
+    return metric.startswith(TRAINING)
+
+
+def metrics_in_order(metrics: Mapping[str, float], tags: Mapping[str, str]) -> dict[str, float]:
+    """Those on held-out rows first, those on the rows fitted on last."""
+    held_out = set(tags.get("held_out", "").split(","))
+    return dict(sorted(metrics.items(), key=lambda item: (item[0] not in held_out, is_training(item[0]))))
+
 
 @dataclass(frozen=True, slots=True)
 class RowsMark:

@@ -61,7 +61,8 @@ class RunList(Value):
     def page_of_pictures(self) -> str:
         if not self.plot:
             return ""
-        return f'<!doctype html><meta charset="utf-8"><title>{html.escape(", ".join(self.plot))}</title>{self._repr_html_()}'
+        title = html.escape(", ".join(self.plot))
+        return f'<!doctype html><meta charset="utf-8"><title>{title}</title>{self._repr_html_()}'
 
     def picture(self) -> Html:
         """SVG; empty when none was asked for."""
