@@ -18,6 +18,7 @@ from mlops_workbench.base.errors import (
     NotFound,
     NotPassed,
     ServingFailed,
+    StoreUnavailable,
     UnexpectedError,
     UsageError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "NotFound",
     "NotPassed",
     "ServingFailed",
+    "StoreUnavailable",
     "UnexpectedError",
     "UsageError",
 ]

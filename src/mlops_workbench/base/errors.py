@@ -106,6 +106,12 @@ class EngineUnavailable(MlopsError):
     status = 503
 
 
+class StoreUnavailable(MlopsError):
+    """The server that keeps runs and models does not answer."""
+
+    status = 503
+
+
 class BuildFailed(MlopsError):
     """An image could not be built; the sentence ends with the tail of the log."""
 

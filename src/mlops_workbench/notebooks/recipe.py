@@ -69,6 +69,7 @@ def recorded(
     for sha256 in {*rows.values(), asked}:
         snapshots.file(project, sha256)
     cells, changes = _cells(tracking, run), tracking.content(run.id, CHANGES) or b""
+    cells = tuple(slicing.with_recorded(cell, {*rows}) for cell in cells)
     needed = (*slicing.needed(cells[:-1], cells[-1], {*rows}), len(cells) - 1)
     return Recipe(
         stored,

@@ -28,7 +28,7 @@ from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track import slicing
-from mlops_workbench.track.records import CHANGES
+from mlops_workbench.track.records import CHANGES, Run
 
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")
@@ -280,11 +280,26 @@ def _compared(
         labels=labels,
         largest=largest,
         metrics=figures,
-        differences=_differences(made_of, answers["python"], figures, tolerance, labels),
+        differences=(
+            *(_unseeded(made_of.run) if verdict == VERDICTS[2] else ()),
+            *_differences(made_of, answers["python"], figures, tolerance, labels),
+        ),
         packages=len(made_of.requirements),
         python=answers["python"],
         seconds=round(seconds, 1),
         notebook=notebook,
+    )
+
+
+def _unseeded(run: Run) -> tuple[str, ...]:
+    """Says that no seed was set, where that is why: nothing fixed what the fit draws at random."""
+    if any(key.startswith("seed.") and key != "seed.PYTHONHASHSEED" for key in run.tags):
+        return ()
+    open_ones = sorted(k for k, v in run.params.items() if k.endswith("random_state") and v == "None")
+    if not open_ones and any(k.endswith("random_state") for k in run.params):
+        return ()  # the model's own seed is among its parameters
+    return (
+        f"no seed was set{f' ({open_ones[0]} is None)' if open_ones else ''}: each fit draws at random otherwise",
     )
 
 

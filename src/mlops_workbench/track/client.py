@@ -18,7 +18,7 @@ from typing import Any
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config.project import Project
 from mlops_workbench.store.reader import sqlite_file
-from mlops_workbench.track import remote_runs, template
+from mlops_workbench.track import remote_runs, server, template
 from mlops_workbench.track.queries import NameKind
 from mlops_workbench.track.reading import RunQuery
 from mlops_workbench.track.records import (
@@ -56,9 +56,15 @@ class Client:
             logging.getLogger(name).setLevel(logging.ERROR)  # migrations line by line are no news to a person
         return mlflow
 
-    @cached_property
+    @property
     def raw(self) -> Any:
-        """The `MlflowClient` itself. A store that is new is made when it is opened."""
+        """The `MlflowClient` itself. Raises `StoreUnavailable` for a server that does not answer."""
+        server.require_answer(self.project.tracking_url)
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> Any:
+        """A store that is new is made when it is opened."""
         url = self.project.tracking_url
         file = sqlite_file(url)
         with self._lock:
@@ -73,6 +79,11 @@ class Client:
             except self.mlflow.MlflowException as problem:
                 raise InvalidConfig(
                     f"The tracking store cannot be opened: {problem}.", "Check [stores]."
+                ) from None
+            except ModuleNotFoundError as problem:
+                raise InvalidConfig(
+                    f"The tracking store {url.partition(':')[0]}:… needs the package '{problem.name}'.",
+                    "Install it, or keep runs in SQLite, PostgreSQL or an MLflow server.",
                 ) from None
 
     def point(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench import plugins
 from mlops_workbench.base.values import Value
 from mlops_workbench.interface.spec import verb
 
@@ -65,6 +66,7 @@ def status(session: Session) -> ProjectStatus:
     from mlops_workbench.registry import ledger, promotion
     from mlops_workbench.rollout import following, records
 
+    plugins.require_configured(session.project)
     store, tracking = session.store, session.tracking
     promotion.reconcile_all(store, tracking)
     following.sync_followers(session)
