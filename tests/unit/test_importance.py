@@ -77,7 +77,9 @@ def test_of_a_wide_model_the_columns_that_count_are_found() -> None:
     assert sum(found.shares[n] for n in used) == pytest.approx(1)
     assert len(found.shares) == 1500
     assert found.rows == FEWEST_ROWS
-    assert cells <= 7 * EACH * FEWEST_ROWS * 1500  # each halving asks so many groups: grows with columns, not squared
+    assert (
+        cells <= 7 * EACH * FEWEST_ROWS * 1500
+    )  # each halving asks so many groups: grows with columns, not squared
     assert "one by one" in found.sentence
 
 

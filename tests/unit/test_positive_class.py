@@ -92,7 +92,9 @@ def test_the_project_sets_it_and_a_run_may_differ(workbench: Workbench) -> None:
 
 def test_a_class_that_is_none_is_refused_with_the_classes(workbench: Workbench) -> None:
     fitted(workbench)
-    with pytest.raises(UsageError, match=re.escape("'chured' is none of the model's: churned, stayed")) as seen:
+    with pytest.raises(
+        UsageError, match=re.escape("'chured' is none of the model's: churned, stayed")
+    ) as seen:
         workbench.register(workbench.namespace["model"], name="churn", positive="chured")
     assert "churned" in seen.value.next_step
     assert workbench.models().models == ()

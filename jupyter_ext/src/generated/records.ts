@@ -73,6 +73,7 @@ export interface IDeployment {
 /** A deployment and the state it is in now: ready, starting, stopped or failed. */
 export interface ILive extends IDeployment {
   state: string;
+  changed: string;
 }
 
 /** One job. `fraction` 0..1 or None; `line` is the verb as it would be typed; `result` what the verb returned. */

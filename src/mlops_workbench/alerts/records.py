@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CRITICAL = "critical"
 WARNING = "warning"
+OVER = "over"
+"""who has acknowledged what ended by itself"""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,20 @@ def over(store: Store, model: str, subjects: Iterable[str]) -> int:
         return connection.execute(
             statement.values(acknowledged_at=store.now(), acknowledged_by=user())
         ).rowcount
+
+
+def settled(store: Store, model: str, kind: str, subject: str) -> None:
+    """What an open alert says is over: it is closed."""
+    from sqlalchemy import update
+
+    from mlops_workbench.alerts.tables import alerts
+
+    with store.write() as connection:
+        connection.execute(
+            update(alerts)
+            .filter_by(model=model, kind=kind, subject=subject, acknowledged_at=None)
+            .values(acknowledged_at=store.now(), acknowledged_by=OVER)
+        )
 
 
 def _alert(row: StoreRow) -> Alert:

@@ -13,6 +13,8 @@ from typing import Any
 
 from mlops_workbench.base.values import Value, cell
 from mlops_workbench.registry.checks.result import Check
+from mlops_workbench.registry.gate_report import GateReport
+from mlops_workbench.registry.gates import KeptReport
 from mlops_workbench.registry.origin import Origin
 
 _STYLE = (
@@ -125,13 +127,22 @@ def _figures(origin: Origin) -> list[str]:
     report = origin.gate.report
     verdict = "passed" if origin.gate.passed else "did not pass"
     found = [
-        f"It {verdict} the gate (report {origin.gate.id}) on {report.rows:,} held-out rows.",
+        f"It {verdict} the gate (report {origin.gate.id}{_when(report)}) on {report.rows:,} held-out rows.",
         _table(["metric", "figure"], report.metrics.items()) if report.metrics else "",
         _table(
             ["check", "verdict", "figure", "limit"],
             [[c.name, _verdict(c), c.figure, c.limit] for c in report.checks],
         ),
     ]
+    for check in report.checks:
+        if (
+            check.evidence.get("groups")
+            and check.applies
+            and isinstance(check.evidence["groups"], list | tuple)
+        ):
+            found += _groups(check)
+    if (later := origin.later_gate) is not None:
+        found.insert(1, _later(later))
     uses = sorted(report.importance.items(), key=lambda pair: -pair[1])[:10]
     if uses:
         spread = report.importance_spread
@@ -143,6 +154,30 @@ def _figures(origin: Origin) -> list[str]:
             ),
         ]
     return found
+
+
+def _groups(check: Check) -> list[str]:
+    """Fairness: each group's figures."""
+    groups = check.evidence["groups"]
+    heads = list(dict.fromkeys(head for one in groups for head in one))
+    return [
+        f"### {check.name.capitalize()}",
+        f"{check.figure} (limit {check.limit}): {_verdict(check)}.",
+        _table(heads, [[one.get(head) for head in heads] for one in groups]),
+    ]
+
+
+def _when(report: GateReport) -> str:
+    return f" of {report.at[:10]}" if report.at else ""
+
+
+def _later(later: KeptReport) -> str:
+    """What a report newer than the one that decided says."""
+    report = later.report
+    if later.passed:
+        return f"A later report ({later.id}{_when(report)}) on {report.rows:,} rows passed as well."
+    failed = ", ".join(f"{c.name} {c.figure} (limit {c.limit})" for c in report.failures)
+    return f"**A later report ({later.id}{_when(report)}) on {report.rows:,} rows did not pass:** {failed}."
 
 
 def _verdict(check: Check) -> str:
@@ -160,7 +195,9 @@ def _made(origin: Origin) -> str:
             ["git commit", run.tags.get("git.commit")],
             ["uncommitted changes", run.tags.get("git.dirty")],
         ]
-        rows += [[name, value] for name, value in sorted(run.params.items())]
+        rows += [[name, value] for name, value in sorted(run.chosen.items())]
+        if defaults := len(run.params) - len(run.chosen):
+            rows += [["defaults", f"{defaults} further parameters, in the run"]]
     return _table(["", ""], [row for row in rows if row[1] is not None])
 
 

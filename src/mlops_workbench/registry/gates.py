@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import GateFailed
 from mlops_workbench.config.names import user
-from mlops_workbench.store.engine import Store, inserted_id
+from mlops_workbench.registry.ledger import CHAMPION, LedgerEntry
+from mlops_workbench.store.engine import Store, StoreRow, inserted_id
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.gate_report import GateReport
@@ -70,8 +71,24 @@ def latest(store: Store, model: str, version: int) -> KeptReport | None:
         SELECT * FROM workbench_gates WHERE model = :model AND version = :version ORDER BY id DESC LIMIT 1
     """
     row = store.read_one(sql, {"model": model, "version": version}, ["report"])
-    if row is None:
+    return None if row is None else _kept(row)
+
+
+def decided(store: Store, entries: Sequence[LedgerEntry], version: int) -> KeptReport | None:
+    """The report that a version became champion by, the last time; None where no report decided it. `entries`: the
+    ledger's of the model."""
+    moves = [
+        e for e in entries if e.alias == CHAMPION and e.new_version == version and e.evidence.get("gate")
+    ]
+    if not moves:
         return None
+    row = store.read_one(
+        "SELECT * FROM workbench_gates WHERE id = :id", {"id": moves[-1].evidence["gate"]}, ["report"]
+    )
+    return None if row is None else _kept(row)
+
+
+def _kept(row: StoreRow) -> KeptReport:
     return KeptReport(row["id"], bool(row["passed"]), row["digest"], row["champion"], row["report"])
 
 

@@ -51,6 +51,9 @@ class Origin:
     files: tuple[str, ...]
     data: tuple[RowsOrigin, ...]
     gate: KeptReport | None
+    """that it became champion by, else the newest"""
+    later_gate: KeptReport | None
+    """newer than the one that decided"""
     approvals: tuple[Approval, ...]
     entries: tuple[LedgerEntry, ...]
     image: Value | None

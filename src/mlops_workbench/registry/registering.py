@@ -159,6 +159,7 @@ def register(
     tags = marks | held_out_marks | {"task": looked.task, "target": looked.target or ""}
     tags |= {"variable": label, "registered by": user()}
     tags |= {"metrics": json.dumps(dict(run.metrics))} if run else {}
+    tags |= {"content": content} if scikit and (content := source.content_of(model)) else {}
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
     path = summary.sentence(kept.fast)

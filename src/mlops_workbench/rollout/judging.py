@@ -153,7 +153,7 @@ def judge(
     tag = image.tag if image else ""
     asked = GateContext(
         root=project.root,
-        rows_from=_whereabouts(project, stored, rows, label, given=data is not None),
+        rows_from=_whereabouts(stored, rows, label, given=data is not None),
         first_by=user() if first else "",
         measure=measure,
         image=tag,
@@ -168,18 +168,16 @@ def judge(
     return report
 
 
-def _whereabouts(
-    project: Project, stored: RegisteredVersion, rows: pd.DataFrame | None, label: str, *, given: bool
-) -> str:
-    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept."""
+def _whereabouts(stored: RegisteredVersion, rows: pd.DataFrame | None, label: str, *, given: bool) -> str:
+    """Where a person finds the judged rows: their snapshot, which is the version's or will be kept; the beginning of
+    its hash stands for it in every verb that takes data."""
     from mlops_workbench.data.frames import fingerprint
 
     if rows is None:
         return ""
     own = stored.facts.evaluate
     sha256 = own.sha256 if own and not given else fingerprint(rows, label).sha256
-    folder = (project.state / "snapshots").relative_to(project.root)
-    return f"'{label}', {len(rows):,} rows in {folder}/{sha256}.parquet"
+    return f"'{label}', {len(rows):,} rows, snapshot {sha256[:12]}"
 
 
 def _attach(tracking: Tracking, stored: RegisteredVersion, report: GateReport) -> None:

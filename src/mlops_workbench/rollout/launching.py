@@ -21,7 +21,7 @@ from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.rollout.runtime import environment as environments
 from mlops_workbench.rollout.runtime.containers import start_container
 from mlops_workbench.rollout.runtime.deployment import Deployment, Launch
-from mlops_workbench.rollout.runtime.processes import start_local
+from mlops_workbench.rollout.runtime.processes import is_free, moved_to, start_local
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.context import TrackedContext
@@ -61,6 +61,7 @@ def serve(
         )
     old = records.current(store, stored.name)
     _make_room(store, old, request.port)
+    address = _address(old[0] if old else None, kind, request.port)
     progress(f"starting version {stored.version} as a {kind}")
     environment = environments.variables(project.policy.serving, project.root)
     if follow is not None:
@@ -73,15 +74,53 @@ def serve(
     else:
         # what is installed here is there for all versions; an image has what its own needs
         environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
-        new = _process(project, stored, folder, request.port, role, environment)
+        launch = replace(address, role=role, log_url=project.inference_url, environment=environment)
+        log_file = project.folder("logs") / f"{stored.name}-{stored.version}.log"
+        new = start_local(folder, stored.servable, launch, log_file=log_file)
     new = replace(new, follows=follow.name if follow else None)
     records.keep(store, new)
     if follow is not None:
         following.look([follow])  # the alias may have moved before there was a record of this one
-    for live in old:
+    for live in _before(store, new):  # not only the old ones: another `serve` may have been as quick
         progress(f"stopping version {live.version}")
         _end(store, live)
-    return Live(new, running.alive(new, store.clock.now()))
+    if kind == "process" and address.takes:
+        new = moved_to(new, address.takes)
+        records.readdressed(store, new)
+    changed = _changed(old[0].deployment, new) if old else ""
+    return Live(new, running.alive(new, store.clock.now()), changed)
+
+
+def _before(store: Store, new: Deployment) -> tuple[Live, ...]:
+    """What serves the model and was recorded earlier: of two that start at once, the later one stays."""
+    found = records.current(store, new.model)
+    places = [place for place, live in enumerate(found) if live.deployment.id == new.id]
+    return found[places[0] + 1 :] if places else ()
+
+
+def _address(old: Live | None, kind: str, port: int | None) -> Launch:
+    """Where a new process listens: where the old one did, unless a port is asked for. A process that still answers
+    keeps its port until the new one is ready."""
+    if port is not None or old is None or kind != "process":
+        return Launch(port=port)
+    before = old.deployment
+    if before.kind == "process" and old.state in ("ready", "starting"):
+        return Launch(takes=before.port)
+    return Launch(port=before.port if is_free(before.port) else None)
+
+
+def _changed(old: Deployment, new: Deployment) -> str:
+    """What a person may not expect; the version is in the title anyway."""
+    found = [f"version {old.version} → {new.version}"] if old.version != new.version else []
+    if old.url != new.url:
+        found.append(f"the address, which was {old.url}")
+    if old.kind != new.kind:
+        found.append(f"a {new.kind}, was a {old.kind}")
+    if old.follows and not new.follows:
+        found.append(f"it no longer follows {old.follows}")
+    elif old.follows != new.follows:
+        found.append(f"it follows {new.follows}")
+    return "; ".join(found)
 
 
 def _end(store: Store, live: Live) -> None:
@@ -94,22 +133,6 @@ def _make_room(store: Store, old: tuple[Live, ...], port: int | None) -> None:
     for live in old:
         if port is not None and live.deployment.port == port:
             _end(store, live)
-
-
-def _process(
-    project: Project,
-    stored: RegisteredVersion,
-    folder: Path,
-    port: int | None,
-    role: str,
-    environment: Mapping[str, str],
-) -> Deployment:
-    return start_local(
-        folder,
-        stored.servable,
-        Launch(role, port, project.inference_url, environment),
-        log_file=project.folder("logs") / f"{stored.name}-{stored.version}.log",
-    )
 
 
 def _container(

@@ -23,6 +23,8 @@ class Live(Value):
 
     deployment: Deployment
     state: str
+    changed: str = ""
+    """what is different from what it replaced, for a person"""
 
     @property
     def model(self) -> str:
@@ -64,6 +66,7 @@ class Live(Value):
             ["health", f"{self.url}/health/ready"],
             ["metrics", f"{self.url}/metrics"],
             *([["may use", self.limits]] if self.limits else []),
+            *([["changed", self.changed]] if self.changed else []),
         ]
 
     def text(self) -> str:
@@ -117,6 +120,20 @@ def moved(store: Store, deployment: Deployment, version: str, digest: str) -> De
         if connection.execute(ended.values(ended=store.now())).rowcount:  # else somebody else has recorded it
             connection.execute(_inserted(store, after))
     return after
+
+
+def readdressed(store: Store, deployment: Deployment) -> None:
+    """It answers at another address than was recorded."""
+    from sqlalchemy import update
+
+    from mlops_workbench.rollout.tables import deployments
+
+    with store.write() as connection:
+        connection.execute(
+            update(deployments)
+            .where(deployments.c.id == deployment.id)
+            .values(deployment=deployment.to_dict())
+        )
 
 
 def following(store: Store, model: str | None = None, alias: str | None = None) -> tuple[Deployment, ...]:

@@ -5,11 +5,9 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 when the model or its log is refused, 3
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
-import socket
 import sys
 from types import FrameType
 
@@ -38,18 +36,19 @@ def main() -> int:
     # Imported here, so that a signal during these seconds of imports already ends the process cleanly.
     import uvicorn
 
+    from mlops_workbench.serving.listening import AddressTaken, RuntimeServer, bound
     from mlops_workbench.serving.predlog import LogRefused
     from mlops_workbench.serving.settings import Settings, app_from
 
     try:
         settings = Settings.from_env(os.environ)
-        listening = _bound(settings.host, settings.port)
+        listening = bound(settings.host, settings.port)
         app = app_from(settings)
-    except _AddressTaken as error:
+    except AddressTaken as error:
         return _refuse(str(error), ADDRESS_TAKEN)
     except (ModelRefused, LogRefused) as error:
         return _refuse(str(error), REFUSED)
-    server = uvicorn.Server(
+    server = RuntimeServer(
         uvicorn.Config(
             app,
             log_config=None,
@@ -58,7 +57,8 @@ def main() -> int:
             server_header=False,
             timeout_keep_alive=65,  # longer than the usual 60 s of the proxies in front
             timeout_graceful_shutdown=max(1, int(settings.grace_seconds) - _CLOSING_SECONDS),
-        )
+        ),
+        (settings.host, settings.take_port) if settings.take_port else None,
     )
     facts = {"model": settings.name, "version": app.version, "port": listening.getsockname()[1]}
     logger.info("serving", extra={"facts": facts})
@@ -68,26 +68,6 @@ def main() -> int:
         if server.started:
             logger.info("stopped", extra={"facts": facts})
     return 0 if server.started else REFUSED
-
-
-class _AddressTaken(Exception):
-    pass
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that listens already: the port is ours before the model is loaded, and early callers wait."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-    except OSError as error:
-        listening.close()
-        if error.errno == errno.EADDRINUSE:
-            raise _AddressTaken(f"The port {port} of {host} is in use. Choose another one.") from None
-        raise _AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
-    return listening
 
 
 def _refuse(sentence: str, code: int) -> int:

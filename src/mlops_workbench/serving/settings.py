@@ -51,6 +51,8 @@ class Settings:
     """whether versions with other locked requirements than the first are followed: what is installed is not just its"""
     fast_only: bool = False
     """whether the fast path is all there is: an image without the original model"""
+    take_port: int | None = None
+    """listened on as well as soon as it is free: what is replaced holds it until then"""
     plan_digest: str | None = None
     """SHA-256 of the fast path's plan that the registry recorded; None leaves the manifest's own"""
 
@@ -70,6 +72,7 @@ class Settings:
             digest=env.get("MLOPS_MODEL_DIGEST") or None,
             role=env.get("MLOPS_ROLE") or "champion",
             log_url=env.get("MLOPS_LOG_URL") or None,
+            take_port=int(env["MLOPS_TAKE_PORT"]) if env.get("MLOPS_TAKE_PORT") else None,
             host=env.get("HOST") or "127.0.0.1",
             port=_port(env),
             limits=_limits(env),

@@ -17,8 +17,6 @@ from mlops_workbench.track.tracking import Tracking
 _DATA_TAGS = (("fitted on", "data"), ("held out", "evaluate"))
 _LONGEST_DIFF = 2000
 """lines of a diff that are shown"""
-_LONGEST_LIST = 10
-"""parameters that only one of the runs has, until they are folded"""
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,19 @@ class Comparison(Value):
     code: str
     notebook: str = ""
     changes: str = ""
+    comparable: bool = True
+    """whether the metrics are of the same held-out rows"""
+    defaults: tuple[RunDifference, ...] = ()
+    """parameters that differ, but that nobody chose in either"""
 
     @property
     def title(self) -> str:
         count = len(self.differences) + sum(map(bool, self._diffs().values()))
         shown = f"{count} difference{'s' * (count != 1)}" if count else "no difference beside their metrics"
-        return f"Run '{self.first.name}' beside run '{self.second.name}': {shown}."
+        found = f"Run '{self.first.name}' beside run '{self.second.name}': {shown}."
+        if self.comparable:
+            return found
+        return f"{found} Their metrics are of different held-out rows, so no change is shown."
 
     def _metric_rows(self) -> list[list[Any]]:
         return [
@@ -59,7 +64,7 @@ class Comparison(Value):
                 m.name,
                 m.first,
                 m.second,
-                m.second - m.first if m.first is not None and m.second is not None else None,
+                m.second - m.first if self.comparable and None not in (m.first, m.second) else None,
             ]
             for m in self.metrics
         ]
@@ -78,6 +83,8 @@ class Comparison(Value):
         if self.differences:
             rows = [[d.what, d.name, d.first, d.second] for d in self.differences]
             parts += ["", text_table(["", "", *self._heads()], rows)]
+        if self.defaults:
+            parts += ["", f"and {len(self.defaults)} parameters that are defaults in both"]
         for what, diff in self._diffs().items():
             parts += ["", f"{what}:", diff.rstrip()]
         return "\n".join(parts)
@@ -87,13 +94,11 @@ class Comparison(Value):
         if len(self.metrics) > 1:
             bars = [(m.name, m.first, m.second) for m in self.metrics[:12]]
             parts.append(drawing.pairs((self.first.name, self.second.name), bars))
-        alone = [d for d in self.differences if d.what == "parameter" and None in (d.first, d.second)]
-        folded = alone if len(alone) > _LONGEST_LIST else []  # two estimators of different kinds
-        if rows := [[d.what, d.name, d.first, d.second] for d in self.differences if d not in folded]:
+        if rows := [[d.what, d.name, d.first, d.second] for d in self.differences]:
             parts.append(html_table(["", "", *self._heads()], rows))
-        if folded:
-            table = html_table(["", *self._heads()], [[d.name, d.first, d.second] for d in folded])
-            parts.append(_folded(f"{len(folded)} parameters of one run alone", table))
+        if self.defaults:
+            table = html_table(["", *self._heads()], [[d.name, d.first, d.second] for d in self.defaults])
+            parts.append(_folded(f"{len(self.defaults)} parameters that are defaults in both", table))
         for what, diff in self._diffs().items():
             pre = f'<pre style="font-size:12px;line-height:1.4">{_coloured(diff)}</pre>'
             parts.append(_folded(what, pre, opened=what == "code"))
@@ -117,9 +122,11 @@ def _coloured(diff: str) -> str:
 def compare(tracking: Tracking, first: Run, second: Run) -> Comparison:
     """Read what both runs recorded. A run that recorded no code or environment differs in that it has none."""
     metrics = _differences("metric", first.metrics, second.metrics, all_of_them=True)
+    parameters = _differences("parameter", first.params, second.params)
+    chosen = {*first.chosen, *second.chosen}
     differences = [
         *_differences("data", _data(first), _data(second)),
-        *_differences("parameter", first.params, second.params),
+        *(d for d in parameters if d.name in chosen),
         *_differences("seed", _seeds(first), _seeds(second)),
         *_differences("git", _git(first), _git(second)),
         *_differences(
@@ -135,7 +142,18 @@ def compare(tracking: Tracking, first: Run, second: Run) -> Comparison:
 
     code = differ(SOURCE)
     cells = differ(NOTEBOOK, lambda text: notebook.as_text(notebook.read(text)[:-1]))
-    return Comparison(first, second, metrics, tuple(differences), code, cells, differ(CHANGES))
+    marks = [run.judged_on.sha256 if run.judged_on else None for run in (first, second)]
+    return Comparison(
+        first,
+        second,
+        metrics,
+        tuple(differences),
+        code,
+        cells,
+        differ(CHANGES),
+        comparable=marks[0] == marks[1],
+        defaults=tuple(d for d in parameters if d.name not in chosen),
+    )
 
 
 def _diff(names: tuple[str, str], before: str, after: str) -> str:

@@ -148,7 +148,8 @@ def scatter(x_name: str, y_name: str, points: Sequence[tuple[str, Any, Any]]) ->
 
 
 def pairs(heads: tuple[str, str], rows: Sequence[tuple[str, float | None, float | None]]) -> str:
-    """Two bars a metric, each metric on its own scale from 0."""
+    """Two bars a metric: scores and rates on one scale from 0 to 1; what is larger (an error in the label's unit) on
+    its own, from 0."""
     left, wide, slot = 150.0, 320.0, 30.0
     parts = []
     for i, (head, colour) in enumerate(zip(heads, (_ORANGE, _BLUE), strict=True)):
@@ -157,7 +158,7 @@ def pairs(heads: tuple[str, str], rows: Sequence[tuple[str, float | None, float 
         parts.append(_text(x + 15, 12, _short(head, 20)))
     for n, (name, *values) in enumerate(rows):
         y = 26 + n * slot
-        most = max(abs(v) for v in values if v is not None) or 1.0
+        most = max(1.0, *(abs(v) for v in values if v is not None))
         parts.append(_text(left - 8, y + 13, _short(name, 24), "end"))
         for i, (value, colour) in enumerate(zip(values, (_ORANGE, _BLUE), strict=True)):
             if value is None:

@@ -24,7 +24,7 @@ MOST_VALUES = 40_000_000
 _AT_ONCE = 2_000_000
 """values in the rows of one call"""
 
-Measure = Callable[[Any, Any, Any], float | None]
+Metric = Callable[[Any, Any, Any], float | None]
 """(places of the rows, answers, probabilities or None) → how good they are, larger is better; None: not defined"""
 
 
@@ -58,7 +58,7 @@ def permutation_importance(
     frame: pd.DataFrame,
     features: Sequence[str],
     ask: Callable[[pd.DataFrame], tuple[Any, Any]],
-    measure: Measure,
+    measure: Metric,
     *,
     prepare: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows,
 ) -> Importance:

@@ -21,6 +21,8 @@ NOTEBOOK = "notebook.ipynb"
 CHANGES = "changes.diff"
 """artifacts of a run: the code that ran, all that was installed, the notebook as executed so far (of a cell), what
 differed from the commit (if anything did)"""
+CHOSEN = "params.chosen"
+"""tag: names of the parameters that are not the default of their class, as JSON"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Run(Value):
     def held_out(self) -> frozenset[str]:
         """The metrics that were measured on held-out rows."""
         return frozenset(filter(None, self.tags.get("held_out", "").split(",")))
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The parameters that somebody chose; all, where it is not known which are defaults."""
+        names = json.loads(self.tags.get(CHOSEN) or "null")
+        return {k: v for k, v in self.params.items() if names is None or k in names}
+
+    @property
+    def judged_on(self) -> RowsMark | None:
+        """The held-out rows that its metrics are of."""
+        return RowsMark.of(self.tags, "evaluate")
 
 
 TRAINING = "training_"
@@ -94,6 +107,8 @@ class VersionFacts:
     metrics: Mapping[str, float]
     data: RowsMark | None
     evaluate: RowsMark | None
+    content: str = ""
+    """hash of the fitted model: two versions that are the same model have one; empty where it is not known"""
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,7 @@ class RegisteredVersion:
             path=tags.get("path", ""),
             task=tags.get("task", "other"),
             target=tags.get("target") or None,
+            content=tags.get("content", ""),
             variable=tags.get("variable", ""),
             registered_by=tags.get("registered by"),
             metrics=json.loads(tags.get("metrics", "{}")),

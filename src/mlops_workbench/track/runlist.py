@@ -36,19 +36,46 @@ class RunList(Value):
         return names[:_MOST_METRICS]
 
     @property
+    def judged_on(self) -> dict[str, str]:
+        """By SHA-256 what the held-out rows are called, of runs with metrics; the beginning of the hash tells two of
+        one name apart."""
+        marks = [run.judged_on for run in self.runs if run.metrics]
+        known = {m.sha256: m.name for m in marks if m is not None}
+        names = list(known.values())
+        return {s: f"{n} {s[:6]}" if names.count(n) > 1 else n for s, n in known.items()}
+
+    @property
+    def title(self) -> str:
+        if len(self.judged_on) < 2:
+            return ""
+        return (
+            f"Their metrics are of {len(self.judged_on)} different sets of held-out rows: compare only runs that are "
+            "judged on the same."
+        )
+
+    def _differing(self) -> list[str]:
+        """Parameters that differ between these runs: those that somebody chose, what most runs have before the rest."""
+        names = dict.fromkeys(name for run in self.runs for name in run.chosen)
+        differ = [n for n in names if len({run.params.get(n) for run in self.runs}) > 1]
+        return sorted(differ, key=lambda n: -sum(n in run.params for run in self.runs))
+
+    @property
     def params(self) -> list[str]:
         """Parameters that differ between these runs, the one sorted by before all."""
-        names = dict.fromkeys(name for run in self.runs for name in run.params)
-        differ = [n for n in names if len({run.params.get(n) for run in self.runs}) > 1]
+        names = {name for run in self.runs for name in run.params}
+        differ = self._differing()
         if self.sort in names:
             differ = [self.sort, *(n for n in differ if n != self.sort)]
         return differ[:_MOST_PARAMS]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        metrics, params = self.metrics, self.params
-        return ["run", "status", "started", "seconds", *metrics, *params], [
+        metrics, params, judged = self.metrics, self.params, self.judged_on
+        apart = len(judged) > 1
+        heads = ["run", "status", "started", "seconds", *["judged on"] * apart]
+        return [*heads, *metrics, *params], [
             [
                 *(r.name, r.status, r.started, r.seconds),
+                *[judged.get(r.judged_on.sha256) if r.judged_on else None] * apart,
                 *(r.metrics.get(n) for n in metrics),
                 *(_number(r.params.get(n)) for n in params),
             ]
@@ -78,9 +105,7 @@ class RunList(Value):
 
     def _drawn(self) -> Sequence[str]:
         """What a picture towards one name shows beside it: the parameters that differ."""
-        names = dict.fromkeys(name for run in self.runs for name in run.params)
-        differ = [n for n in names if len({run.params.get(n) for run in self.runs}) > 1]
-        return [n for n in differ if n not in self.plot][:7]
+        return [n for n in self._differing() if n not in self.plot][:7]
 
     def value(self, run: Run, name: str) -> Any:
         """A figure by name: a metric, a parameter (a number if it is one), or the seconds it took."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -23,8 +24,10 @@ from mlops_workbench.track.evaluation import Evaluation
 from mlops_workbench.track.held_out import HeldOutMeasure, Judged, attach, judge, not_held_out
 from mlops_workbench.track.input_data import Given, GivenRows, KeptRows
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, Run, is_training
+from mlops_workbench.track.records import CHANGES, CHOSEN, ENVIRONMENT, NOTEBOOK, SOURCE, Run, is_training
 from mlops_workbench.track.tracking import Tracking
+
+_LONGEST_TAG = 4000
 
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
 
@@ -186,7 +189,7 @@ def _recorded(
         | ({"target": asked.target} if asked else {"target": target} if target else {})
         | ({"positive": str(request.positive)} if request.positive is not None else {})
         | ({"held_out": ",".join(judged.metrics)} if judged.metrics else {})
-        | {"models": ",".join(made)},
+        | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
     )
     evaluation, notes = None, [unkept, judged.note]
     if asked is not None and held_out.rows is not None:
@@ -282,6 +285,18 @@ def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict
             raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
         found[variable] = cell.namespace[variable]
     return found
+
+
+def _chosen(models: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The recorded parameters that somebody chose: not the defaults of their class. As many as a tag holds."""
+    found = list(names)
+    for variable, model in models.items():
+        prefix = f"{variable}." if len(models) > 1 else ""
+        found += [prefix + name for name in source.chosen_params(model)]
+    kept = list(_loggable(dict.fromkeys(found)))
+    while len(json.dumps(kept)) > _LONGEST_TAG:
+        kept = kept[: len(kept) // 2]
+    return kept
 
 
 def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[str, list[tuple[int, float]]]:

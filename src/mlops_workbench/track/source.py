@@ -175,6 +175,12 @@ def _attributes(model: Any) -> dict[tuple[int, str], Any]:
     return {(id(p), name): value for p in parts for name, value in getattr(p, "__dict__", {}).items()}
 
 
+def content_of(model: Any) -> str:
+    """A hash of what answers: two fits that came to the same have one. Of a search the estimator that it chose; empty
+    for what cannot be hashed."""
+    return _content(getattr(model, "best_estimator_", model))
+
+
 def _content(model: Any) -> str:
     """A hash of all that it holds; empty for what cannot be pickled."""
     import joblib
@@ -195,8 +201,19 @@ def scalar_params(model: Any) -> dict[str, Any]:
 
     Of a model with more than `MOST_PARAMS`, those that are not the default of their class.
     """
+    every, chosen = _params(model)
+    return every if len(every) <= MOST_PARAMS else dict(list(chosen.items())[:MOST_PARAMS])
+
+
+def chosen_params(model: Any) -> list[str]:
+    """Which of `scalar_params` are not the default of their class."""
+    return list(_params(model)[1])[:MOST_PARAMS]
+
+
+def _params(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All, and those that are not the default of their class."""
     if not hasattr(model, "get_params"):
-        return {}
+        return {}, {}
     every: dict[str, Any] = {"estimator": type(model).__name__}
     chosen = dict(every)
     owners = {"": model} | {k: v for k, v in model.get_params(deep=True).items() if hasattr(v, "get_params")}
@@ -207,12 +224,11 @@ def scalar_params(model: Any) -> dict[str, Any]:
                 continue
             full = f"{owner}__{name}" if owner else name
             every[full] = value
-            known = name in defaults and defaults[name].default is not inspect.Parameter.empty
-            if not (
-                known and type(value) is type(defaults[name].default) and value == defaults[name].default
-            ):
+            default = defaults[name].default if name in defaults else inspect.Parameter.empty
+            equal = value == default or (value != value and default != default)  # missing values are NaN
+            if not (type(value) is type(default) and equal):
                 chosen[full] = value
-    return every if len(every) <= MOST_PARAMS else dict(list(chosen.items())[:MOST_PARAMS])
+    return every, chosen
 
 
 def _plain(value: Any) -> bool:

@@ -26,6 +26,7 @@ def drift(
     report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
 ) -> DriftReport:
     """Compare what the model is asked now with what it was fitted on."""
+    from mlops_workbench.alerts import watched
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
     from mlops_workbench.registry import gates, registering
@@ -40,7 +41,7 @@ def drift(
     if data is None:
         manifest = watching.readable(manifest, session.project.policy.serving)
     session.progress("reading the reference")
-    return watching.drift(
+    found = watching.drift(
         session,
         manifest,
         str(stored.version),
@@ -54,3 +55,6 @@ def drift(
             report=Path(report) if report else None,
         ),
     )
+    if data is None:  # what is asked of the model, not of any rows
+        watched.noted(session, found)
+    return found

@@ -46,6 +46,7 @@ def origin(session: Session, stored: RegisteredVersion) -> Origin:
     policy = session.project.policy
     entries = ledger.entries(session.store, name)
     seen = gates.latest(session.store, name, version)
+    decided = gates.decided(session.store, entries, version)
     tracking = session.tracking
     return origins.Origin(
         project=policy.name,
@@ -54,7 +55,8 @@ def origin(session: Session, stored: RegisteredVersion) -> Origin:
         run=tracking.run(stored.run_id) if stored.run_id else None,
         files=tracking.files(stored.run_id) if stored.run_id else (),
         data=origins.rows_of(session.store, stored),
-        gate=seen,
+        gate=decided or seen,
+        later_gate=seen if seen and decided and seen.id > decided.id else None,
         approvals=approvals.standing(
             entries, stored, seen, policy.approval, policy.governance, session.clock.now()
         ),

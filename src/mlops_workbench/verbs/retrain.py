@@ -8,6 +8,7 @@ from mlops_workbench.config.names import check_name
 from mlops_workbench.interface import jobs, parsers
 from mlops_workbench.interface.spec import Opt, spec, verb
 from mlops_workbench.interface.types import Detach, File, Model, Positive
+from mlops_workbench.session import CHAMPION
 
 if TYPE_CHECKING:
     from mlops_workbench.jobs.queue import Job
@@ -29,10 +30,22 @@ def _work(
     report = judged(session, name, version)
     if not report.passed:
         return Retrained(version, False, report.id, judging.outcome(report))
+    if same := _same_model(session, name, version):
+        outcome = f"version {version} is the same model as the champion, version {same}: nothing to promote"
+        return Retrained(version, False, report.id, outcome)
     why = f"retrained by job {job}, gate report {report.id} passed"
     entry = promote(session, name, version=version, why=why)
     before = f" instead of version {entry.old_version}" if entry.old_version else ""
     return Retrained(version, True, report.id, f"version {version} passed the gate and is champion{before}")
+
+
+def _same_model(session: Session, name: str, version: int) -> int | None:
+    """The champion, if it is the same fitted model as this version."""
+    champion = session.tracking.alias(name, CHAMPION)
+    if champion is None or champion == version:
+        return None
+    contents = {session.tracking.version(name, number).facts.content for number in (champion, version)}
+    return champion if len(contents) == 1 and "" not in contents else None
 
 
 @verb(

@@ -39,11 +39,12 @@ def serve(
 ) -> Live:
     """Put a version behind HTTP: in its container if it has an image, else in a local process.
 
-    What served the model before is stopped once this one is ready.
+    What served the model before is stopped once this one is ready. A process that replaces one keeps its address, and
+    what followed an alias goes on following it unless a version is named.
     """
     from mlops_workbench.package import records as images
     from mlops_workbench.registry import versions
-    from mlops_workbench.rollout import following, launching
+    from mlops_workbench.rollout import following, launching, records
     from mlops_workbench.session import CHAMPION
 
     asked = reference(name, version)
@@ -55,11 +56,14 @@ def serve(
     if docker and kind == "process":
         raise UsageError("A version is served by a container or by a process.", "Say one of them.")
     stored = session.version(name, version)
+    alias = asked.alias or CHAMPION
+    if not follow and asked.version is None:
+        follow = any(live.deployment.follows == alias for live in records.current(session.store, stored.name))
     return launching.serve(
         session,
         stored,
         versions.recorded(session.tracking, stored)[0],
         images.get(session.store, stored.name, stored.version),
         launching.ServeRequest(port=port, kind="container" if docker else kind, memory=memory, cpus=cpus),
-        follow=following.followed(session, stored.name, asked.alias or CHAMPION) if follow else None,
+        follow=following.followed(session, stored.name, alias) if follow else None,
     )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,15 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.interface.spec import verb
 
 if TYPE_CHECKING:
+    from mlops_workbench.jobs.queue import Job
+    from mlops_workbench.registry.gates import GateVerdict
     from mlops_workbench.registry.ledger import LedgerEntry
     from mlops_workbench.rollout.records import Live
     from mlops_workbench.session import Session
     from mlops_workbench.track.records import RegisteredVersion
+
+_JOBS = 50
+"""the newest, which are looked at"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def status(session: Session) -> ProjectStatus:
     """What is in production, what runs, what needs a look."""
     from mlops_workbench.alerts import records as alerts
     from mlops_workbench.jobs import queue
-    from mlops_workbench.registry import ledger, promotion
+    from mlops_workbench.registry import gates, ledger, promotion
     from mlops_workbench.rollout import following, records
 
     plugins.require_configured(session.project)
@@ -72,16 +77,20 @@ def status(session: Session) -> ProjectStatus:
     following.sync_followers(session)
     entries = ledger.entries(store)
     live = records.current(store)
-    models = models_served(tracking.versions(), live, entries)
+    versions = tracking.versions()
+    models = models_served(versions, live, entries)
+    jobs = queue.find(store, _JOBS)
     broken = ledger.broken(store, tracking.noted_ledger())
     warnings = [
         *([broken] if broken else []),
         *(warning for model in models for warning in _of_serving(model, _newest(live).get(model.name))),
         *_of_ledger(entries),
+        *_of_jobs(jobs),
+        *_of_gates(versions, entries, gates.newest(store)),
         *(f"Alert {a.id}: {a.message}" for a in alerts.find(store)),
     ]
     project = session.project
-    running = sum(job.state in ("queued", "running") for job in queue.find(store, 50))
+    running = sum(job.state in ("queued", "running") for job in jobs)
     return ProjectStatus(project.name, str(project.root), models, running, tuple(warnings))
 
 
@@ -127,6 +136,52 @@ def _of_serving(model: ModelStatus, live: Live | None) -> list[str]:
     if model.champion and live.version != str(model.champion) and serves_champion:
         return [f"'{model.name}' serves version {live.version}, the champion is version {model.champion}."]
     return []
+
+
+def _of_jobs(jobs: Sequence[Job]) -> list[str]:
+    """The last job of a kind and model, if it failed."""
+    last: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        if job.ended:
+            last.setdefault((job.kind, job.model), job)
+    return [
+        f"Job {job.id} ({job.kind} {job.model}) failed {str(job.ended)[:16].replace('T', ' ')}: {job.error}"
+        for job in last.values()
+        if job.state == "failed"
+    ]
+
+
+def _of_gates(
+    versions: Sequence[RegisteredVersion],
+    entries: Sequence[LedgerEntry],
+    reports: Mapping[tuple[str, int], GateVerdict],
+) -> list[str]:
+    """A champion that a later report did not pass; the newest version, if it has no evaluation or did not pass."""
+    from mlops_workbench.registry import ledger
+
+    by_model = ledger.by_model(entries)
+    newest = {v.name: v for v in sorted(versions, key=lambda v: v.version)}
+    found = []
+    for name, version in newest.items():
+        moves = by_model.get(name, [])
+        champion = (ledger.champions(moves) or [None])[-1]
+        if champion is not None and (seen := reports.get((name, champion))) and not seen.passed:
+            move = [e for e in moves if e.alias == ledger.CHAMPION and e.new_version == champion][-1]
+            if move.evidence.get("gate") != seen.id:
+                found.append(
+                    f"Version {champion} of '{name}' is champion, but a later gate report ({seen.id}) did not pass."
+                )
+        if version.version in (champion, *ledger.retired(moves)):
+            continue
+        verdict, title = (
+            reports.get((name, version.version)),
+            f"The newest version of '{name}', {version.version},",
+        )
+        if verdict is not None and not verdict.passed:
+            found.append(f"{title} did not pass the gate (report {verdict.id}).")
+        elif verdict is None and version.facts.evaluate is None:
+            found.append(f"{title} has no held-out rows to be judged by.")
+    return found
 
 
 def _of_ledger(entries: Sequence[LedgerEntry]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_workbench.base.errors import UsageError, closest
@@ -30,6 +30,8 @@ NEEDS = {
     "true_negative_rate": False,
 }
 """Which true label a rate is a share of: without such rows Fairlearn says 0, which is no finding."""
+_SHOWN = 8
+"""groups whose figures stand in the detail; all are in the evidence"""
 
 
 def fairness(case: Case) -> list[Check]:
@@ -74,7 +76,7 @@ def _by(case: Case, stem: str, form: str) -> Check:
     figure = _figure(case, names, at, stem, form, frame)
     column = next(iter(frame.by_group.columns))
     low, high = str(frame.by_group[column].idxmin()), str(frame.by_group[column].idxmax())
-    detail = f"{column}: lowest for {low}, highest for {high}"
+    detail = f"{column}: {_shown(column, by)}"
     if small:
         detail += f"; not judged, fewer than {policy.minimum_rows} rows: {', '.join(small)}"
     return Check(
@@ -86,6 +88,13 @@ def _by(case: Case, stem: str, form: str) -> Check:
         evidence=evidence,
         next_step=f"Look at the groups {low} and {high} of {policy.column} in {where}.",
     )
+
+
+def _shown(column: str, by: Sequence[Mapping[str, Any]]) -> str:
+    """Each group's figure, lowest first; of many the ends."""
+    known = sorted((g for g in by if g[column] is not None), key=lambda g: g[column])
+    texts = [f"{g['group']} {g[column]:.4f} ({g['rows']:,} rows)" for g in known]
+    return ", ".join(texts if len(texts) <= _SHOWN else [*texts[:3], "…", *texts[-3:]])
 
 
 def _isin(names: Any, kept: list[str]) -> Any:
@@ -161,7 +170,8 @@ def _undefined(case: Case, names: Any, at: Any, stem: str, by: list[Mapping[str,
         truth, _ = _binary(case, at)
         for one in sorted(set(names[at])):
             if not (truth[names[at] == one] == int(NEEDS[rate])).any():
-                label = case.manifest.classes[int(NEEDS[rate])]
+                positive, classes = case.manifest.positive_class, case.manifest.classes
+                label = positive if NEEDS[rate] else next(c for c in classes if c != positive)
                 return f"{rate} is not defined for {one}: no row there is {label}"
     lacking = [g["group"] for g in by if g["group"] in set(names[at]) and g.get(stem, 0.0) is None]
     return f"{stem} is not defined for {lacking[0]}" if lacking else ""

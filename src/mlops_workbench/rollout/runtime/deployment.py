@@ -20,6 +20,8 @@ class Launch:
     role: str = "champion"
     port: int | None = None
     """of 127.0.0.1; None: any that is free"""
+    takes: int | None = None
+    """port that a process listens on too, once what it replaces has let go of it"""
     log_url: str | None = None
     """of the inference log; None: nothing is logged"""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +59,7 @@ def start_local(model_dir: Path, servable: Servable, launch: Launch, *, log_file
         "MLOPS_LOG_URL": launch.log_url or "",
         "HOST": _HOST,
         "PORT": str(port),
+        "MLOPS_TAKE_PORT": str(launch.takes or ""),
     }
     process = _launch(log_file, model_dir, env)
     deployment = Deployment(
@@ -86,6 +88,26 @@ def start_local(model_dir: Path, servable: Servable, launch: Launch, *, log_file
             error.next_step or "Correct what the log says, then start it again.",
         ) from None
     return deployment
+
+
+def moved_to(deployment: Deployment, port: int, *, seconds: float = 15) -> Deployment:
+    """The deployment at the port that it takes; as it was if that is not free in time."""
+    url = f"http://{_HOST}:{port}"
+    try:
+        until_ready(
+            url, digest=deployment.digest, seconds=seconds, running=lambda: _ours(deployment) is not None
+        )
+    except ServingFailed:
+        return deployment
+    return replace(deployment, url=url, port=port)
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens there."""
+    try:
+        return bool(_free_port(port))
+    except Conflict:
+        return False
 
 
 def ended(deployment: Deployment) -> Literal["stopped", "failed"] | None:
