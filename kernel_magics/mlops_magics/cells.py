@@ -81,18 +81,19 @@ def _watching(shell: Any, shown: Callable[[Mapping[str, Any]], None]) -> Iterato
         publisher.publish, hook.write_format_data = publish, write
 
 
-def shown_as_theirs(shell: Any, problem: Exception) -> None:
-    """Have IPython show the error of a person's code as it shows others: their frames alone, then our sentence."""
+def shown_as_theirs(shell: Any, problem: Exception) -> Exception:
+    """The error of a person's code, which IPython then shows as it shows others: their frames, then our sentence."""
     frames, said = tracebacks.frames_of_code(problem), tracebacks.sentence(problem)
-
-    def lines() -> list[str]:
-        if frames is None:  # a syntax error has no frame of theirs
-            found = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
-        else:
-            found = shell.InteractiveTB.structured_traceback(type(problem), problem, frames, tb_offset=0)
-        return [*found, said]
-
-    problem._render_traceback_ = lines  # type: ignore[attr-defined]  # IPython asks for it
+    shown = problem
+    if (
+        frames is None
+    ):  # their code did not compile; of a SyntaxError IPython would show all frames, which are ours
+        found = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
+        shown = type(type(problem).__name__, (Exception,), {})(str(problem))
+    else:
+        found = shell.InteractiveTB.structured_traceback(type(problem), problem, frames, tb_offset=0)
+    shown._render_traceback_ = lambda: [*found, said]  # type: ignore[attr-defined]  # IPython asks for it
+    return shown.with_traceback(None)
 
 
 def _awaits(code: str, name: str, flags: int) -> bool:

@@ -103,9 +103,9 @@ class MlopsMagics:
                     self.shown.evidence(verdict.report)
                 raise
             except Exception as problem:
-                if tracebacks.from_code(problem):
-                    shown_as_theirs(self.shell, problem)
-                raise
+                if not tracebacks.from_code(problem):
+                    raise
+                raise shown_as_theirs(self.shell, problem)
             finally:
                 self.workbench.progress = before
         return self.shown.show(value)

@@ -5,13 +5,14 @@ What runs that code keeps a local variable `__mlops_runs_code__`; the frames bel
 
 from __future__ import annotations
 
+import ast
 import os
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 MARK = "__mlops_runs_code__"
-_OURS = (f"{Path(__file__).parents[1]}{os.sep}", "/mlops_magics/")
+_OURS = (f"{Path(__file__).parents[1]}{os.sep}", "/mlops_magics/", ast.__file__)
 
 
 def from_code(problem: BaseException) -> bool:
@@ -50,4 +51,4 @@ def _below_mark(frames: TracebackType | None) -> tuple[object, TracebackType | N
 
 def _ours(frame: TracebackType) -> bool:
     file = frame.tb_frame.f_code.co_filename
-    return file.startswith(_OURS[0]) or _OURS[1] in file
+    return any(part in file for part in _OURS)

@@ -64,6 +64,10 @@ def resolve(data: Any, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, str]
             f"'{name}' has a column named {odd[0]!r}, which is not a text.",
             "Rename the columns: frame.columns = …",
         )
+    if "" in frame.columns:
+        raise InvalidData(
+            f"'{name}' has a column whose name is empty.", "Name it: frame.rename(columns={'': 'NAME'})."
+        )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise InvalidData(f"'{name}' has two columns named '{twice[0]}'.", "Rename or drop one.")

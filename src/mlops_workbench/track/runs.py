@@ -142,7 +142,8 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
         before = source.FittedBefore(_models(cell).values())
         value, seen = _execute(tracking, run_id, cell)
         with autologging.off():
-            return _recorded(context, cell, request, measure, _Ran(run_id, given, before, value, seen))
+            done = _recorded(context, cell, request, measure, _Ran(run_id, given, before, value, seen))
+    return replace(done, run=tracking.run(run_id))  # as it has ended
 
 
 @dataclass(frozen=True, slots=True)
