@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,13 @@ from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_magics.history import Executed
 from mlops_workbench.base import tracebacks
-from mlops_workbench.base.errors import NotPassed, UsageError
+from mlops_workbench.base.errors import MlopsError, NotPassed, UsageError
 
 if TYPE_CHECKING:
     from mlops_workbench.workbench import Workbench
 
 NAME = "mlops"
+_TRACKING = "MLFLOW_TRACKING_URI"
 _QUESTION = re.compile(r"^(\s*%%?mlops\s+\S+)\s*\?+\s*$")
 PROG = "%mlops"
 
@@ -30,6 +33,8 @@ class MlopsMagics:
         self.shell = shell
         self.shown = Shown(shell)
         self.executed = Executed(shell)
+        self._tracking = ""
+        """where MLflow was pointed to from here"""
 
     @staticmethod
     def of(shell: Any) -> MlopsMagics | None:
@@ -52,6 +57,8 @@ class MlopsMagics:
         self.shell.input_transformers_cleanup.remove(explain)
         self.shown.unregister()
         self.executed.unregister()
+        if self._tracking and os.environ.get(_TRACKING) == self._tracking:
+            del os.environ[_TRACKING]
 
     @cached_property
     def workbench(self) -> Workbench:
@@ -105,10 +112,19 @@ class MlopsMagics:
             except Exception as problem:
                 if not tracebacks.from_code(problem):
                     raise
-                raise shown_as_theirs(self.shell, problem)
+                raise shown_as_theirs(self.shell, problem) from None
             finally:
                 self.workbench.progress = before
+                self._point_mlflow()
         return self.shown.show(value)
+
+    def _point_mlflow(self) -> None:
+        """MLflow's own calls in this notebook find the project's runs and models: `models:/flights/2`. What a person
+        has set stays."""
+        if os.environ.get(_TRACKING, self._tracking) != self._tracking:
+            return
+        with suppress(MlopsError):  # there is no project, or its file is broken: the verb has said so
+            self._tracking = os.environ[_TRACKING] = self.workbench.project.tracking_url
 
     def _complete(self, _shell: Any, event: Any) -> list[str]:
         return complete(event.line, event.symbol, self.shell.user_ns, lambda: self.workbench)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -167,6 +168,19 @@ class Session:
         from mlops_workbench.data import snapshots
 
         return snapshots.resolve(self.project, self.store, data, self.namespace)
+
+    def check_variable(self, name: str | None) -> None:
+        """Raises `UsageError` for a name that no variable can have."""
+        if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+            raise UsageError(f"'{name}' cannot be a variable's name.", "Say a name such as model_2.")
+
+    def bind(self, name: str | None, value: Any) -> None:
+        """Make it a variable of the notebook, if a name was asked for. Raises `UsageError` where there is none."""
+        if name is None:
+            return
+        if not isinstance(self.namespace, MutableMapping):
+            raise UsageError("There is no notebook whose variable it could become.", "Leave the option out.")
+        self.namespace[name] = value
 
     def version(self, name: str, number: int | None) -> RegisteredVersion:
         """The version asked for (`--version`, `NAME/3`, `NAME@alias`), or the champion. Raises `NotFound`."""

@@ -37,6 +37,8 @@ from mlops_workbench.verbs import jobs as _jobs
 from mlops_workbench.verbs import label as _label
 from mlops_workbench.verbs import ledger as _ledger
 from mlops_workbench.verbs import lineage as _lineage
+from mlops_workbench.verbs import load as _load
+from mlops_workbench.verbs import log as _log
 from mlops_workbench.verbs import models as _models
 from mlops_workbench.verbs import predict as _predict
 from mlops_workbench.verbs import promote as _promote
@@ -75,6 +77,7 @@ class Workbench(Session):
     # registry
     register = _register.register
     models = _models.models
+    load = _load.load
     gate = _gate.gate
     approve = _approve.approve
     promote = _promote.promote
@@ -101,6 +104,7 @@ class Workbench(Session):
     # monitor
     alerts = _alerts.alerts
     label = _label.label
+    log = _log.log
     drift = _drift.drift
 
     # retrain

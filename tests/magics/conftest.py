@@ -82,4 +82,5 @@ def _notebook(template: Path, folder: Path) -> Iterator[Notebook]:
     assert made.run("%load_ext mlops_workbench").success
     yield made
     magics = shell.magics_manager.magics["line"]["mlops"].__self__
+    magics.unload()
     magics.workbench.close()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
+
 import pytest
-from projects import fit
+from projects import fit, trips
 
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.track import requirements
@@ -36,11 +38,34 @@ def test_parameters_of_another_kind_of_estimator_are_folded(workbench: Workbench
     space = dict(workbench.namespace)
     workbench.run(Cell(two, lambda: exec(two, space), space), name="two", data="train")
     page = workbench.compare("one", "two")._repr_html_()
-    before, _, folded = page.partition("parameters of one run alone")
+    before, _, folded = page.partition("parameters that are defaults in both")
     assert "logisticregression__C" not in before
     assert "logisticregression__C" in folded
     assert "estimator" in before
-    assert "logisticregression__C" in workbench.compare("one", "two").text()
+    assert (
+        "columntransformer__onehotencoder__handle_unknown" in before
+    )  # chosen: its class has another default
+    assert re.search(r"and \d+ parameters that are defaults in both", workbench.compare("one", "two").text())
+
+
+def test_what_is_judged_on_other_rows_is_not_compared(workbench: Workbench) -> None:
+    fit(workbench, run="one")
+    fit(workbench, c=0.5, run="two")
+    alike = workbench.runs()
+    assert alike.title == ""
+    assert "judged on" not in alike.table()[0]
+    assert "different held-out rows" not in workbench.compare("one", "two").title
+    workbench.namespace["test"] = trips(seed=9)  # type: ignore[index]
+    fit(workbench, run="three")
+    listed = workbench.runs()
+    heads, rows = listed.table()
+    place = heads.index("judged on")
+    assert rows[0][place] != rows[1][place] == rows[2][place]
+    assert heads.index("judged on") < heads.index("roc_auc")
+    assert "2 different sets of held-out rows" in listed.text()
+    found = workbench.compare("one", "three")
+    assert "different held-out rows" in found.title
+    assert {row[3] for row in found._metric_rows()} == {None}
 
 
 def test_a_run_beside_itself_differs_in_nothing(workbench: Workbench) -> None:

@@ -69,7 +69,7 @@ def test_numbers_are_compared_by_their_own_metrics() -> None:
     )
     assert check.passed is False
     assert check.figure == "rmse_difference 2.0000"
-    assert check.detail == "rmse: lowest for m, highest for f"
+    assert check.detail == "rmse: m 1.0000 (100 rows), f 3.0000 (100 rows)"
 
 
 def test_a_metric_that_looks_at_probabilities_gets_them() -> None:

@@ -83,6 +83,20 @@ def test_a_retrained_version_goes_through_the_gate_and_is_promoted(workbench: Wo
     assert "-p seed=7" in job.line.replace("--parameter", "-p")
 
 
+@pytest.mark.prepared(by=champion)
+def test_the_same_model_again_is_not_promoted_again(workbench: Workbench) -> None:
+    before = workbench.history("trips").champion
+    job = workbench.retrain(
+        "trips", notebook=notebook(workbench, *GOOD)
+    )  # the champion's rows and parameters
+    assert job.result is not None
+    assert job.result["promoted"] is False
+    assert job.result["outcome"] == (
+        "version 2 is the same model as the champion, version 1: nothing to promote"
+    )
+    assert workbench.history("trips").champion == before == 1
+
+
 def test_a_job_cannot_choose_the_first_version(workbench: Workbench) -> None:
     job = workbench.retrain("trips", notebook=notebook(workbench, *GOOD))
     assert job.state == "succeeded"

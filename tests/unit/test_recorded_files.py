@@ -135,3 +135,30 @@ def test_a_cell_that_only_read_the_given_rows_is_not_needed_and_not_reported(wor
     cells = ("import pandas as pd", "train = pd.read_csv('trips.csv')", FIT)
     made_of = recorded(workbench, *cells)
     assert (made_of.files, made_of.needed) == (FilesRead(), (2,))
+
+
+@pytest.mark.parametrize(
+    ("cell", "refused"),
+    [
+        ("train = pd.read_csv('trips.csv')\n", False),
+        ("train = pd.read_csv(\n    'trips.csv',\n)\nseen = pd.read_csv('trips.csv')\n", True),
+        (
+            "train = pd.read_csv('trips.csv')\ntrain['hour'] = train['hour'] + 0\n",
+            True,
+        ),  # what was kept came later
+        ("train = pd.read_csv('trips.csv'); x = 1\n", True),
+    ],
+)
+def test_a_cell_that_reads_the_rows_it_was_given_gets_them_from_the_record(
+    workbench: Workbench, cell: str, refused: bool
+) -> None:
+    trips(seed=3).drop(columns="carrier").to_csv(workbench.project.root / "trips.csv", index=False)
+    cells = ("import pandas as pd", cell + FIT)
+    if refused:
+        with pytest.raises(NotFound, match=r"'trips\.csv'"):
+            recorded(workbench, *cells)
+        return
+    made_of = recorded(workbench, *cells)
+    assert made_of.files == FilesRead()
+    assert "read_csv" not in made_of.cells[-1]
+    assert made_of.rows["train"] == workbench.tracking.run("tree").tags["data.sha256"]

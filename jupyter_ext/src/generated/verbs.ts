@@ -100,6 +100,14 @@ export interface IVerbOptions {
     /** only this model */
     name?: string;
   };
+  load: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** variable of the notebook that the model becomes */
+    variable?: string;
+  };
   gate: {
     /** registered model */
     name: string;
@@ -244,6 +252,8 @@ export interface IVerbOptions {
     data: string;
     /** rows a request */
     batch?: number;
+    /** also write the answers to this .parquet or .csv file */
+    out?: string;
   };
   alerts: {
     /** list (the default) or ack */
@@ -262,6 +272,20 @@ export interface IVerbOptions {
     column?: string;
     /** what a label stands for */
     mapping?: string[];
+  };
+  log: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** only this version's (default: all versions') */
+    version?: number;
+    /** only rows whose label has come */
+    labelled?: boolean;
+    /** only the newest N logged rows */
+    last?: number;
+    /** variable of the notebook that the rows become */
+    variable?: string;
+    /** write them to this .parquet or .csv file */
+    out?: string;
   };
   drift: {
     /** registered model, also NAME/VERSION or NAME@alias */
@@ -324,6 +348,7 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   compare: 'reads',
   register: 'kernel',
   models: 'reads',
+  load: 'kernel',
   gate: 'writes',
   approve: 'writes',
   promote: 'writes',
@@ -344,6 +369,7 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   predict: 'kernel',
   alerts: 'reads',
   label: 'kernel',
+  log: 'kernel',
   drift: 'reads',
   retrain: 'writes',
   reproduce: 'writes',

@@ -7,7 +7,6 @@ import re
 
 from mlops_workbench.config import resources
 
-
 LARGEST = 2**63 - 1
 
 

@@ -11,6 +11,8 @@ Data = Annotated[Any, Opt(offer="variable")]
 """a DataFrame, the name of a variable that holds one, a file, or a snapshot's reference"""
 File = Annotated[str, Opt(offer="file")]
 OutputFile = Annotated[str, Opt(offer="file", output=True, writes=True)]
+NewVariable = Annotated[str | None, Opt(flags=("--as",), metavar="NAME")]
+"""what a verb makes becomes this variable of the notebook"""
 Positive = Annotated[int, Opt(parse=parsers.positive)]
 
 Model = Annotated[str, Opt("registered model", offer="model")]

@@ -46,6 +46,8 @@ class LogSelection:
     """included"""
     until: Moment | None = None
     """not included"""
+    labelled: bool = False
+    """only rows that have a label"""
 
 
 EVERYTHING = LogSelection()
@@ -95,6 +97,8 @@ def read(
         same = (labels.c.request_id == table.c.request_id) & (labels.c.row_index == table.c.row_index)
         source = table.outerjoin(labels, same) if labelled else table
         query = _within(sa.select(*columns).select_from(source), table, selection)
+        if selection.labelled:
+            query = query.where(label.is_not(None) if labelled else sa.false())
         order = (table.c.at, table.c.request_id, table.c.row_index)
         if limit is None:
             found = _fetch(engine, query.order_by(*order), columns)

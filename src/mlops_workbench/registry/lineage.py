@@ -106,7 +106,7 @@ def trace(origin: Origin) -> Lineage:
             "requirements": list(manifest.requirements),
         },
         "answers by": _path(manifest),
-        "gate": _gate(origin.gate) if origin.gate else "not evaluated",
+        "gate": _gate(origin.gate, origin.later_gate) if origin.gate else "not evaluated",
         "approvals": {
             a.who: f"{_time(a.at)} — {a.why}" + (f" ({a.lacks})" if a.lacks else "") for a in origin.approvals
         }
@@ -187,11 +187,16 @@ def _checked(run: Run) -> dict[str, str]:
     return {name: f"{f['verdict']} by '{f['data']}', digest {f['digest'][:12]}" for name, f in found.items()}
 
 
-def _gate(seen: KeptReport) -> dict[str, Any]:
+def _gate(seen: KeptReport, later: KeptReport | None) -> dict[str, Any]:
     report = seen.report
-    return {
-        "report": seen.id,
-        "verdict": "passed" if seen.passed else "failed",
-        "champion then": seen.champion,
-        "digest": seen.digest,
-    } | {c.name: f"{c.figure} ({c.limit})" for c in report.checks if c.applies}
+    after = {"later report": f"{later.id}, {'passed' if later.passed else 'failed'}"} if later else {}
+    return (
+        after
+        | {
+            "report": seen.id,
+            "verdict": "passed" if seen.passed else "failed",
+            "champion then": seen.champion,
+            "digest": seen.digest,
+        }
+        | {c.name: f"{c.figure} ({c.limit})" for c in report.checks if c.applies}
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, Model, Positive
+from mlops_workbench.interface.types import Data, Model, OutputFile, Positive
 
 if TYPE_CHECKING:
     from mlops_workbench.rollout.requests import Predictions
@@ -17,16 +17,22 @@ def predict(
     data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
     *,
     batch: Annotated[Positive, Opt("rows a request")] = 500,
+    out: Annotated[OutputFile | None, Opt("also write the answers to this .parquet or .csv file")] = None,
 ) -> Predictions:
     """Send rows to the served model over HTTP; each answer is logged before it comes back."""
+    from mlops_workbench.data import output
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.rollout import following, records, requests
     from mlops_workbench.rollout.runtime.environment import api_key
 
+    path = None if out is None else output.writable(session.path(out))
     frame, label = session.frame(data)
     following.sync_followers(session, name)
     deployment = records.require(session.store, name)
     stored = session.tracking.version(name, int(deployment.version))
     manifest = Manifest.load(session.tracking.folder(stored))
     key = api_key(session.project.policy.serving, session.project.root)
-    return requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)
+    found = requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)
+    if path is not None:
+        output.write(found.frame, path)
+    return found
