@@ -200,7 +200,10 @@ class Session:
             raise UsageError(f"Which version of '{name}'?", f"Say --version N, or {name}/N.")
         found = self.tracking.alias(asked.model, alias)
         if found is None and alias == CHAMPION:
-            raise NotFound(f"'{asked.model}' has no champion.", "Promote a version, or name one.")
+            raise NotFound(
+                f"'{asked.model}' has no champion.",
+                f"Promote a version, or name one: `promote {asked.model}/VERSION --why …`.",
+            )
         if found is None:
             known = self.tracking.aliases(asked.model)
             raise NotFound(f"'{asked.model}' has no alias '{alias}'.", closest(alias, known))

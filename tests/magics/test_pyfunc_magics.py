@@ -39,4 +39,4 @@ def test_a_booster_and_a_python_model_in_cells(notebook: Any) -> None:
     assert "pyfunc (python_function)" in notebook.run("%mlops lineage reports/1").plain
     ran = notebook.run("%mlops register words --name reports --data told")
     assert not ran.success
-    assert "Say which is the label: the option target" in ran.text
+    assert "Say which is the label: --target" in ran.text

@@ -69,7 +69,10 @@ def test_two_names_of_one_model_are_one_model(workbench: Workbench, space: dict[
     assert done.run.metrics["roc_auc"] > 0.7
 
 
-SPLIT = "X_train, y_train = train.drop(columns='late'), train['late']\nX_test, y_test = test.drop(columns='late'), test['late']\n"
+SPLIT = (
+    "X_train, y_train = train.drop(columns='late'), train['late']\n"
+    "X_test, y_test = test.drop(columns='late'), test['late']\n"
+)
 FITTED = "model = pipeline().fit(X_train, y_train)\n"
 
 
@@ -105,7 +108,8 @@ def test_features_and_label_apart(
     assert done.run.metrics["accuracy"] == pytest.approx(
         space["model"].score(space["X_test"], np.ravel(space["y_test"]))
     )
-    assert done.data is not None and done.data.name == "X_train + y_train"
+    assert done.data is not None
+    assert done.data.name == "X_train + y_train"
     assert done.data.columns == space["X_train"].shape[1] + 1
     assert done.run.tags["data.y_train.name"] == "y_train"
     workbench.namespace = space
@@ -138,7 +142,7 @@ def test_rows_in_other_forms(workbench: Workbench, space: dict[str, Any]) -> Non
     for name in workbench.namespace:
         assert workbench.validate(name, contract=name).passed
         assert workbench.snapshot(name).rows == 50
-    with pytest.raises(UsageError, match="must be a pandas DataFrame. Got list instead"):
+    with pytest.raises(UsageError, match=r"must be a pandas DataFrame\. Got list instead"):
         workbench.validate([1, 2], contract="c")
 
 
@@ -187,14 +191,16 @@ def test_autologging_logs_the_persons_code_alone(
     finally:
         mlflow.sklearn.autolog(disable=True)
     assert model is not None
-    assert logged is not None and logged.data.metrics
+    assert logged is not None
+    assert logged.data.metrics
     assert later == own
     names = list(own)
     held_out = ["roc_auc", "accuracy"]
     assert names[: len(done.run.held_out)] == sorted(names[: len(done.run.held_out)], key=names.index)
     assert set(held_out) <= set(names[: len(done.run.held_out)])
     training = [n for n in names if n.startswith("training_")]
-    assert training and names[-len(training) :] == training
+    assert training
+    assert names[-len(training) :] == training
     assert not [n for n in names if "unknown_dataset" in n or n.endswith("_test")]
     assert f"{training[0]} (rows fitted on)" in done.text()
     said = [r.getMessage() for r in caplog.records if r.levelname in ("WARNING", "ERROR")]

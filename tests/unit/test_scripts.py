@@ -111,9 +111,10 @@ def test_a_run_is_the_maker_of_its_own_models_only(workbench: Workbench, root: P
     fitted.steps[-1][1].intercept_ += 1  # the same parameters, another model
     with pytest.raises(Conflict, match=r"accuracy|roc_auc|balanced"):
         workbench.register(fitted, name="trips", run="dump")
+    rows = trips(50)
+    dummy = DummyClassifier().fit(rows[["hour"]], rows["late"])
     with pytest.raises(Conflict, match="estimator is DummyClassifier here and Pipeline there"):
-        rows = trips(50)
-        workbench.register(DummyClassifier().fit(rows[["hour"]], rows["late"]), name="trips", run="dump")
+        workbench.register(dummy, name="trips", run="dump")
     assert workbench.models().models[0].version == 1
 
 
@@ -225,11 +226,11 @@ def test_a_notebook_that_registered_another_model_says_how_to_undo_it(workbench:
     from mlops_workbench.jobs import queue
 
     number = queue.create(workbench.project, workbench.store, "retrain", "trips", {}, "")
-    with pytest.raises(JobFailed, match="registered no version of 'trips'.* `run NOTEBOOK`"):
+    with pytest.raises(JobFailed, match=r"registered no version of 'trips'.* `run NOTEBOOK`"):
         registered.version(workbench.store, number, "trips")
     queue.hand_back(workbench.store, number, "other", 3)
     with pytest.raises(
-        JobFailed, match="registered 'other/3', and no version of 'trips'.* `delete other/3 --why"
+        JobFailed, match=r"registered 'other/3', and no version of 'trips'.* `delete other/3 --why"
     ):
         registered.version(workbench.store, number, "trips")
     queue.hand_back(workbench.store, number, "trips", 2)
@@ -261,7 +262,7 @@ def test_a_run_of_another_machine_is_left_alone(
 
 
 def test_parameters_of_an_untagged_notebook_name_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no cell tagged 'parameters'.*add the tag 'parameters'"):
+    with pytest.raises(UsageError, match=r"has no cell tagged 'parameters'.*add the tag 'parameters'"):
         engine.typed(book(tmp_path / "n.ipynb", "month = 1"), {"month": "2"})
 
 

@@ -152,9 +152,13 @@ _TYPED = re.compile(
 )
 
 
+_OPTION = re.compile(r"\bthe option ([a-z_]+)")
+
+
 def spelled(text: str, prog: str) -> str:
-    """The text with its verbs as they are typed after `prog`: `gate NAME` is `%mlops gate NAME` in a notebook."""
-    return _TYPED.sub(f"`{prog} ", text)
+    """The text as it is typed after `prog`: `gate NAME` is `%mlops gate NAME` in a notebook, the option target
+    --target."""
+    return _OPTION.sub(lambda m: f"--{m[1].replace('_', '-')}", _TYPED.sub(f"`{prog} ", text))
 
 
 def closest(name: str, known: Iterable[str]) -> str:

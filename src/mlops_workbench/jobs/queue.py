@@ -264,7 +264,7 @@ def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
 def _row(store: Store, number: int) -> StoreRow:
     row = store.read_one("SELECT * FROM workbench_jobs WHERE id = :id", {"id": number}, _JSON)
     if row is None:
-        raise NotFound(f"There is no job {number}.", "List the jobs.")
+        raise NotFound(f"There is no job {number}.", "List the jobs: `jobs`.")
     return row
 
 

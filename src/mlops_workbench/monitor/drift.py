@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
-from mlops_workbench.base.values import Value, text_table
+from mlops_workbench.base.values import Value, VersionText, text_table
 from mlops_workbench.monitor.columns import columns_of, read, series
 from mlops_workbench.monitor.drift_html import report_html
 from mlops_workbench.monitor.features import DriftLevel, FeatureDrift, Thresholds, compare_columns
@@ -24,7 +24,7 @@ class DriftReport(Value):
     """Features ranked: drifted first, then by PSI weighted with importance."""
 
     model: str
-    version: str
+    version: VersionText
     period: str
     reference_rows: int
     current_rows: int

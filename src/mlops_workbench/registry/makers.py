@@ -57,5 +57,5 @@ def _measured(context: TrackedContext, model: Any, run: Run) -> Mapping[str, flo
 def _refused(label: str, run: Run, why: str) -> Conflict:
     return Conflict(
         f"The run '{run.name}' did not make '{label}': {why}.",
-        "Name the run that made it, or leave the option run out and say data.",
+        "Name the run that made it, or leave out the option run and say the option data.",
     )

@@ -186,7 +186,8 @@ class Tracking:
         known = {n for run in self._newest(experiment) for n in (*run.metrics, *run.params)}
         raise NotFound(
             f"No run has a metric, parameter or tag '{name}'.",
-            closest(name, sorted(known | set(queries.ATTRIBUTES))) or "Run something.",
+            closest(name, sorted(known | set(queries.ATTRIBUTES)))
+            or "Run something: `run FILE`, or a cell below %%mlops run.",
         )
 
     def _newest(self, experiment: Experiment | None) -> list[Run]:
@@ -258,7 +259,10 @@ class Tracking:
         """Raises `NotFound` if nothing is registered under that name."""
         known = self.model_names()
         if name not in known:
-            raise NotFound(f"There is no model '{name}'.", closest(name, known) or "Register one first.")
+            raise NotFound(
+                f"There is no model '{name}'.",
+                closest(name, known) or f"Register one first: `register MODEL --name {name}`.",
+            )
 
     def versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
         """Versions, newest first. Raises `NotFound` when `name` is given and is not registered."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench import plugins
-from mlops_workbench.base.values import Value
+from mlops_workbench.base.values import Value, VersionText
 from mlops_workbench.interface.spec import verb
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ModelStatus:
     champion: int | None
     versions: int
     serving: str | None
-    serving_version: str | None
+    serving_version: VersionText | None
     follows: str | None = None
 
 
