@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from mlops_workbench.base.page import page
 from mlops_workbench.base.values import Html, Value, html_table, plain
 
 MOST_LINES = 30
@@ -16,15 +17,6 @@ TABLE = "(table)"
 _MARKS = {"kept": ("✓", "#2e8b57"), "warn": ("!", "#b07d00"), "error": ("✗", "#d1383d")}
 _RULE = "border-bottom:1px solid rgba(128,128,128,.25)"
 _LINE = f"padding:3px 0;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;{_RULE}"
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-:root {{ color-scheme: light dark }}
-body {{ font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em }}
-</style></head><body>
-{body}
-<p style="font-size:12px;opacity:.6">{foot}</p>
-</body></html>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +145,8 @@ class ContractReport(Value):
             f"{self.path} · contract {self.digest[:12]} · data {self.data_sha256[:12]}{run} · {self.at} UTC"
         )
         body = _head(self.title) + _columns(self.checks, unfold=True)
-        return _PAGE.format(title=html.escape(self.title), body=body, foot=html.escape(foot))
+        note = f'<p style="font-size:12px;opacity:.6">{html.escape(foot)}</p>'
+        return page(self.title, body + note)
 
 
 def _share(share: float | None) -> str:

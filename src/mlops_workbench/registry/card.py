@@ -7,10 +7,12 @@ What no record can know (what the model is for, and for what not) is written by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.page import page
 from mlops_workbench.base.values import Value, cell
 from mlops_workbench.registry.checks.result import Check
 from mlops_workbench.registry.gate_report import GateReport
@@ -18,8 +20,7 @@ from mlops_workbench.registry.gates import KeptReport
 from mlops_workbench.registry.origin import Origin
 
 _STYLE = (
-    "body{font:15px/1.55 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem;"
-    "color-scheme:light dark}"
+    "body{font-size:15px;line-height:1.55;max-width:46rem;margin:2.5rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;margin:.6rem 0 1.2rem;font-variant-numeric:tabular-nums}"
     "th,td{padding:.25rem 1rem .25rem 0;text-align:left;border-bottom:1px solid #8884;"
     "vertical-align:top;overflow-wrap:anywhere}"
@@ -47,16 +48,19 @@ class Card(Value):
 
     def page(self) -> str:
         """A whole page, for a browser or an archive."""
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{self.title}</title>'
-            f"<style>{_STYLE}</style></head><body>{_html(self.markdown)}</body></html>"
-        )
+        return page(self.title, _html(self.markdown), _STYLE)
 
 
 def _html(markdown: str) -> str:
     import mistune
 
-    made = mistune.create_markdown(escape=True, plugins=["table"])(markdown)
+    class Renderer(mistune.HTMLRenderer):
+        """A picture would be fetched from wherever it is: its text stands there instead."""
+
+        def image(self, text: str, url: str, title: str | None = None) -> str:
+            return text
+
+    made = mistune.create_markdown(renderer=Renderer(escape=True), plugins=["table"])(markdown)
     assert isinstance(made, str), "the HTML renderer gives text"
     return made
 
@@ -67,9 +71,9 @@ def card(origin: Origin, notes: str) -> Card:
     parts = [
         f"# {stored.name}, version {stored.version}",
         f"{manifest.task.capitalize()} model, {origin.state}, registered {stored.created:%Y-%m-%d %H:%M} UTC"
-        + (f" by {stored.facts.registered_by}." if stored.facts.registered_by else "."),
+        + (f" by {_text(stored.facts.registered_by)}." if stored.facts.registered_by else "."),
         "## Intended use",
-        notes.strip() or f"Not written yet: put it into `cards/{stored.name}.md`.",
+        _notes(notes) or f"Not written yet: put it into `cards/{stored.name}.md`.",
         "## What it reads and answers",
         _table(["input", "type"], [[f.name, f.kind] for f in manifest.inputs]),
         _answers(origin),
@@ -87,24 +91,45 @@ def card(origin: Origin, notes: str) -> Card:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     def line(values: Sequence[Any]) -> str:
-        return "| " + " | ".join(cell(v).replace("|", "\\|").replace("\n", " ") for v in values) + " |"
+        return "| " + " | ".join(_text(v) for v in values) + " |"
 
     return "\n".join([line(heads), "|" + "---|" * len(heads), *map(line, rows)])
 
 
+def _notes(markdown: str) -> str:
+    """What people wrote: Markdown, of which no HTML is taken; a comment that is left open would hide what follows."""
+    return re.sub(r"<(?!https?://)", r"\\<", markdown.strip())
+
+
+def _text(value: Any) -> str:
+    """A value as it stands in Markdown: nothing in it is a link, a picture, a heading or HTML."""
+    return re.sub(r"([\\`*\[\]<>|~!])", r"\\\1", " ".join(cell(value).split()))
+
+
+def _code(value: Any) -> str:
+    """A value as code, in more backticks than it holds."""
+    text = " ".join(str(value).split())
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (max(map(len, re.findall("`+", text))) + 1)
+    return f"{fence} {text} {fence}"
+
+
 def _answers(origin: Origin) -> str:
     manifest = origin.manifest
-    label = f" of the label `{manifest.target}`" if manifest.target else ""
+    label = f" of the label {_code(manifest.target)}" if manifest.target else ""
     flavour = manifest.extra.get("flavour")
-    how = f" It is an MLflow model of the flavour `{flavour}`, served through pyfunc." if flavour else ""
+    how = f" It is an MLflow model of the flavour {_code(flavour)}, served through pyfunc." if flavour else ""
     if manifest.classes:
         positive = (
-            "" if manifest.positive_class is None else f" The positive class is `{manifest.positive_class}`."
+            ""
+            if manifest.positive_class is None
+            else f" The positive class is {_code(manifest.positive_class)}."
         )
-        classes = ", ".join(f"`{c}`" for c in manifest.classes)
+        classes = ", ".join(_code(c) for c in manifest.classes)
         return f"It answers with one of the classes{label}: {classes}.{positive}{how}"
     if manifest.task == "other" and manifest.expected:
-        return f"It answers its first sample row with `{manifest.expected[0]}`.{how}"
+        return f"It answers its first sample row with {_code(manifest.expected[0])}.{how}"
     return f"It answers with one number{label}.{how}"
 
 
@@ -161,8 +186,8 @@ def _groups(check: Check) -> list[str]:
     groups = check.evidence["groups"]
     heads = list(dict.fromkeys(head for one in groups for head in one))
     return [
-        f"### {check.name.capitalize()}",
-        f"{check.figure} (limit {check.limit}): {_verdict(check)}.",
+        f"### {_text(check.name.capitalize())}",
+        _text(f"{check.figure} (limit {check.limit}): {_verdict(check)}."),
         _table(heads, [[one.get(head) for head in heads] for one in groups]),
     ]
 
@@ -176,7 +201,7 @@ def _later(later: KeptReport) -> str:
     report = later.report
     if later.passed:
         return f"A later report ({later.id}{_when(report)}) on {report.rows:,} rows passed as well."
-    failed = ", ".join(f"{c.name} {c.figure} (limit {c.limit})" for c in report.failures)
+    failed = _text(", ".join(f"{c.name} {c.figure} (limit {c.limit})" for c in report.failures))
     return f"**A later report ({later.id}{_when(report)}) on {report.rows:,} rows did not pass:** {failed}."
 
 

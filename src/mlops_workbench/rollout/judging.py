@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound
+from mlops_workbench.base.page import page
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
@@ -185,7 +186,7 @@ def _attach(tracking: Tracking, stored: RegisteredVersion, report: GateReport) -
     if stored.run_id:
         texts = {
             f"gate/report-{report.id}.json": json.dumps(report.to_dict(), indent=1, ensure_ascii=False),
-            f"gate/report-{report.id}.html": f"<!doctype html><meta charset=utf-8>{report._repr_html_()}",
+            f"gate/report-{report.id}.html": page(report.title, report._repr_html_()),
         }
         tracking.log(stored.run_id, files=texts)
     tags = {"gate": "passed" if report.passed else "failed", "gate.report": str(report.id)}

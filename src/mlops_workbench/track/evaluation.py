@@ -7,6 +7,7 @@ of all rows.
 from __future__ import annotations
 
 import base64
+import html
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -118,10 +119,10 @@ class Evaluation(Value):
     def _repr_html_(self) -> str:
         if not self.picture:
             return super()._repr_html_()
-        drawn = base64.b64encode(self.picture).decode()
+        drawn, title = base64.b64encode(self.picture).decode(), html.escape(self.title)
         return (
-            f'<div class="mlops-evaluation"><div style="font-size:12px;opacity:.7;margin:6px 0 2px">{self.title}</div>'
-            f'<img alt="{self.title}" style="max-width:100%;width:1080px;background:transparent" '
+            f'<div class="mlops-evaluation"><div style="font-size:12px;opacity:.7;margin:6px 0 2px">{title}</div>'
+            f'<img alt="{title}" style="max-width:100%;width:1080px;background:transparent" '
             f'src="data:image/png;base64,{drawn}"></div>'
         )
 
