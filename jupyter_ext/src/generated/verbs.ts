@@ -181,7 +181,7 @@ export interface IVerbOptions {
   history: {
     /** registered model */
     name: string;
-    /** who was champion then: a time such as 2026-11-01T12:00 (UTC) */
+    /** who was champion then: a time such as 2026-11-01T12:00 (UTC), or with its zone, 2026-11-01T12:00+02:00 */
     at?: string;
   };
   lineage: {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.page import page
 from mlops_workbench.base.values import Html, Value, is_number
 from mlops_workbench.track import drawing
 from mlops_workbench.track.records import Run
@@ -88,8 +88,7 @@ class RunList(Value):
     def page_of_pictures(self) -> str:
         if not self.plot:
             return ""
-        title = html.escape(", ".join(self.plot))
-        return f'<!doctype html><meta charset="utf-8"><title>{title}</title>{self._repr_html_()}'
+        return page(", ".join(self.plot), self._repr_html_())
 
     def picture(self) -> Html:
         """SVG; empty when none was asked for."""
