@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Mapping
 
 from mlops_workbench.base import processes
-from mlops_workbench.base.errors import MlopsError
+from mlops_workbench.base.errors import MlopsError, StoreUnavailable
 from mlops_workbench.track.tracking import Tracking
 
 LOST = "The process ended without a word (killed, or out of memory)."
@@ -21,12 +20,14 @@ def mark() -> dict[str, str]:
 
 def close(tracking: Tracking) -> None:
     """End those of this machine. Nothing is written, and no MLflow loaded, where there are none."""
-    with contextlib.suppress(
-        MlopsError
-    ):  # a store that cannot be read, or only read: the verb itself will say so
+    try:
         for run in tracking.running():
             if _lost(run.tags):
                 tracking.end_lost(run.id, LOST)
+    except StoreUnavailable:
+        raise  # the verb would wait for it once more
+    except MlopsError:
+        pass  # a store that cannot be read, or only read: the verb itself will say so
 
 
 def _lost(tags: Mapping[str, str]) -> bool:

@@ -34,11 +34,8 @@ def require_answer(url: str) -> None:
         except ssl.SSLError:
             pass  # it is there; what MLflow is configured to trust is MLflow's question
         except (OSError, http.client.HTTPException, ValueError) as problem:
-            reason = (
-                "it took too long"
-                if isinstance(problem, TimeoutError)
-                else str(problem) or type(problem).__name__
-            )
+            said = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+            reason = "it took too long" if isinstance(problem, TimeoutError) else said
             raise StoreUnavailable(
                 f"The tracking server {_shown(url)} does not answer: {reason}.",
                 "Start it, or correct [stores] tracking in mlops.toml (or MLOPS_TRACKING_URL).",
