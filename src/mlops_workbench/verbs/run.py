@@ -142,9 +142,9 @@ def tracked(session: Session, cell: Cell, request: RunRequest) -> Finished:
     session.tracking.log(done.run.id, tags=checked)
     for model in done.models.values():
         session.models_made[id(model)] = (weakref.ref(model), done.run.id)
-    return (
-        done.with_note(kept_models.keep(session.tracking, done.run.id, done.models)) if cell.script else done
-    )
+    if not (cell.script and done.models):
+        return done
+    return done.with_note(kept_models.keep(session.tracking, done.run.id, done.models))
 
 
 def _notebook(
