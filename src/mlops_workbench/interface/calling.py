@@ -10,7 +10,6 @@ from mlops_workbench.base import faults, files, tracebacks
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.checking import checked
 from mlops_workbench.interface.description import Verb
-from mlops_workbench.track import autologging
 
 if TYPE_CHECKING:
     from mlops_workbench.session import Session
@@ -31,8 +30,7 @@ def call(
 def in_words(what: str, session: Session, work: Callable[[], Any]) -> Any:
     """The same for a piece of work: whatever nobody put into words is written to a log, and is one sentence."""
     try:
-        with autologging.off():
-            return work()
+        return work()
     except MlopsError:
         raise
     except Exception as problem:

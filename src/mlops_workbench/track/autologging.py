@@ -1,4 +1,4 @@
-"""MLflow's autologging is for a person's code: what the workbench itself fits, asks and measures is not logged."""
+"""MLflow's autologging is for a person's code: what the workbench itself asks and measures is not logged."""
 
 from __future__ import annotations
 
@@ -14,23 +14,13 @@ _SWITCH = "_AUTOLOGGING_GLOBALLY_DISABLED"
 @contextmanager
 def off() -> Iterator[None]:
     """Nothing is logged by itself meanwhile."""
-    yield from _switched(True)
-
-
-@contextmanager
-def on() -> Iterator[None]:
-    """A person's code runs: what they switched on is on."""
-    yield from _switched(False)
-
-
-def _switched(value: bool) -> Iterator[None]:
     module = sys.modules.get(_MODULE)
-    before = getattr(module, _SWITCH, False)
-    if module is not None:
-        setattr(module, _SWITCH, value)
+    if module is None:
+        yield
+        return
+    before = getattr(module, _SWITCH)
+    setattr(module, _SWITCH, True)
     try:
         yield
     finally:
-        module = sys.modules.get(_MODULE)  # the code may have been the first to import it
-        if module is not None:
-            setattr(module, _SWITCH, before)
+        setattr(module, _SWITCH, before)

@@ -242,7 +242,7 @@ def _execute(tracking: Tracking, run_id: str, cell: Cell) -> tuple[Any, Observed
     seen = Observed()
     value, well = None, False
     try:
-        with seen.watching(), cell.watching(seen.figures.shown), autologging.on():
+        with seen.watching(), cell.watching(seen.figures.shown):
             value = cell.execute()
         well = True
     finally:

@@ -261,7 +261,7 @@ class Tracking:
         if name not in known:
             raise NotFound(
                 f"There is no model '{name}'.",
-                closest(name, known) or f"Register one first: `register MODEL --name {name}`.",
+                closest(name, known) or "Register one first.",
             )
 
     def versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
