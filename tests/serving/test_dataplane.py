@@ -27,7 +27,7 @@ def _load(folder: Path, **options: Any) -> DataPlane:
 
 def _through_json(plane: DataPlane, frame: pd.DataFrame) -> list[dict[str, Any]]:
     body = json.dumps({"rows": model_folders.rows_of(frame)}).encode()
-    return PredictSchema(plane.manifest, max_rows=10_000).parse(body).rows
+    return PredictSchema(plane.manifest.inputs, max_rows=10_000).parse(body).rows
 
 
 def test_answers_are_the_models_own(classifier_folder: Path) -> None:

@@ -34,7 +34,7 @@ def _manifest(inputs: tuple[Field, ...], **values: Any) -> Manifest:
     )
 
 
-SCHEMA = PredictSchema(_manifest(model_folders.INPUTS), max_rows=3)
+SCHEMA = PredictSchema(model_folders.INPUTS, max_rows=3)
 
 
 def _parse(body: Any, schema: PredictSchema = SCHEMA) -> ParsedRequest:
@@ -160,7 +160,7 @@ def test_any_column_name_works() -> None:
         "rows",
         "self",
     ]
-    schema = PredictSchema(_manifest(tuple(Field(n, "double") for n in names)), max_rows=3)
+    schema = PredictSchema(tuple(Field(n, "double") for n in names), max_rows=3)
     row = {n: float(i) for i, n in enumerate(names)}
     assert _parse({"rows": [row]}, schema).rows == [row]
 
@@ -196,8 +196,8 @@ def test_no_json_at_all_is_an_unexpected_error(body: Any) -> None:
 
 def test_openapi_example_is_the_sample() -> None:
     manifest = _manifest(model_folders.INPUTS, sample=(GOOD,), classes=("late", "on time"))
-    schema = PredictSchema(manifest, max_rows=3)
-    described = schema.request_schema()
+    schema = PredictSchema(manifest.inputs, max_rows=3)
+    described = schema.request_schema(manifest.sample)
     assert described["examples"] == [{"rows": [GOOD]}]
     assert described["$defs"]["Row"]["required"] == ["seats", "night"]
-    assert schema.response_schema()["properties"]["predictions"]["items"] == {"type": "string"}
+    assert schema.response_schema(manifest)["properties"]["predictions"]["items"] == {"type": "string"}

@@ -75,8 +75,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(folder: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m mlops_workbench.serving` as a real process; killed at the end if it still runs."""
+def process(folder: Path, *, code: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m mlops_workbench.serving` (or `code`) as a real process; killed at the end if it still runs."""
     variables = os.environ | {
         "MLOPS_MODEL_DIR": str(folder),
         "MLOPS_MODEL_NAME": "flights",
@@ -85,7 +85,10 @@ def process(folder: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
         **env,
     }
     running = subprocess.Popen(
-        [sys.executable, "-m", "mlops_workbench.serving"], env=variables, stderr=subprocess.PIPE, text=True
+        [sys.executable, *(["-c", code] if code else ["-m", "mlops_workbench.serving"])],
+        env=variables,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield running

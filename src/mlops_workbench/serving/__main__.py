@@ -22,6 +22,8 @@ ADDRESS_TAKEN = 3
 _TURN_SECONDS = 0.0005
 _CLOSING_SECONDS = 3
 """of the grace, for the log and the batcher"""
+_LAST_SECONDS = 2.0
+"""beyond the grace, after which the process ends whatever it does"""
 
 
 def main() -> int:
@@ -36,11 +38,13 @@ def main() -> int:
     # Imported here, so that a signal during these seconds of imports already ends the process cleanly.
     import uvicorn
 
+    from mlops_workbench.serving.connections import IDLE_SECONDS, LimitedProtocol, raise_limits
     from mlops_workbench.serving.listening import AddressTaken, RuntimeServer, bound
     from mlops_workbench.serving.predlog import LogRefused
     from mlops_workbench.serving.settings import Settings, app_from
 
     try:
+        raise_limits()
         settings = Settings.from_env(os.environ)
         listening = bound(settings.host, settings.port)
         app = app_from(settings)
@@ -51,14 +55,17 @@ def main() -> int:
     server = RuntimeServer(
         uvicorn.Config(
             app,
+            http=LimitedProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="on",
             server_header=False,
-            timeout_keep_alive=65,  # longer than the usual 60 s of the proxies in front
+            timeout_keep_alive=int(IDLE_SECONDS),  # longer than the usual 60 s of the proxies in front
             timeout_graceful_shutdown=max(1, int(settings.grace_seconds) - _CLOSING_SECONDS),
         ),
         (settings.host, settings.take_port) if settings.take_port else None,
+        grace=settings.grace_seconds + _LAST_SECONDS,
     )
     facts = {"model": settings.name, "version": app.version, "port": listening.getsockname()[1]}
     logger.info("serving", extra={"facts": facts})

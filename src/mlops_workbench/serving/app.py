@@ -21,13 +21,13 @@ from mlops_workbench.serving.direct import Direct
 from mlops_workbench.serving.envelope import Envelope, error_response
 from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.follower import Follow, Follower
-from mlops_workbench.serving.intake import JSON, Answer, Body, RequestIntake, entry_response, json_response
+from mlops_workbench.serving.intake import JSON, Answer, RequestIntake, entry_response, json_response
 from mlops_workbench.serving.keys import Guard, Keys
 from mlops_workbench.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.protocols import invocations, oip, vertex
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
-from mlops_workbench.serving.schema import ERROR_SCHEMA, ParsedRequest
+from mlops_workbench.serving.schema import ERROR_SCHEMA
 from mlops_workbench.serving.version import ServingVersion
 
 _DOCS = Path(__file__).with_name("docs.html")
@@ -166,10 +166,11 @@ class _Service:
                 self.follower.close()
             for leaving in [*self._leaving]:
                 await asyncio.wait([leaving], timeout=_CLOSING_SECONDS)
+            self.intake.close()
             await asyncio.to_thread(self.intake.current.close, _CLOSING_SECONDS)
 
     async def predict(self, request: Request) -> Response:
-        answer = await self.intake.answer(request, (JSON,), _parse)
+        answer = await self.intake.answer(request, (JSON,), "predict")
         return entry_response(self._answer(answer), answer.entry)
 
     async def metadata(self) -> Response:
@@ -217,7 +218,7 @@ class _Service:
         page = await asyncio.to_thread(_DOCS.read_bytes)
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
-    def _answer(self, answer: Answer[ParsedRequest]) -> dict[str, Any]:
+    def _answer(self, answer: Answer) -> dict[str, Any]:
         """The entry may be of a version before: its request was sent again."""
         entry = answer.entry
         prediction = entry.prediction
@@ -246,20 +247,16 @@ class _Service:
             if app.openapi_schema is None:
                 model = self.intake.current
                 schema = get_openapi(title=model.title, version=model.version, routes=app.routes)
-                request = model.schema.request_schema()
+                request = model.form.schema.request_schema(model.dataplane.manifest.sample)
                 parts = schema.setdefault("components", {}).setdefault("schemas", {})
                 parts |= request.pop("$defs", {})
                 parts["PredictRequest"] = request
-                parts["PredictResponse"] = model.schema.response_schema()
+                parts["PredictResponse"] = model.form.schema.response_schema(model.dataplane.manifest)
                 parts["Error"] = ERROR_SCHEMA
                 app.openapi_schema = schema
             return app.openapi_schema
 
         return made
-
-
-def _parse(body: Body, version: ServingVersion) -> ParsedRequest:
-    return version.schema.parse(body.data)
 
 
 async def _left(version: ServingVersion) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -18,25 +18,17 @@ from mlops_workbench.serving.batcher import Limits, Pending
 from mlops_workbench.serving.direct import new_id
 from mlops_workbench.serving.envelope import METRICS
 from mlops_workbench.serving.errors import ServingError
+from mlops_workbench.serving.form import Body
+from mlops_workbench.serving.parsers import ParserProcesses
 from mlops_workbench.serving.predlog import LogEntry
+from mlops_workbench.serving.protocols.requests import PARQUET, PARSERS
 from mlops_workbench.serving.schema import ParsedRequest, checked_id
 from mlops_workbench.serving.version import ServingVersion
 
 REQUEST_ID = "X-Request-ID"
 JSON = "application/json"
 _LONG_WORK = 1 << 18
-"""bytes from which a body is parsed beside the event loop, so that health checks are answered meanwhile"""
-
-Parsed = TypeVar("Parsed", bound=ParsedRequest)
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    data: bytes
-    kind: str
-    """media type, in lower case"""
-    parameters: dict[str, str]
-    """of the media type: `header=absent`"""
+"""bytes from which a body is parsed in another process, so that health checks are answered meanwhile"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +41,10 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Parsed]):
+class Answer:
     """What was asked, who answered, and the entry that is in the log."""
 
-    request: Parsed
+    request: ParsedRequest
     version: ServingVersion
     entry: LogEntry
 
@@ -65,6 +57,11 @@ class RequestIntake:
         self._choice = Choice(version, role)
         self._held = 0
         self._gate: asyncio.Event | None = None
+        self._parsers = ParserProcesses()
+
+    def close(self) -> None:
+        """End what takes bodies apart."""
+        self._parsers.close()
 
     @property
     def current(self) -> ServingVersion:
@@ -92,12 +89,19 @@ class RequestIntake:
         self._gate = asyncio.Event() if paused else None
 
     async def answer(
-        self, request: Request, kinds: tuple[str, ...], parse: Callable[[Body, ServingVersion], Parsed]
-    ) -> Answer[Parsed]:
+        self,
+        request: Request,
+        kinds: tuple[str, ...],
+        way: str,
+        *,
+        context: Mapping[str, str] | None = None,
+        require: Callable[[ServingVersion], None] = lambda _version: None,
+    ) -> Answer:
         """Read a request's body, parse it, choose a version, and have that predict and log it.
 
-        `kinds` are the media types that may come; "" stands for none given. `parse` raises ServingError for a body that
-        does not fit the version's columns. Raises ServingError also for whatever else keeps it from being answered:
+        `kinds` are the media types that may come; "" stands for none given. `way`: which of `PARSERS` reads it, with
+        `context`; `require` raises ServingError for a version that is not meant. Raises ServingError also for a body
+        that does not fit the version's columns and for whatever else keeps it from being answered:
         UnsupportedMediaType, TooLarge, Overloaded, RequestTimeout, TimedOut, and those of the batcher.
         """
         media = _media_type(request.headers.get("content-type", ""))
@@ -107,15 +111,15 @@ class RequestIntake:
             async with asyncio.timeout(self.limits.request_seconds):
                 await self._read(request, data)
                 arrived = True
-                body = Body(bytes(data), *media)
-                parsed, form = await self._parsed(body, parse)
+                body = Body(bytes(data), *media, context or {})
+                parsed, form = await self._parsed(body, way, require)
                 choice = self.choose(parsed)
                 version = choice.version
                 version.users += 1
                 try:
                     request.scope[METRICS] = version.metrics
                     if not version.same_form(form):
-                        parsed = await _parse(body, parse, version)
+                        parsed = await self._parse(body, way, version)
                     return Answer(parsed, version, await _predicted(request, parsed, choice))
                 finally:
                     version.users -= 1
@@ -138,8 +142,8 @@ class RequestIntake:
             raise
 
     async def _parsed(
-        self, body: Body, parse: Callable[[Body, ServingVersion], Parsed]
-    ) -> tuple[Parsed, ServingVersion]:
+        self, body: Body, way: str, require: Callable[[ServingVersion], None]
+    ) -> tuple[ParsedRequest, ServingVersion]:
         """The request, and the version whose form it was parsed by; returns when no pause is on.
 
         Versions of one deployment nearly always share their form, hence the current one's. A body that does not fit
@@ -148,7 +152,8 @@ class RequestIntake:
         while True:
             form = self.current
             try:
-                parsed = await _parse(body, parse, form)
+                require(form)
+                parsed = await self._parse(body, way, form)
             except ServingError:
                 await self._unpaused()
                 if self.current is form:
@@ -156,6 +161,12 @@ class RequestIntake:
             else:
                 await self._unpaused()
                 return parsed, form
+
+    async def _parse(self, body: Body, way: str, version: ServingVersion) -> ParsedRequest:
+        """In a process of its own if the body is long, or what reads it could crash."""
+        if len(body.data) < _LONG_WORK and body.kind not in PARQUET:
+            return PARSERS[way](body, version.form)
+        return await self._parsers.parse(way, body, version.form)
 
     async def _unpaused(self) -> None:
         while self._gate is not None:
@@ -175,15 +186,6 @@ class RequestIntake:
                 "Send the request again in a second, or start more replicas.",
                 headers={"Retry-After": "1"},
             )
-
-
-async def _parse(
-    body: Body, parse: Callable[[Body, ServingVersion], Parsed], version: ServingVersion
-) -> Parsed:
-    """Beside the event loop if the body is long."""
-    if len(body.data) < _LONG_WORK:
-        return parse(body, version)
-    return await asyncio.to_thread(parse, body, version)
 
 
 async def _predicted(request: Request, parsed: ParsedRequest, choice: Choice) -> LogEntry:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import logging
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -39,10 +41,17 @@ class RuntimeServer(uvicorn.Server):
     """Listens on `takes` as well, from the moment when what it replaces has let go of it: so a new version is ready
     before the old one ends, and its callers need no new address."""
 
-    def __init__(self, config: uvicorn.Config, takes: tuple[str, int] | None) -> None:
+    def __init__(self, config: uvicorn.Config, takes: tuple[str, int] | None, *, grace: float) -> None:
         super().__init__(config)
         self._takes = takes
+        self._grace = grace
         self._taking: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to end. A thread of the C library ends the process when the grace is over, also if a model call or
+        a driver holds the interpreter then."""
+        faulthandler.dump_traceback_later(self._grace, exit=True)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -7,6 +7,7 @@ request is plain dicts at once.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,12 +83,10 @@ class ParsedRequest:
 class PredictSchema:
     """Parses `{"rows": [{column: value, …}, …], "request_id"?: text}` and describes it for OpenAPI."""
 
-    def __init__(self, manifest: Manifest, *, max_rows: int) -> None:
-        self.manifest = manifest
-        self.fields = manifest.inputs
+    def __init__(self, inputs: Sequence[Field], *, max_rows: int) -> None:
         self.max_rows = max_rows
-        self._kinds = {f.name: f.kind for f in manifest.inputs}
-        row = _typed_dict("Row", {f.name: _column(f) for f in manifest.inputs})
+        self._kinds = {f.name: f.kind for f in inputs}
+        row = _typed_dict("Row", {f.name: _column(f) for f in inputs})
         rows = Annotated[list[row], pydantic.Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         self._body = TypeAdapter[Any](
             _typed_dict("PredictRequest", {"rows": rows, "request_id": NotRequired[_ID | None]})
@@ -156,18 +155,19 @@ class PredictSchema:
                 return f"Row {row}: the column '{column}' must be {takes}. Got {shown(got)} instead."
         return str(error["msg"])
 
-    def request_schema(self) -> dict[str, Any]:
-        """JSON schema of the body, with the manifest's sample as its example."""
+    def request_schema(self, sample: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """JSON schema of the body, with sample rows as its example."""
         schema = self._body.json_schema(ref_template="#/components/schemas/{model}")
-        if self.manifest.sample:
-            schema["examples"] = [{"rows": [dict(row) for row in self.manifest.sample[:2]]}]
+        if sample:
+            schema["examples"] = [{"rows": [dict(row) for row in sample[:2]]}]
         return schema
 
-    def response_schema(self) -> dict[str, Any]:
-        value = {"type": _label_type(self.manifest)} if _label_type(self.manifest) else {}
+    @staticmethod
+    def response_schema(manifest: Manifest) -> dict[str, Any]:
+        value = {"type": _label_type(manifest)} if _label_type(manifest) else {}
         classes: dict[str, Any] = {"type": "array", "items": value}
-        if self.manifest.classes:
-            classes["enum"] = [list(self.manifest.classes)]
+        if manifest.classes:
+            classes["enum"] = [list(manifest.classes)]
         nothing = {"type": "null"}
         probabilities = {"type": "array", "items": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}
         properties = {

@@ -10,9 +10,9 @@ import asyncio
 from mlops_workbench.serving.batcher import Batcher, Limits
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ServingError, shown
+from mlops_workbench.serving.form import RequestForm
 from mlops_workbench.serving.metrics import Metrics
 from mlops_workbench.serving.predlog import PredictionLog
-from mlops_workbench.serving.schema import PredictSchema
 
 _DRAINING_SECONDS = 0.005
 
@@ -32,7 +32,12 @@ class ServingVersion:
         self.dataplane = dataplane
         self.log = log
         self.metrics = metrics
-        self.schema = PredictSchema(dataplane.manifest, max_rows=limits.request_rows)
+        self.form = RequestForm.of(
+            dataplane.manifest,
+            dataplane.gives_probabilities,
+            limits.request_rows,
+            max(limits.body_bytes, 1 << 20),
+        )
         self.batcher = Batcher(
             dataplane, log, limits=limits, metrics=metrics, answer_unlogged=answer_unlogged
         )
@@ -49,10 +54,7 @@ class ServingVersion:
 
     def same_form(self, other: ServingVersion) -> bool:
         """Whether a request that was parsed for the other version is one for this version as it is."""
-        return self is other or (
-            self.schema.fields == other.schema.fields
-            and self.dataplane.gives_probabilities == other.dataplane.gives_probabilities
-        )
+        return self is other or self.form == other.form
 
     def not_here(self, *asked: object) -> ServingError:
         """The error for a request that names another model, or another version."""

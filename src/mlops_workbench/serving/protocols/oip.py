@@ -7,7 +7,6 @@ binary tensors. An error is `{"error": sentence}`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -16,25 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlops_workbench import __version__
-from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane
-from mlops_workbench.serving.errors import shown
-from mlops_workbench.serving.intake import JSON, REQUEST_ID, Answer, Body, RequestIntake, json_response
+from mlops_workbench.serving.intake import JSON, REQUEST_ID, Answer, RequestIntake, json_response
 from mlops_workbench.serving.protocols import tensors
-from mlops_workbench.serving.protocols.rows import fitting, object_of, refuse
-from mlops_workbench.serving.schema import ParsedRequest
+from mlops_workbench.serving.protocols.requests import HEADER_LENGTH, LABEL, PROBABILITIES, InferRequest
 from mlops_workbench.serving.version import ServingVersion
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 OCTETS = "application/octet-stream"
 _VERSION = "/v2/models/{name}/versions/{version}"
-_LABEL, _PROBABILITIES = "predict", "predict_proba"
-
-
-@dataclass(frozen=True, slots=True)
-class InferRequest(ParsedRequest):
-    outputs: dict[str, bool] = field(default_factory=dict)
-    """name → whether its data is to come as binary"""
 
 
 def routes(intake: RequestIntake, ready: Callable[[], Awaitable[Response]]) -> list[Route]:
@@ -59,11 +47,19 @@ def routes(intake: RequestIntake, ready: Callable[[], Awaitable[Response]]) -> l
         return json_response(_metadata(intake.current.dataplane))
 
     async def infer(request: Request) -> Response:
-        def parse(body: Body, version: ServingVersion) -> InferRequest:
-            _require(request, version)
-            return _parse(body.data, request, version, intake.limits)
-
-        return _response(await intake.answer(request, (JSON, OCTETS, ""), parse))
+        context = {
+            "length": request.headers.get(HEADER_LENGTH),
+            "version": request.path_params.get("version"),
+        }
+        return _response(
+            await intake.answer(
+                request,
+                (JSON, OCTETS, ""),
+                "infer",
+                context={k: v for k, v in context.items() if v is not None},
+                require=lambda version: _require(request, version),
+            )
+        )
 
     found = [
         Route("/v2", server, methods=["GET"]),
@@ -94,10 +90,10 @@ def _require(request: Request, version: ServingVersion) -> None:
 
 def _metadata(plane: DataPlane) -> dict[str, Any]:
     labels = plane.manifest.classes or plane.manifest.expected
-    outputs = [{"name": _LABEL, "datatype": tensors.label_type(labels), "shape": [-1]}]
+    outputs = [{"name": LABEL, "datatype": tensors.label_type(labels), "shape": [-1]}]
     if plane.gives_probabilities:
         outputs.append(
-            {"name": _PROBABILITIES, "datatype": "FP64", "shape": [-1, len(plane.manifest.classes)]}
+            {"name": PROBABILITIES, "datatype": "FP64", "shape": [-1, len(plane.manifest.classes)]}
         )
     inputs = [
         {"name": f.name, "datatype": tensors.DATATYPE[f.kind], "shape": [-1]} for f in plane.manifest.inputs
@@ -111,70 +107,12 @@ def _metadata(plane: DataPlane) -> dict[str, Any]:
     }
 
 
-def _parse(raw: bytes, request: Request, version: ServingVersion, limits: Limits) -> InferRequest:
-    payload, binary = _parts(raw, request.headers.get(HEADER_LENGTH))
-    inputs = payload.get("inputs")
-    if not isinstance(inputs, list) or not inputs:
-        refuse(f"The request must have 'inputs', a list of tensors. Got {shown(inputs)} instead.")
-    request_id = payload.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        refuse(f"'id' must be a text. Got {shown(request_id)} instead.", "Leave it out to have one made.")
-    columns = version.dataplane.manifest.inputs
-    if len(inputs) > len(columns):
-        refuse(f"The request has {len(inputs)} inputs; the model takes {len(columns)}.")
-    found, at = [], 0
-    for described in inputs:
-        tensor, at = tensors.read(described, binary, at, max(limits.request_rows, len(columns)))
-        found.append(tensor)
-    if at != len(binary):
-        refuse(f"{len(binary) - at} bytes after the inputs' binary data belong to no input.")
-    rows = fitting(tensors.columns(found, columns), version.schema)
-    return InferRequest(
-        rows,
-        request_id or None,
-        version=request.path_params.get("version"),
-        outputs=_outputs(payload, version.dataplane),
-    )
-
-
-def _parts(raw: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:
-    """The JSON, and the binary data after it."""
-    if header is None:
-        return object_of(raw), memoryview(b"")
-    if not header.isascii() or not header.isdigit() or len(header) > 12 or int(header) > len(raw):
-        refuse(f"{HEADER_LENGTH} must be the length of the JSON in bytes. Got {shown(header)} instead.")
-    return object_of(raw[: int(header)]), memoryview(raw)[int(header) :]
-
-
-def _outputs(payload: dict[str, Any], plane: DataPlane) -> dict[str, bool]:
-    offered = [_LABEL, _PROBABILITIES] if plane.gives_probabilities else [_LABEL]
-    binary = _parameters(payload).get("binary_data_output") is True
-    wanted = payload.get("outputs")
-    if not wanted:
-        return dict.fromkeys(offered, binary)
-    found = {}
-    for output in wanted if isinstance(wanted, list) else [wanted]:
-        name = output.get("name") if isinstance(output, dict) else None
-        if name not in offered:
-            refuse(f"An output is one of {', '.join(offered)}. Got {shown(name)} instead.")
-        parameters = _parameters(output)
-        if refused := {"classification", "shared_memory_region"} & set(parameters):
-            refuse(f"The output parameter '{refused.pop()}' is not offered.", "Leave it out.")
-        found[name] = parameters.get("binary_data", binary) is True
-    return found
-
-
-def _parameters(payload: dict[str, Any]) -> dict[str, Any]:
-    """Others than those that are asked for, such as `content_type`, say nothing here."""
-    given = payload.get("parameters")
-    return given if isinstance(given, dict) else {}
-
-
-def _response(answer: Answer[InferRequest]) -> Response:
+def _response(answer: Answer) -> Response:
+    assert isinstance(answer.request, InferRequest)
     entry, plane = answer.entry, answer.version.dataplane
     outputs, blobs = [], []
     for name, as_binary in answer.request.outputs.items():
-        if name == _LABEL:
+        if name == LABEL:
             values, shape = _flattened(entry.prediction.values)
             datatype = tensors.label_type(plane.manifest.classes or values)
         else:

@@ -15,7 +15,6 @@ import pydantic_core
 
 from mlops_workbench.manifest import Field, Kind
 from mlops_workbench.serving.errors import ServingError, shown
-from mlops_workbench.serving.schema import PredictSchema
 
 ParsedRows = list[dict[str, Any]]
 _SEE = "The columns and their types are listed at GET / and /docs."
@@ -134,23 +133,18 @@ def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> ParsedRows:
     return rows
 
 
-def fitting(rows: ParsedRows, schema: PredictSchema) -> ParsedRows:
-    """The rows as the model takes them. Raises ServingError InvalidData."""
-    return schema.check(rows)
-
-
 def known(value: Any) -> Any:
     """NaN says that a number is missing."""
     return None if isinstance(value, float) and value != value else value
 
 
 def once(names: Sequence[str]) -> None:
-    if (
-        twice := sorted({n for n in names if list(names).count(n) > 1})
-        if len(set(names)) < len(names)
-        else []
-    ):
-        refuse(f"The column {shown(twice[0])} is there twice.")
+    """Raises ServingError for a name that is there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            refuse(f"The column {shown(name)} is there twice.")
+        seen.add(name)
 
 
 def refuse(message: str, next_step: str = _SEE) -> NoReturn:

@@ -10,14 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlops_workbench.serving.errors import ModelRefused
-from mlops_workbench.serving.intake import JSON, Body, RequestIntake, entry_response
-from mlops_workbench.serving.protocols import rows as forms
-from mlops_workbench.serving.protocols.invocations import (
-    InvocationRequest,
-    predictions,
-    probabilities_wanted,
-)
-from mlops_workbench.serving.version import ServingVersion
+from mlops_workbench.serving.intake import JSON, RequestIntake, entry_response
+from mlops_workbench.serving.protocols.invocations import predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ def routes(
     intake: RequestIntake, ready: Callable[[], Awaitable[Response]], paths: VertexRoutes
 ) -> list[Route]:
     async def predict(request: Request) -> Response:
-        answer = await intake.answer(request, (JSON,), _parse)
+        answer = await intake.answer(request, (JSON,), "vertex")
         return entry_response({"predictions": predictions(answer)}, answer.entry)
 
     async def health(_request: Request) -> Response:
@@ -56,13 +50,3 @@ def routes(
     if paths.health:
         found.append(Route(paths.health, health, methods=["GET"]))
     return found
-
-
-def _parse(body: Body, version: ServingVersion) -> InvocationRequest:
-    payload = forms.object_of(body.data)
-    if not {"instances"} <= set(payload) <= {"instances", "parameters"}:
-        forms.refuse("The body must have 'instances', and may have 'parameters', nothing else.")
-    rows = forms.from_items(payload["instances"], version.dataplane.manifest.columns, "instances")
-    valid = forms.fitting(rows, version.schema)
-    probabilities = probabilities_wanted(payload.get("parameters") or {}, version)
-    return InvocationRequest(valid, probabilities=probabilities)
