@@ -31,7 +31,10 @@ def bundle(value: Value) -> dict[str, Any]:
         made = RunsWidget(cast("RunList", value))._repr_mimebundle_()
     if made is not None:
         return dict(made[0] if isinstance(made, tuple) else made)
-    return {"text/plain": spelled(value.text(), "%mlops"), "text/html": spelled(value._repr_html_(), "%mlops")}
+    return {
+        "text/plain": spelled(value.text(), "%mlops"),
+        "text/html": spelled(value._repr_html_(), "%mlops"),
+    }
 
 
 class Shown:

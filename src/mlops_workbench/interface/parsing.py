@@ -176,4 +176,4 @@ def overview(prog: str, verbs: Mapping[str, Verb]) -> str:
         head = verb.stage if verb.stage != stage else ""
         stage = verb.stage
         lines.append(f"  {head:<9} {verb.name:<12} {verb.summary}")
-    return "\n".join(lines)
+    return "\n".join(lines if prog.startswith("%") else [*lines, "", f"--json behind any verb: {AS_JSON}"])
