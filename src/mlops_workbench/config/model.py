@@ -15,7 +15,7 @@ class ModelPolicy:
     positive: Annotated[
         str,
         key(
-            "of two classes the one that F1, precision, recall and rates are of; empty: the last in order",
+            "of two classes the one that F1, precision and recall are of; empty: the last",
             example="churned",
         ),
     ] = ""

@@ -33,6 +33,13 @@ class ServingPolicy:
         Literal["refuse", "answer"],
         key('"answer": answered and counted when the log cannot be written', example="refuse"),
     ] = "refuse"
+    durability: Annotated[
+        Literal["process", "power"],
+        key(
+            '"power": a logged row outlives a power cut, not only a killed process',
+            example="power",
+        ),
+    ] = "process"
     log_exclude: Annotated[
         LogColumns,
         key("columns that the log never holds", example=["name"], must="hold names of columns"),

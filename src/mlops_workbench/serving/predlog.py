@@ -52,8 +52,17 @@ class LogEntry:
 class PredictionLog:
     """The log of one model. Safe to open from several processes at once; `write` is used from one thread."""
 
-    def __init__(self, url: str, manifest: Manifest, name: str, privacy: Privacy | None = None) -> None:
-        """Creates the table, or brings it to today's form. Raises LogRefused with a sentence."""
+    def __init__(
+        self,
+        url: str,
+        manifest: Manifest,
+        name: str,
+        privacy: Privacy | None = None,
+        *,
+        power: bool = False,
+    ) -> None:
+        """Creates the table, or brings it to today's form. `power`: what is written survives a power cut. Raises
+        LogRefused with a sentence."""
         if len(manifest.inputs) > _MOST_FEATURES:
             raise LogRefused(
                 f"The model '{name}' has {len(manifest.inputs)} columns; "
@@ -65,7 +74,7 @@ class PredictionLog:
         self._columns = feature_columns(manifest.columns)
         self._times = {f.name for f in manifest.inputs if f.kind == "datetime"}
         self._text = prediction_is_text(manifest)
-        self.engine = _opened(url, self.table)
+        self.engine = _opened(url, self.table, power)
         self._insert = Insert(self.table, self.engine.dialect)
         self._quick = Quick(self.engine, self.table.name) if self.engine.dialect.name == "sqlite" else None
 
@@ -246,10 +255,10 @@ def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
     )
 
 
-def _opened(url: str, table: Table) -> Engine:
+def _opened(url: str, table: Table, power: bool) -> Engine:
     """An engine whose database has the table. Others may be using it, or creating theirs: try again."""
     try:
-        engine = log_engine(url)
+        engine = log_engine(url, power=power)
     except (exc.SQLAlchemyError, ImportError) as error:
         raise LogRefused(f"The log's address cannot be used: {error}") from error
     shown = engine.url.render_as_string()  # without its password

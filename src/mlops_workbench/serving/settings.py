@@ -40,6 +40,8 @@ class Settings:
     grace_seconds: float
     """that requests in flight get when the process is asked to end"""
     answer_unlogged: bool
+    power: bool
+    """whether the log's commits survive a power cut, not only the process"""
     privacy: Privacy
     keys: Keys | None
     vertex_routes: VertexRoutes
@@ -78,6 +80,7 @@ class Settings:
             limits=_limits(env),
             grace_seconds=_number(env, "MLOPS_GRACE_SECONDS", 30),
             answer_unlogged=_choice(env, "MLOPS_LOG_FAILURE", ("refuse", "answer")) == "answer",
+            power=_choice(env, "MLOPS_LOG_DURABILITY", ("process", "power")) == "power",
             privacy=Privacy.from_env(env),
             keys=Keys.from_env(env),
             vertex_routes=VertexRoutes.from_env(env),
@@ -131,7 +134,10 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
     settings.privacy.fits(dataplane.manifest)
     if not settings.log_url:
         return dataplane, None
-    return dataplane, PredictionLog(settings.log_url, dataplane.manifest, settings.name, settings.privacy)
+    log = PredictionLog(
+        settings.log_url, dataplane.manifest, settings.name, settings.privacy, power=settings.power
+    )
+    return dataplane, log
 
 
 def _follow(settings: Settings, path: Path, own: Target) -> Follow:

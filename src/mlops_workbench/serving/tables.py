@@ -123,8 +123,11 @@ def predictions_table(metadata: MetaData, manifest: Manifest, name: str) -> Tabl
     )
 
 
-def log_engine(url: str) -> Engine:
-    """An engine for the log: SQLite in WAL mode, patient with other writers; PostgreSQL through psycopg."""
+def log_engine(url: str, *, power: bool = False) -> Engine:
+    """An engine for the log: SQLite in WAL mode, patient with other writers; PostgreSQL through psycopg.
+
+    `power`: a commit in SQLite survives a power cut. PostgreSQL does as its server is configured.
+    """
     parsed = make_url(url)
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -139,7 +142,7 @@ def log_engine(url: str) -> Engine:
         cursor = connection.cursor()  # type: ignore[attr-defined]
         cursor.execute("PRAGMA journal_mode=WAL")
         # A commit survives the process's death at once, and a power cut from the next checkpoint on.
-        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

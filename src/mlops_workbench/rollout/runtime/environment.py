@@ -24,6 +24,7 @@ def variables(policy: ServingPolicy, root: Path) -> dict[str, str]:
         "MLOPS_TIMEOUT_SECONDS": str(policy.timeout_seconds),
         "MLOPS_GRACE_SECONDS": str(policy.grace_seconds),
         "MLOPS_LOG_FAILURE": policy.when_log_fails,
+        "MLOPS_LOG_DURABILITY": policy.durability,
         "MLOPS_LOG_EXCLUDE": "\n".join(policy.log_exclude),
         "MLOPS_LOG_HASH": "\n".join(policy.log_hash),
     }
