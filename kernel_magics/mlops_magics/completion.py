@@ -62,14 +62,15 @@ def _offers(
 ) -> list[str]:
     if arg.choices:
         return list(arg.choices)
-    from mlops_workbench.data.frames import READERS, is_frame
+    from mlops_workbench.data.files import is_table
+    from mlops_workbench.data.frames import is_frame
 
     if arg.offer == "variable":
         own = {k: v for k, v in namespace.items() if not k.startswith("_")}
         if arg.name == "model":
             return sorted(k for k, v in own.items() if callable(getattr(v, "predict", None)))
         frames = sorted(k for k, v in own.items() if is_frame(v))
-        return frames + sorted(str(p) for p in Path.cwd().iterdir() if p.suffix in READERS)
+        return frames + sorted(str(p) for p in Path.cwd().iterdir() if is_table(p))
     if arg.offer == "export":
         from mlops_workbench import plugins
 

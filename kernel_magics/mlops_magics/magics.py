@@ -87,6 +87,7 @@ class MlopsMagics:
                 f"'{(line.split() or [''])[0]}' takes no cell.", "Write it on a line of its own: %mlops …"
             )
         from mlops_workbench.interface.parsing import HelpRequested, parse
+        from mlops_workbench.interface.words import spell
         from mlops_workbench.workbench import verbs
 
         typed = f"%%{NAME} {line}\n{cell}"
@@ -105,9 +106,10 @@ class MlopsMagics:
             self.workbench.progress = progress
             try:
                 value = getattr(self.workbench, call.verb.name)(**options)
-            except NotPassed as verdict:
-                if verdict.report is not None:
-                    self.shown.evidence(verdict.report)
+            except MlopsError as problem:
+                spell(problem, call.verb)
+                if isinstance(problem, NotPassed) and problem.report is not None:
+                    self.shown.evidence(problem.report)
                 raise
             except Exception as problem:
                 if not tracebacks.from_code(problem):

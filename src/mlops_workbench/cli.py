@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             value = getattr(workbench, call.verb.name)(**call.options)
             shown = _json(value.to_dict()) if as_json else _text(workbench, value)
+        except MlopsError as problem:
+            from mlops_workbench.interface.words import spell
+
+            spell(problem, call.verb)
+            raise
         finally:
             workbench.close()
         status = int(value.exit_code)

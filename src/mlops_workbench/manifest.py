@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +78,14 @@ class Manifest:
         return [f.name for f in self.inputs]
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        """Kinds of the columns that the model reads, and of its label: what a file of rows is read by."""
+        found: dict[str, Kind] = {f.name: f.kind for f in self.inputs}
+        if self.target is not None:
+            found[self.target] = kind_of_labels(self.classes)
+        return found
+
+    @property
     def runs_code(self) -> bool:
         """Whether loading it can execute arbitrary code (pickle), and needs the Python that wrote it."""
         return self.serialization != "skops"
@@ -117,6 +125,13 @@ class Manifest:
             raw[key] = tuple(raw[key])
         raw["expected_probabilities"] = tuple(tuple(row) for row in raw["expected_probabilities"])
         return cls(**raw)
+
+
+def kind_of_labels(classes: Sequence[Any]) -> Kind:
+    """The kind of a column of labels: the classes', numbers of a model that has none."""
+    if any(isinstance(label, str) for label in classes):
+        return "string"
+    return "boolean" if classes and all(isinstance(label, bool) for label in classes) else "double"
 
 
 def file_sha256(path: Path) -> str:

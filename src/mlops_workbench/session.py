@@ -16,6 +16,7 @@ from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config import project as projects
 from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
+from mlops_workbench.manifest import Kind
 from mlops_workbench.track.home import require_home
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ class Session:
         self.clock = clock
         self.models_made: dict[int, tuple[weakref.ref[Any], str]] = {}
         """models that tracked cells made here, by `id`, with the run"""
-        self.checked: dict[str, str] = {}
-        """tags about data that was validated here; the next run is made of it"""
         self._opening = threading.RLock()
         self._seen: Project | None = None
         self._parts: dict[str, Any] = {}
@@ -163,11 +162,12 @@ class Session:
         path = Path(file).expanduser()
         return path if path.is_absolute() else self.folder / path
 
-    def frame(self, data: Any) -> tuple[pd.DataFrame, str]:
-        """A DataFrame and its name, from a variable, a file or a snapshot's reference."""
+    def frame(self, data: Any, kinds: Mapping[str, Kind] | None = None) -> tuple[pd.DataFrame, str]:
+        """A DataFrame and its name, from a variable, a file (read by the kinds of its columns) or a snapshot's
+        reference."""
         from mlops_workbench.data import snapshots
 
-        return snapshots.resolve(self.project, self.store, data, self.namespace)
+        return snapshots.resolve(self.project, self.store, data, self.namespace, kinds)
 
     def check_variable(self, name: str | None) -> None:
         """Raises `UsageError` for a name that no variable can have."""
@@ -197,7 +197,7 @@ class Session:
         self.tracking.require_model(asked.model)
         alias = asked.alias or default
         if alias is None:
-            raise UsageError(f"Which version of '{name}'?", f"Say --version N, or {name}/N.")
+            raise UsageError(f"Which version of '{name}'?", f"Say which: the option version, or {name}/N.")
         found = self.tracking.alias(asked.model, alias)
         if found is None and alias == CHAMPION:
             raise NotFound(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from projects import set_policy
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -116,13 +117,16 @@ def test_gradient_boosting_takes_extension_types(workbench: Workbench, kind: str
 
 
 def test_what_json_cannot_carry_is_refused_in_a_sentence(workbench: Workbench) -> None:
-    frame = base()[["x", "y"]].assign(c=pd.Series([1, 2] * 100).astype("category"))
+    numbers = base()[["x", "y"]].assign(c=pd.Series([1, 2] * 100).astype("category"))
+    frame = numbers.assign(c=pd.qcut(numbers["x"], 3))
     model = make_pipeline(
         make_column_transformer((OneHotEncoder(), ["c"]), remainder="passthrough"), LogisticRegression()
-    ).fit(frame[["x", "c"]], frame["y"])
+    )
+    workbench.register(clone(model).fit(numbers[["x", "c"]], numbers["y"]), name="numbers", data=numbers)
+    model.fit(frame[["x", "c"]], frame["y"])
     with pytest.raises(InvalidModel, match=r"cannot answer: ValueError.* A served column holds numbers"):
-        workbench.register(model, name="m", data=frame)
-    assert workbench.models().models == ()
+        workbench.register(model, name="m", data=frame, format="cloudpickle")
+    assert [m.name for m in workbench.models().models] == ["numbers"]
 
 
 def test_a_clusterer_is_neither_classifier_nor_regressor(workbench: Workbench) -> None:

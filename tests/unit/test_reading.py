@@ -244,8 +244,22 @@ READING = {
     "ledger": "ledger",
     "verify": "ledger verify",
     "images": "images",
+    "contract": "contract trips",
 }
-HEAVY = {"mlflow", "pandas", "sklearn", "evidently", "sqlalchemy", "numpy", "docker", "nbformat", "IPython"}
+HEAVY = {
+    "mlflow",
+    "pandas",
+    "sklearn",
+    "evidently",
+    "sqlalchemy",
+    "numpy",
+    "docker",
+    "nbformat",
+    "IPython",
+} | {
+    "whylogs",
+    "pandera",
+}
 SCRIPT = """
 import json, shlex, sys
 from mlops_workbench.cli import main
@@ -258,6 +272,7 @@ for line in sys.argv[1:]:
 def two_runs(workbench: Workbench) -> None:
     champion(workbench)
     fit(workbench, run="second", c=0.1)
+    workbench.contract("trips", data="train")
 
 
 def loaded(workbench: Workbench, *lines: str) -> list[set[str]]:

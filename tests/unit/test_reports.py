@@ -53,6 +53,11 @@ def test_evidently_writes_what_it_can_and_names_the_rest(tmp_path: Path) -> None
         evidently_report(frame(0), frame(1, 0), path=tmp_path / "x.html")
 
 
+def test_evidently_takes_few_rows_of_a_category_for_what_they_are(tmp_path: Path) -> None:
+    sizes = pd.DataFrame({"size": np.random.default_rng(0).choice(["S", "M", "L"], 300)})
+    assert "size" in evidently_report(sizes, sizes[:2], path=tmp_path / "few.html").read_text()
+
+
 @pytest.mark.whylogs
 def test_profiles_merge_and_tell_what_was_in_the_data() -> None:
     first, second = profiles.profile(frame(0)), profiles.profile(frame(1))

@@ -203,19 +203,65 @@ def test_counts_of_other_bins_are_refused(function: Any) -> None:
         function([0, 0], [1, 2])
 
 
-@pytest.mark.parametrize("shares", [[0.1] * 10, [0.5, 0.5], [0.5, 0.4, 0.05, 0.04, 0.009, 0.001]])
-def test_chance_is_what_equal_samples_exceed_in_one_of_a_hundred(shares: list[float]) -> None:
-    rng = np.random.default_rng(11)
-    above, far = [], []
-    for _ in range(2000):
-        r, c = rng.multinomial(300, shares), rng.multinomial(60, shares)
-        above.append(statistics.psi(r, c) > statistics.psi_chance(r, c))
-        far.append(statistics.jensen_shannon(r, c) > statistics.jensen_shannon_chance(len(shares), 300, 60))
-    assert 0.001 < np.mean(above) < 0.025
-    assert 0.001 < np.mean(far) < 0.025
+SHARES = {
+    "even": [0.1] * 10,
+    "two": [0.5, 0.5],
+    "rare": [0.5, 0.4, 0.05, 0.04, 0.009, 0.001],
+    "hardly repeated": [1 / 400] * 400,
+    "nearly empty": [0.99, *[0.01 / 30] * 30],
+}
 
 
-def test_chance_of_ks_is_what_equal_samples_exceed_in_one_of_a_hundred() -> None:
+@pytest.mark.parametrize("shares", SHARES)
+@pytest.mark.parametrize("rows", [(300, 60), (25, 900)])
+def test_chance_is_what_equal_samples_exceed_in_one_of_five_hundred(
+    shares: str, rows: tuple[int, int]
+) -> None:
+    """2 of 1,000 pairs are expected: that there are more than 8 has a probability of 0.0002."""
     rng = np.random.default_rng(11)
-    distances = [statistics.ks(rng.random(300), rng.random(200))[0] for _ in range(1000)]
-    assert 0.002 < np.mean(np.array(distances) > statistics.ks_chance(300, 200)) < 0.02
+    above = {"psi": 0, "js": 0, "unseen": 0}
+    for _ in range(pairs := 1000 if len(SHARES[shares]) < 100 else 60):
+        r, c = (rng.multinomial(n, SHARES[shares]) for n in rows)
+        chance = statistics.by_chance(r, c)
+        found = {
+            "psi": statistics.psi(r, c),
+            "js": statistics.jensen_shannon(r, c),
+            "unseen": statistics.unseen_share(r, c),
+        }
+        for name, value in found.items():
+            above[name] += value > chance[name].bound
+    assert max(above.values()) <= (8 if pairs == 1000 else 3), above
+
+
+def test_chance_on_average_is_the_known_approximation_where_bins_are_full() -> None:
+    """PSI ≈ (bins − 1)(1/n + 1/m) and PSI ≈ 8 · JS² (Yurdakul and Naranjo 2020)."""
+    chance = statistics.by_chance([1000] * 10, [400] * 10)
+    mean = 9 * (1 / 10_000 + 1 / 4_000)
+    assert chance["psi"].expected == pytest.approx(mean, rel=0.1)
+    assert (
+        22 < chance["psi"].bound * 9 / mean < 40
+    )  # χ² of 9 degrees of freedom exceeds 26.1 in 2 of 1,000 cases
+    assert 8 * chance["js"].expected ** 2 == pytest.approx(mean, rel=0.15)
+    assert chance["unseen"] == statistics.Chance(0.0, 0.0)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.02, 0.5])
+def test_chance_of_missing_is_exceeded_in_one_of_five_hundred(missing: float) -> None:
+    rng = np.random.default_rng(5)
+    above = 0
+    for _ in range(1000):
+        r, c = int(rng.binomial(200, missing)), int(rng.binomial(30, missing))
+        above += abs(r / 200 - c / 30) > statistics.missing_by_chance((r, 200), (c, 30)).bound
+    assert above <= 8
+    assert statistics.missing_by_chance((10, 1000), (300, 1000)).bound < 0.1
+
+
+def test_rows_by_the_thousand_millions_have_a_chance_too() -> None:
+    chance = statistics.by_chance([2 * 10**9, 10**9], [10**9, 10**9])
+    assert 0 < chance["psi"].bound < 1e-6
+
+
+def test_chance_of_ks_is_what_equal_samples_exceed_in_one_of_five_hundred() -> None:
+    rng = np.random.default_rng(11)
+    distances = [statistics.ks(rng.random(300), rng.random(200))[0] for _ in range(2000)]
+    assert 0.0001 < np.mean(np.array(distances) > statistics.ks_chance(300, 200)) < 0.004

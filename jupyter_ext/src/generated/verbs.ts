@@ -11,7 +11,7 @@ export interface IVerbOptions {
   status: Record<string, never>;
   doctor: Record<string, never>;
   validate: {
-    /** DataFrame variable, or a .parquet or .csv file */
+    /** DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl) */
     data: string;
     /** name of the contract (contracts/NAME.yaml) */
     contract: string;
@@ -254,7 +254,7 @@ export interface IVerbOptions {
   predict: {
     /** registered model */
     name: string;
-    /** DataFrame variable, or a .parquet or .csv file */
+    /** DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl) */
     data: string;
     /** rows a request */
     batch?: number;
@@ -306,6 +306,8 @@ export interface IVerbOptions {
     profile?: string;
     /** also write Evidently's full report to this HTML file */
     report?: string;
+    /** fail when a feature has drifted, for cron and CI */
+    fail?: boolean;
   };
   retrain: {
     /** registered model */

@@ -100,6 +100,12 @@ class GateFailed(NotPassed):
     status = 409
 
 
+class Drifted(NotPassed):
+    """Features have drifted, and the caller asked to be failed for that; `report` says which and how far."""
+
+    status = 409
+
+
 class EngineUnavailable(MlopsError):
     """No Docker (or compatible) engine answers."""
 

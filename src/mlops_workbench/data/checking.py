@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.progress import Progress, silent
-from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract
-from mlops_workbench.data.frames import kind_of, missing
+from mlops_workbench.data.contracts import KIND_OF_TYPE, TYPE_OF_KIND, ColumnRule, Contract
+from mlops_workbench.data.frames import flat, missing
 from mlops_workbench.data.inferring import age
 from mlops_workbench.data.keys import seconds
+from mlops_workbench.data.kinds import as_kind, as_texts, kind_of, misfits, numbers_of
 from mlops_workbench.data.verdict import Checked, Example
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ SEARCHED = 50
 BESIDE = 3
 """columns that an example row shows beside the failing one"""
 WIDTH = 40
+NAMELESS = "(no name)"
+"""what a column named "" is called in a report; the table as a whole has that name there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,17 @@ class _Runner:
 
     def column(self, name: str, rule: ColumnRule) -> list[Checked]:
         """Its type first: of a column of another type, or an empty one, nothing else can be asked."""
-        series = self.frame[name].copy(deep=False)  # pandera leaves a note of its schema on what it sees
+        shown = name or NAMELESS
         try:
+            # pandera leaves a note of its schema on what it sees, and knows no column without a name
+            series = flat(self.frame[name]).rename(shown)
             gaps = missing(series)
             found = self._run(name, series, _kind_tests(series, rule, gaps))
             if all(one.passed for one in found) and not gaps.all():
-                found += self._run(name, series, _tests(rule, gaps))
+                taken = as_kind(series, "boolean") if rule.type == "boolean" else series
+                found += self._run(name, taken, _tests(rule, gaps))
         except Exception as problem:  # a column of objects may do anything when it is looked at
-            return [_unfit(name, "can be checked", "error", problem, len(self.frame))]
+            return [_unfit(shown, "can be checked", "error", problem, len(self.frame))]
         return found
 
     def table(self, contract: Contract, now: datetime) -> list[Checked]:
@@ -106,15 +112,15 @@ class _Runner:
         whole = self.frame.copy(deep=False)
         for test in _table_tests(contract, set(self.frame.columns), now):
             try:
-                found += self._run("", whole, [test])
+                found += self._run(None, whole, [test])
             except Exception as problem:
                 found.append(_unfit("", test.rule, test.level, problem, len(self.frame)))
         return found
 
-    def _run(self, name: str, subject: Any, tests: Sequence[ColumnTest]) -> list[Checked]:
+    def _run(self, name: str | None, subject: Any, tests: Sequence[ColumnTest]) -> list[Checked]:
         seen: dict[str, tuple[int, list[int]]] = {}
         checks = [self._pandera_check(test, seen) for test in tests]
-        of_column = bool(name)
+        of_column = name is not None
         schema = (self.pandera.SeriesSchema if of_column else self.pandera.DataFrameSchema)(
             checks=checks, **({"nullable": True} if of_column else {})
         )
@@ -140,16 +146,17 @@ class _Runner:
         return self.pandera.Check(holds, name=test.rule, ignore_na=False)
 
     def _checked(
-        self, name: str, test: ColumnTest, failed: Any, seen: tuple[int, list[int]] | None
+        self, name: str | None, test: ColumnTest, failed: Any, seen: tuple[int, list[int]] | None
     ) -> Checked:
+        shown = "" if name is None else name or NAMELESS
         if failed is None:
-            return Checked(name, test.rule, "", test.level, True)
+            return Checked(shown, test.rule, "", test.level, True)
         if seen is None:  # the check itself raised; pandera says what
-            return _unfit(name, test.rule, test.level, failed.failure_cases, len(self.frame))
+            return _unfit(shown, test.rule, test.level, failed.failure_cases, len(self.frame))
         count, rows = seen
-        values = self._values(name, rows) if name else ()
+        values = () if name is None else self._values(name, rows)
         return Checked(
-            name,
+            shown,
             test.rule,
             test.problem,
             test.level,
@@ -163,9 +170,9 @@ class _Runner:
     def _values(self, name: str, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_line(v) for v in self.frame[name].iloc[list(rows)]))[:EXAMPLES]
 
-    def _rows(self, name: str, rows: Sequence[int]) -> tuple[Example, ...]:
+    def _rows(self, name: str | None, rows: Sequence[int]) -> tuple[Example, ...]:
         others = [c for c in self.frame.columns if c != name][:BESIDE]
-        shown = ([name] if name else []) + others
+        shown = ([] if name is None else [name]) + others
         return tuple(
             Example(_line(self.frame.index[row]), {c: _line(self.frame[c].iloc[row]) for c in shown})
             for row in rows
@@ -174,6 +181,8 @@ class _Runner:
 
 def _line(value: Any) -> str:
     text = " ".join(str(value).split())
+    if isinstance(value, str) and (not text or value.strip() != value):
+        text = repr(value)  # what is blank or padded is not seen otherwise
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
@@ -186,22 +195,35 @@ def _unfit(name: str, rule: str, level: str, problem: Any, rows: int) -> Checked
 
 
 def _kind_tests(series: pd.Series[Any], rule: ColumnRule, gaps: Mask) -> list[ColumnTest]:
-    """A column without any value says nothing of its type, so that it is called empty and not of a wrong type."""
+    """A column without any value says nothing of its type, so that it is called empty and not of a wrong type.
+
+    Where some values are of the type and some are not, those are named that are not.
+    """
     if gaps.all():
         allowed = rule.missing == 1
         return [ColumnTest("has values", "column is empty", "error", lambda _: not allowed)]
-    found = TYPE_OF_KIND[kind_of(series)]
     if rule.type == "any":
         return []
-    wrong = found != rule.type
-    return [
-        ColumnTest(
-            f"is of type {rule.type}",
-            f"type is {found}, must be {rule.type}",
-            "error",
-            lambda _: ~gaps if wrong else False,
-        )
-    ]
+    asks = f"is of type {rule.type}"
+    if _is_of(series, rule.type):
+        return [ColumnTest(asks, "", "error", lambda _: False)]
+    wrong = misfits(series, KIND_OF_TYPE[rule.type])
+    if not wrong.any() or wrong.sum() == (~gaps).sum():
+        found = TYPE_OF_KIND[kind_of(series)]
+        return [ColumnTest(asks, f"type is {found}, must be {rule.type}", "error", lambda _: ~gaps)]
+    blank = all(not str(value).strip() for value in series[wrong].unique())
+    what = "blank text" if blank else "text"
+    return [ColumnTest(asks, f"{what} in a column of type {rule.type}", "error", lambda _: wrong)]
+
+
+def _is_of(series: pd.Series[Any], kind: str) -> bool:
+    """By its values. A column of objects or categories may be taken as text whatever it holds."""
+    found = TYPE_OF_KIND[kind_of(series)]
+    if kind == "text":
+        return found == kind or str(series.dtype) in ("object", "category")
+    if kind == "boolean" and found == "number":  # as a database gives them
+        return not misfits(series, "boolean").any()
+    return found == kind
 
 
 def _tests(rule: ColumnRule, gaps: Mask) -> list[ColumnTest]:
@@ -255,12 +277,12 @@ def _missing_test(limit: float, level: str, gaps: Mask) -> ColumnTest:
 
 
 def _numbers(series: pd.Series[Any]) -> Any:
-    """The values without a copy where NumPy holds them; pandas' own types have their gaps as NaN."""
+    """The values without a copy where NumPy holds them, else with their gaps as NaN."""
     import numpy as np
 
-    if isinstance(series.dtype, np.dtype):
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
         return series.to_numpy()
-    return series.to_numpy(dtype=float, na_value=np.nan)
+    return numbers_of(series)
 
 
 def _infinite(series: pd.Series[Any]) -> Mask | bool:
@@ -272,13 +294,16 @@ def _infinite(series: pd.Series[Any]) -> Mask | bool:
 
 def _unlisted(series: pd.Series[Any], values: Sequence[str | float], gaps: Mask) -> Mask:
     """Not in the list, by its text: what is not found as it stands (a 1 where the list has '1') is looked at again."""
-    numbers = series.dtype.kind in "iufb" and not any(isinstance(v, str) for v in values)
+    import numpy as np
+
+    if kind_of(series) == "double" and not any(isinstance(v, str) for v in values):
+        return ~np.isin(numbers_of(series), values) & ~gaps
     try:
         bad = ~series.isin(list(values)).to_numpy() & ~gaps
     except TypeError:  # lists and dicts have no hash
         bad = ~gaps
-    if not numbers and bad.any():
-        bad[bad] = ~series[bad].astype(str).isin([str(v) for v in values]).to_numpy()
+    if bad.any():
+        bad[bad] = ~as_texts(series[bad]).isin([str(v) for v in values]).to_numpy()
     return bad
 
 
@@ -291,7 +316,7 @@ def _unmatched(series: pd.Series[Any], pattern: str, gaps: Mask) -> Mask:
     try:
         codes, distinct = pd.factorize(series)
     except TypeError:
-        codes, distinct = pd.factorize(series.astype(str))
+        codes, distinct = pd.factorize(as_texts(series))
     bad = np.fromiter((found(str(value)) is None for value in distinct), dtype=bool, count=len(distinct))
     return np.append(bad, False)[codes] & ~gaps  # a gap has the code -1
 

@@ -27,6 +27,12 @@ TYPE_OF_KIND: Mapping[Kind, str] = {
     "boolean": "boolean",
     "datetime": "time",
 }
+KIND_OF_TYPE: Mapping[str, Kind] = {
+    "number": "double",
+    "text": "string",
+    "boolean": "boolean",
+    "time": "datetime",
+}
 _HEAD = f"""\
 # yaml-language-server: $schema=./{SCHEMA_FILE}
 # Data contract: edit it, review it, keep it in git. {SCHEMA_FILE} says what each key means.

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.data import forms
+from mlops_workbench.data import files, forms
 from mlops_workbench.manifest import Kind
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-READERS = {".parquet": "read_parquet", ".csv": "read_csv"}
 
 
 @dataclass(frozen=True)
@@ -41,19 +39,21 @@ def is_frame(value: Any) -> bool:
     return type(value).__name__ == "DataFrame" and type(value).__module__.partition(".")[0] == "pandas"
 
 
-def resolve(data: Any, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, str]:
+def resolve(
+    data: Any, namespace: Mapping[str, Any], kinds: Mapping[str, Kind] | None = None
+) -> tuple[pd.DataFrame, str]:
     """A DataFrame and what to call it, from a DataFrame, the name of a variable, or a file's path.
 
-    An array, a Series and a polars frame are taken as one. Raises `NotFound` (no such variable or file), `UsageError`
-    (holds no rows), `InvalidData` (no rows).
+    `kinds` of columns: what a file is read by. A table of polars or Arrow, an array and a Series are taken as one of
+    pandas. Raises `NotFound` (no such variable or file), `UsageError` (holds no rows), `InvalidData` (no rows).
     """
     if isinstance(data, str):
-        frame, name = _named(data, namespace), data
+        frame, name = _named(data, namespace, kinds), data
     else:
         frame, name = data, "DataFrame"
-    if forms.form_of(frame) is None:
-        raise UsageError(f"'{name}' must be a pandas DataFrame. Got {type(frame).__name__} instead.")
-    frame = forms.as_frame(frame, name)
+    frame = forms.as_frame(frame, name) if forms.form_of(frame) else _of_pandas(frame)
+    if not is_frame(frame):
+        raise UsageError(f"'{name}' must be a pandas DataFrame. Got {_type_name(frame)} instead.")
     if not len(frame.columns):
         raise InvalidData(f"'{name}' has no columns.", "Give a DataFrame with columns.")
     if not len(frame):
@@ -74,36 +74,38 @@ def resolve(data: Any, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, str]
     return frame, name
 
 
-def _named(name: str, namespace: Mapping[str, Any]) -> Any:
+def _of_pandas(value: Any) -> Any:
+    """A table of polars or of Arrow as pandas'; anything else as it is."""
+    package = type(value).__module__.partition(".")[0]
+    is_table = type(value).__name__ in ("DataFrame", "Table") and package in ("polars", "pyarrow")
+    return value.to_pandas() if is_table else value
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _named(name: str, namespace: Mapping[str, Any], kinds: Mapping[str, Kind] | None) -> Any:
     if name in namespace:
         return namespace[name]
-    path = Path(name).expanduser()
-    if path.suffix in READERS:
-        if not path.is_file():
-            raise NotFound(f"There is no file '{path}'.", "Check the path.")
-        import pandas as pd
-
-        try:
-            return getattr(pd, READERS[path.suffix])(path)
-        except Exception as problem:  # each reader has its own zoo of errors
-            raise InvalidData(f"'{path}' cannot be read as {path.suffix[1:]}: {problem}.") from None
+    if files.is_table(name):
+        return files.read(Path(name).expanduser(), kinds)
     frames = [k for k, v in namespace.items() if is_frame(v) and not k.startswith("_")]
-    hint = closest(name, frames) or "Give a variable of the notebook, or a .parquet or .csv file."
+    hint = closest(name, frames) or f"Give a variable of the notebook, or {files.KNOWN}."
     raise NotFound(f"There is no DataFrame '{name}'.", hint)
 
 
-def kind_of(series: pd.Series[Any]) -> Kind:
-    """The kind a column has in a manifest. Integers are `double`: an integer column breaks on a missing value."""
+def flat(series: pd.Series[Any]) -> pd.Series[Any]:
+    """A shallow copy; of Arrow's lists and structs, which have no hash and no order, as Python's objects."""
+    import numpy as np
     import pandas as pd
 
-    dtype = series.dtype
-    if pd.api.types.is_bool_dtype(dtype):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(dtype):
-        return "double"
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return "datetime"
-    return "string"
+    if not (isinstance(series.dtype, pd.ArrowDtype) and series.dtype.pyarrow_dtype.num_fields):
+        return series.copy(deep=False)
+    values = np.empty(len(series), dtype=object)
+    values[:] = [None if value is pd.NA else value for value in series]
+    return pd.Series(values, index=series.index, name=series.name)
 
 
 def all_texts(series: pd.Series[Any]) -> bool:
@@ -195,6 +197,7 @@ def column_digest(series: pd.Series[Any]) -> bytes:
     """What a fingerprint is made of, of one column. Raises `InvalidData` for a text that is no Unicode."""
     import pandas as pd
 
+    series = flat(series)
     types = value_types(series)
     values = series.to_numpy()
     if {"Decimal", "float"} & set(types):

@@ -10,14 +10,15 @@ from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import InvalidData
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.data.contracts import TYPE_OF_KIND, ColumnRule, Contract, Freshness, RowCount
-from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.frames import all_texts, flat
+from mlops_workbench.data.kinds import as_texts, kind_of, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CATEGORIES = 200
 FEWEST_KEYS = 20
-"""from so many rows on, texts or integers that all differ look like a key"""
+"""from so many rows on, texts or integers that all differ look like a key, and a range is seen"""
 ROWS = 10
 """other data may have a tenth to ten times as many rows"""
 RECENT = 30
@@ -28,7 +29,7 @@ LEAST_HOURS = 36
 def infer_contract(
     frame: pd.DataFrame, name: str, *, now: datetime | None = None, progress: Progress = silent
 ) -> Contract:
-    """Types, gaps, ranges (widened by half the span on both sides), categories, keys, rows and freshness."""
+    """Types, gaps, ranges (see `_range`), categories, keys, rows and freshness."""
     columns = {}
     for place, column in enumerate(frame.columns):
         progress(f"column {place + 1} of {len(frame.columns)}: {column}", place / len(frame.columns))
@@ -47,12 +48,13 @@ def infer_usable(
         series = frame[column]
         if series.isna().all():
             raise InvalidData(f"The column '{column}' of '{data}' is empty.", "Drop it, or fill it.")
-        if kind_of(series) == "double" and np.isinf(series.to_numpy(dtype=float, na_value=np.nan)).any():
+        if kind_of(series) == "double" and np.isinf(numbers_of(series)).any():
             raise InvalidData(f"The column '{column}' of '{data}' has infinite values.", "Replace them.")
     return infer_contract(frame, name, now=now, progress=progress)
 
 
-def _infer_rule(series: pd.Series[Any]) -> ColumnRule:
+def _infer_rule(column: pd.Series[Any]) -> ColumnRule:
+    series = flat(column)
     kind = TYPE_OF_KIND[kind_of(series)]
     present = series.dropna()
     gaps = len(series) - len(present)
@@ -73,16 +75,33 @@ def _allowance(share: float) -> float:
 
 
 def _range(present: pd.Series[Any]) -> dict[str, Any]:
+    """Half the span more on both sides, of few rows the whole span: they have not seen much of it yet.
+
+    What was never negative (or never positive) should stay so, a share that fills 0 to 1 should stay in there, and
+    of 0 and 1 nothing else is expected. A constant of few rows says nothing.
+    """
     import numpy as np
 
-    finite = present.to_numpy(dtype=float)
+    finite = numbers_of(present)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return {}
     low, high = float(finite.min()), float(finite.max())
-    margin = high / 2 - low / 2  # halved first: the span of the largest numbers is infinite
-    floor = 0.0 if low >= 0 else -np.inf  # what was never negative should stay so
-    bottom, top = _short(max(low - margin, floor)), _short(high + margin)
+    few = len(finite) < FEWEST_KEYS
+    if low == high and few:
+        return {}
+    whole = bool((finite == np.floor(finite)).all())
+    if whole and (low, high) == (0, 1):
+        return {"minimum": 0.0, "maximum": 1.0}
+    margin = (high / 2 - low / 2) * (2 if few else 1)  # halved first: the largest span is infinite
+    bottom, top = low - margin, high + margin
+    if low >= 0:
+        bottom = max(bottom, 0.0)
+    if high <= 0:
+        top = min(top, 0.0)
+    if not whole and 0 <= low <= 0.1 and 0.9 <= high <= 1:
+        top = 1.0
+    bottom, top = _short(bottom), _short(top)
     limits = {"minimum": min(bottom, low), "maximum": max(top, high)}  # shortening may have gone past them
     return {name: value for name, value in limits.items() if math.isfinite(value)}
 
@@ -92,14 +111,20 @@ def _short(value: float) -> float:
 
 
 def _categories(present: pd.Series[Any]) -> dict[str, Any]:
-    try:
-        distinct = present.unique()
-    except TypeError:  # lists and dicts have no hash; their text has
-        distinct = present.astype(str).unique()
-    if len(distinct) > MOST_CATEGORIES:
+    values = texts(present)
+    if len(values) > MOST_CATEGORIES:
         return {}
-    values = sorted({str(value) for value in distinct})
-    return {"values": tuple(values)} if 0 < len(values) < max(len(present) / 2, 2) else {}
+    return {"values": tuple(sorted(values))} if 0 < len(values) < max(len(present) / 2, 2) else {}
+
+
+def texts(present: pd.Series[Any]) -> set[str]:
+    """The different values as texts: 1 and True are two, though they are equal."""
+    try:
+        if all_texts(present) or present.dtype != object:
+            return {str(value) for value in present.unique()}
+    except (TypeError, NotImplementedError):  # what has no hash has a text
+        pass
+    return set(as_texts(present))
 
 
 def _looks_like_a_key(series: pd.Series[Any], kind: str) -> bool:
@@ -109,7 +134,7 @@ def _looks_like_a_key(series: pd.Series[Any], kind: str) -> bool:
         return False
     try:
         return bool(series.is_unique)
-    except TypeError:  # what has no hash is no key
+    except (TypeError, NotImplementedError):  # what has no hash is no key
         return False
 
 
@@ -128,7 +153,11 @@ def age(series: pd.Series[Any], now: datetime) -> float | None:
     """Hours from the newest value to `now`; None without values. Times without a zone are UTC."""
     import pandas as pd
 
-    newest = series.max()
+    present = series.dropna()
+    try:
+        newest = present.max()
+    except TypeError:  # some with a zone and some without
+        return None
     if pd.isna(newest):
         return None
     stamp = pd.Timestamp(newest)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts, validations
+from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.sheet import ContractSheet
 from mlops_workbench.store.context import Context
 from mlops_workbench.store.engine import Store
@@ -66,9 +67,10 @@ def from_data(
     replace: bool,
 ) -> ContractSheet:
     """Infers the contract and, where whylogs is installed, profiles the data. Raises `InvalidData`, `Conflict`."""
-    from mlops_workbench.data import inferring, profiles
+    from mlops_workbench.data import hints, inferring, profiles
 
     project, progress, now = context.project, context.progress, context.store.clock.now()
+    fingerprint(frame, data)  # what no file can hold is said before one is written
     contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
     blob = profiles.profile(frame, progress) if profiles.available() else None
     path = contracts.path_of(project.root, name)
@@ -82,6 +84,7 @@ def from_data(
         profile=str(profile or ""),
         no_profile="" if blob else profiles.MISSING,
         constraints=_constraints(contract, profile),
+        hints=hints.hints(frame),
     )
 
 
@@ -90,4 +93,4 @@ def _constraints(contract: contracts.Contract, profile: Path | None) -> tuple[st
 
     if profile is None or not profiles.available():
         return ()
-    return tuple(f"{c}: {rule}" for c, rule in profiles.constraints(contract, profile.read_bytes()))
+    return tuple(f"{one.column}: {one.rule}" for one in profiles.constraints(contract, profile))

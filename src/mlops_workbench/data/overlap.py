@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.data.kinds import as_kind, kind_of, numbers_of
 from mlops_workbench.manifest import Kind
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def _hashes(frame: pd.DataFrame, columns: Mapping[str, Kind]) -> np.ndarray[Any,
 def _values(series: pd.Series[Any], kind: Kind) -> Any:
     import pandas as pd
 
-    if kind in ("double", "long", "boolean"):
-        numbers = pd.to_numeric(series.astype(object), errors="coerce").astype(float)
-        if not (numbers.isna() & series.notna()).any():
-            return numbers.to_numpy() + 0.0  # -0.0 is 0.0
-    if kind == "datetime":
-        return pd.to_datetime(series, utc=True, errors="coerce").to_numpy()
-    return series.astype(object).where(series.notna(), "").astype(str).to_numpy(dtype=object)
+    taken = as_kind(series, kind)
+    known = kind_of(taken)
+    if kind in ("double", "long", "boolean") and known in ("double", "boolean"):
+        return numbers_of(taken) + 0.0  # -0.0 is 0.0
+    if kind == "datetime" and known == "datetime":
+        return pd.to_datetime(taken, utc=True, errors="coerce").to_numpy()
+    return as_kind(taken.astype(object).where(taken.notna(), ""), "string").astype(str).to_numpy(dtype=object)

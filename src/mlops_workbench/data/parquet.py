@@ -21,27 +21,35 @@ if TYPE_CHECKING:
 NAN_TEXTS = "mlops.nan_texts"
 OBJECTS = "mlops.objects"
 """columns of objects that are no texts"""
+SPARSE = "mlops.sparse"
+"""column of sparse values → what it leaves out (None for NaN)"""
 CATEGORIES = "mlops.categories"
 """column → its categories (a Parquet file of one column, base64) and whether they are ordered"""
 
 
 def write(frame: pd.DataFrame, path: Path, name: str) -> None:
     """Without its index; seen whole or not at all. Raises `InvalidData` for a column that would come back otherwise."""
+    import pandas as pd
+
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
     try:
         bare = frame.copy(deep=False)
         objects = [column for column in frame.columns if value_types(frame[column])]
         categories = [column for column in frame.columns if _odd_categories(frame[column])]
+        sparse = [column for column in frame.columns if isinstance(frame[column].dtype, pd.SparseDtype)]
         bare.attrs = {
+            SPARSE: {column: _fill(frame[column]) for column in sparse},
             NAN_TEXTS: nan_texts(frame),
             OBJECTS: objects,
             CATEGORIES: {column: _packed(frame[column]) for column in categories},
         }
+        for column in sparse:
+            bare[column] = frame[column].to_numpy()
         for column in categories:
             dtype = frame[column].cat.categories.dtype
             bare[column] = frame[column].astype(dtype if "interval" in str(dtype) else object)
         bare.to_parquet(draft, index=False)
-        _compare(frame, read(draft, [*objects, *categories]), name)
+        _compare(frame, read(draft, [*objects, *categories, *sparse]), name)
         draft.replace(path)
     except (
         TypeError,
@@ -51,7 +59,7 @@ def write(frame: pd.DataFrame, path: Path, name: str) -> None:
     ) as problem:  # pyarrow's derive from these
         raise InvalidData(
             f"'{name}' cannot be kept as Parquet: {' '.join(str(problem).split())}.",
-            "Give each column one type.",
+            "Give each column one type, of NumPy's or pandas' own.",
         ) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -74,6 +82,11 @@ def read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         frame[name] = pd.Categorical(
             frame[name], categories=pd.Index(categories).rename(None), ordered=ordered
         )
+    for name in _of(notes.get(SPARSE, {}), frame):
+        fill = notes[SPARSE][name]
+        frame[name] = frame[name].astype(
+            pd.SparseDtype(frame[name].dtype, float("nan") if fill is None else fill)
+        )
     for name in _of(notes.get(NAN_TEXTS, ()), frame):
         frame[name] = frame[name].where(frame[name].notna(), float("nan"))
     return frame
@@ -81,6 +94,14 @@ def read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 def _of(names: Any, frame: pd.DataFrame) -> list[str]:
     return [name for name in names if name in frame.columns]
+
+
+def _fill(series: pd.Series[Any]) -> Any:
+    import pandas as pd
+
+    dtype: Any = series.dtype
+    fill = dtype.fill_value
+    return None if pd.isna(fill) else getattr(fill, "item", lambda: fill)()
 
 
 def _odd_categories(series: pd.Series[Any]) -> bool:

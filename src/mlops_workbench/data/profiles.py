@@ -6,20 +6,24 @@ whylogs is frozen upstream; what the workbench needs of it goes through these fu
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, MissingDependency
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.project import Project
-from mlops_workbench.data.contracts import ColumnRule, Contract
+from mlops_workbench.data.constraints import Constraint, Means, means_of, wanted
+from mlops_workbench.data.contracts import Contract
+from mlops_workbench.data.kinds import kind_of, numbers_of
+from mlops_workbench.manifest import Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHUNK = 200_000
 """rows profiled at once; parts merge, and between them progress is reported and an interrupt is noticed"""
@@ -32,16 +36,17 @@ def profile(frame: pd.DataFrame, progress: Progress = silent) -> bytes:
 
     Raises InvalidData for a frame without rows or columns.
     """
+    import pandas as pd
+
     if frame.empty:
         raise InvalidData("A profile needs rows and columns; the data has none.")
     whylogs = _whylogs()
-    # whylogs 1.6 asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas' extension
-    # types of their own; as Python objects it takes them all
-    foreign = {name: object for name, kind in frame.dtypes.items() if _foreign(kind)}
+    kinds = {name: kind_of(frame[name]) for name in frame.columns}
     made: Any = None
     for start in range(0, len(frame), CHUNK):
         progress(f"profile: row {start + 1:,} of {len(frame):,}", start / len(frame))
-        part = frame.iloc[start : start + CHUNK].astype(foreign).rename(columns=str)
+        rows = frame.iloc[start : start + CHUNK]
+        part = pd.DataFrame({str(name): _plain(rows[name], kinds[name]) for name in rows.columns})
         view = whylogs.log(pandas=part).view()
         made = view if made is None else made.merge(view)
     return bytes(made.serialize())
@@ -69,11 +74,26 @@ def summary(blob: bytes) -> dict[str, dict[str, Any]]:
 def keep(project: Project, contract: str, digest: str, blob: bytes) -> Path:
     """The profile of the data that a contract was inferred from; there is one a contract."""
     path = project.folder("profiles") / f"{contract}-{digest[:12]}.bin"
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-    draft.write_bytes(blob)
+    means = json.dumps(means_of(summary(blob))).encode()
+    drafts = [
+        (_drafted(place, content), place) for place, content in ((path, blob), (_means_file(path), means))
+    ]
     forget(project, contract)
-    draft.replace(path)
+    for draft, place in drafts:
+        draft.replace(place)
     return path
+
+
+def _means_file(profile: Path) -> Path:
+    """What of a profile is needed to show a contract: means and deviations, as JSON."""
+    return profile.parent.with_name("means") / f"{profile.stem}.json"
+
+
+def _drafted(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(content)
+    return draft
 
 
 def newest(project: Project, contract: str) -> Path | None:
@@ -85,6 +105,7 @@ def forget(project: Project, contract: str) -> None:
     """A contract that was made again from other data has nothing to do with the profile of the old."""
     for path in _kept(project, contract):
         path.unlink(missing_ok=True)
+        _means_file(path).unlink(missing_ok=True)
 
 
 def _kept(project: Project, contract: str) -> list[Path]:
@@ -93,12 +114,23 @@ def _kept(project: Project, contract: str) -> list[Path]:
     return [p for p in folder.iterdir() if named.fullmatch(p.name)] if folder.is_dir() else []
 
 
-def constraints(contract: Contract, reference: bytes | None) -> list[tuple[str, str]]:
-    """Column and rule in words of every constraint that `judge` evaluates."""
-    return [(column, rule) for column, rule, _ in _constraints(contract, reference)]
+def constraints(contract: Contract, reference: Path | None) -> list[Constraint]:
+    """Every constraint that `judge` evaluates."""
+    return wanted(contract, _means(reference))
 
 
-def judge(blob: bytes, contract: Contract, reference: bytes | None) -> list[tuple[str, str, bool]]:
+def _means(reference: Path | None) -> Means:
+    """Of the profile's file, as they were written down with it; of a profile without that, its own."""
+    if reference is None:
+        return {}
+    try:
+        known = json.loads(_means_file(reference).read_text(encoding="utf-8"))
+        return {name: (mean, spread) for name, (mean, spread) in known.items()}
+    except (OSError, ValueError):
+        return means_of(summary(reference.read_bytes()))
+
+
+def judge(blob: bytes, contract: Contract, reference: Path | None) -> list[tuple[str, str, bool]]:
     """Column, rule, and whether the profile keeps it: limits of the contract, means of the reference profile.
 
     A column that the profile does not have keeps none of its rules. Raises InvalidData if a profile cannot be read.
@@ -107,13 +139,13 @@ def judge(blob: bytes, contract: Contract, reference: bytes | None) -> list[tupl
     from whylogs.core.constraints import ConstraintsBuilder
 
     known = view.get_columns()
-    wanted = _constraints(contract, reference)
+    asked = [(one, _whylogs_constraint(one)) for one in constraints(contract, reference)]
     builder = ConstraintsBuilder(dataset_profile_view=view)
-    for column, _, constraint in wanted:
-        if column in known:
+    for one, constraint in asked:
+        if one.column in known:
             builder.add_constraint(constraint)
     built = builder.build().column_constraints
-    return [(column, rule, _holds(built, column, constraint, view)) for column, rule, constraint in wanted]
+    return [(one.column, one.rule, _holds(built, one.column, made, view)) for one, made in asked]
 
 
 def _holds(built: Any, column: str, constraint: Any, view: Any) -> bool:
@@ -127,43 +159,19 @@ def _holds(built: Any, column: str, constraint: Any, view: Any) -> bool:
         return False
 
 
-def _constraints(contract: Contract, reference: bytes | None) -> list[tuple[str, str, Any]]:
-    _whylogs()
-    seen = summary(reference) if reference else {}
-    found = []
-    for column, rule in contract.columns.items():
-        made = _of_rule(column, rule)
-        if rule.type == "number" and "mean" in seen.get(column, {}):
-            made.append(_of_mean(column, seen[column]))
-        found += [(column, text, constraint) for text, constraint in made]
-    return found
-
-
-def _of_rule(column: str, rule: ColumnRule) -> list[tuple[str, Any]]:
+def _whylogs_constraint(one: Constraint) -> Any:
     from whylogs.core.constraints import factories as f
 
-    made = []
-    low, high = rule.minimum, rule.maximum
-    if low is not None or high is not None:
-        bottom, top = (-np.inf if low is None else low), (np.inf if high is None else high)
-        made.append((f"range within {bottom:g} … {top:g}", f.is_in_range(column, bottom, top)))
-    if rule.missing is not None:
-        limit = f"at most {rule.missing * 100:g} % missing"
-        made.append((limit, f.null_percentage_below_number(column, rule.missing)))
-    elif not rule.nullable:
-        made.append(("no missing values", f.no_missing_values(column)))
-    if rule.type == "text" and rule.values is not None:
-        known = {str(value) for value in rule.values}
-        made.append(("frequent values in the list", f.frequent_strings_in_reference_set(column, known)))
-    return made
-
-
-def _of_mean(column: str, seen: dict[str, Any]) -> tuple[str, Any]:
-    """Within one standard deviation of the reference's: seasons stay inside, a changed unit does not."""
-    from whylogs.core.constraints.factories import mean_between_range
-
-    low, high = seen["mean"] - seen["std"], seen["mean"] + seen["std"]
-    return f"mean within {low:.4g} … {high:.4g}", mean_between_range(column, low, high)
+    match one.kind:
+        case "range":
+            return f.is_in_range(one.column, one.low, one.high)
+        case "missing":
+            return f.null_percentage_below_number(one.column, one.high)
+        case "complete":
+            return f.no_missing_values(one.column)
+        case "frequent":
+            return f.frequent_strings_in_reference_set(one.column, set(one.values))
+    return f.mean_between_range(one.column, one.low, one.high)
 
 
 def _column(column: Any) -> dict[str, Any]:
@@ -187,8 +195,20 @@ def _column(column: Any) -> dict[str, Any]:
     return found
 
 
-def _foreign(kind: Any) -> bool:
-    return not isinstance(kind, np.dtype) or kind.kind not in "biufO"
+def _plain(series: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
+    """As whylogs 1.6 takes it: it asks NumPy for a name that NumPy 2 removed when it meets text, dates or pandas'
+    extension types of their own, counts Decimals and numbers as objects as something else, and whole numbers in 64
+    bits with a sign. Of a column of objects it sees what each value is, and a text is what the contract lists."""
+    import numpy as np
+    import pandas as pd
+
+    if kind == "double" and not (isinstance(series.dtype, np.dtype) and series.dtype.kind in "bif"):
+        return pd.Series(numbers_of(series))
+    if kind == "string":
+        return pd.Series(
+            [None if gap else str(v) for v, gap in zip(series, series.isna(), strict=True)], dtype=object
+        )
+    return (series if kind == "double" else series.astype(object)).reset_index(drop=True)
 
 
 def _view(blob: bytes) -> Any:

@@ -9,7 +9,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData
-from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.frames import all_texts
+from mlops_workbench.data.kinds import kind_of, misfits, numbers_of, text_of
 from mlops_workbench.manifest import Field, Kind
 
 if TYPE_CHECKING:
@@ -30,19 +31,17 @@ def to_rows(frame: pd.DataFrame, inputs: Sequence[Field] = ()) -> list[dict[str,
 
 
 def _values(series: pd.Series[Any], kind: Kind) -> list[Any]:
-    import numpy as np
-    import pandas as pd
-
-    gaps = series.isna().to_numpy()
-    if kind in ("double", "long") and pd.api.types.is_numeric_dtype(series.dtype):
-        numbers: list[Any] = series.to_numpy(dtype=float, na_value=np.nan).tolist()
-    else:
-        numbers = list(series)
-        as_read = _AS_READ[kind]
-        numbers = [value if gap else as_read(value) for value, gap in zip(numbers, gaps, strict=True)]
-    return (
-        [None if gap else value for value, gap in zip(numbers, gaps, strict=True)] if gaps.any() else numbers
-    )
+    found = kind_of(series)
+    if kind in ("double", "long") and found == "double":
+        values: list[Any] = numbers_of(series).tolist()
+        return [None if value != value else value for value in values]
+    if kind == "string" and all_texts(series):
+        return list(series)
+    as_read = _AS_READ[kind]
+    return [
+        None if gap else as_read(value)
+        for value, gap in zip(series.astype(object), series.isna(), strict=True)
+    ]
 
 
 def _number(value: Any) -> Any:
@@ -66,7 +65,7 @@ _AS_READ: dict[Kind, Callable[[Any], Any]] = {
     "long": _number,
     "boolean": _truth,
     "datetime": _time,
-    "string": str,
+    "string": text_of,
 }
 
 
@@ -74,21 +73,51 @@ def require_finite(frame: pd.DataFrame) -> None:
     """Raises `InvalidData` naming a column with infinities: JSON has none, so such a row could never be asked; and one
     with complex numbers, of which a model would read a part only."""
     import numpy as np
-    import pandas as pd
 
     for name in frame.columns:
         series = frame[name]
-        if pd.api.types.is_complex_dtype(series.dtype):
+        if _is_complex(series):
             raise InvalidData(
                 f"The column '{name}' holds complex numbers.", "Give their parts as columns of their own."
             )
-        if kind_of(series) == "double":
-            values = series.to_numpy(dtype=float, na_value=np.nan)
-        elif series.dtype == object:
-            values = np.array([v for v in series if isinstance(v, float)], dtype=float)
-        else:
+        if kind_of(series) != "double":
             continue
-        if count := int(np.isinf(values).sum()):
+        if count := int(np.isinf(numbers_of(series)).sum()):
             raise InvalidData(
                 f"The column '{name}' has {count} infinite values.", "Replace them: JSON has none."
             )
+
+
+_WORDS: dict[Kind, str] = {
+    "double": "numbers",
+    "long": "whole numbers",
+    "boolean": "truth values",
+    "datetime": "times",
+    "string": "texts",
+}
+
+
+def require_kinds(frame: pd.DataFrame, inputs: Sequence[Field]) -> None:
+    """Raises `InvalidData` that names the values which are not what the model reads in their column."""
+    for field in inputs:
+        if field.name not in frame:
+            continue
+        series = frame[field.name]
+        wrong = misfits(series, field.kind)
+        if many := int(wrong.sum()):
+            example = series[wrong].iloc[0]
+            raise InvalidData(
+                f"The model reads {_WORDS[field.kind]} in '{field.name}', and {many:,} of {len(series):,} values are "
+                f"none, such as {example!r:.60}.",
+                "Fix them, or make them missing.",
+            )
+
+
+def _is_complex(series: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    if series.dtype != object:
+        return pd.api.types.is_complex_dtype(series.dtype)
+    if pd.api.types.infer_dtype(series, skipna=True) not in ("complex", "mixed"):
+        return False
+    return any(isinstance(value, complex) for value in series)

@@ -19,7 +19,8 @@ _FEW = 6
 class ContractSheet(Value):
     """What the verb `contract` shows.
 
-    `left_out`: what an import could not carry over. `no_profile`: why the data have none. `constraints`: whylogs'.
+    `left_out`: what an import could not carry over. `hints`: what to look at in the data it is inferred from.
+    `no_profile`: why the data have none. `constraints`: whylogs'.
     """
 
     contract: Contract
@@ -29,6 +30,7 @@ class ContractSheet(Value):
     profile: str = ""
     no_profile: str = ""
     constraints: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     validations: tuple[Validation, ...] = ()
 
     @property
@@ -63,7 +65,7 @@ class ContractSheet(Value):
 
     def notes(self) -> list[str]:
         """One sentence each on the table as a whole, the profile, and what was left out."""
-        found = []
+        found = list(self.hints)
         if rows := self.contract.rows:
             limits = (("at least", rows.minimum), ("at most", rows.maximum))
             text = " and ".join(f"{word} {n:,}" for word, n in limits if n is not None)

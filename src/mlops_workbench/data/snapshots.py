@@ -15,8 +15,9 @@ from mlops_workbench.base.errors import NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import check_name, user
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import dvc, frames, parquet
+from mlops_workbench.data import dvc, files, frames, parquet
 from mlops_workbench.data.frames import Fingerprint, fingerprint
+from mlops_workbench.manifest import Kind
 from mlops_workbench.store.engine import Store
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, A
     check_name(name, "snapshot")
     frame, label = resolve(project, store, data, namespace)
     mark = keep(project, store, frame, name)
-    of_file = isinstance(data, str) and data not in namespace and Path(data).suffix in frames.READERS
+    of_file = isinstance(data, str) and data not in namespace and files.is_table(data)
     source = Path(data).expanduser().resolve() if of_file else None
     revision = dvc.revision(source) if source else None
     with store.write() as connection:  # holds the one write lock: no two get the same version
@@ -159,7 +160,7 @@ def name_of(data: Any) -> str:
     """
     if not isinstance(data, str):
         raise UsageError("Rows that are no variable need a name.", "Give one: the option name.")
-    return Path(data).stem if Path(data).suffix in frames.READERS else data
+    return files.stem(data) if files.is_table(data) else data
 
 
 def listed(project: Project, store: Store, name: str | None = None) -> SnapshotList:
@@ -225,17 +226,21 @@ def _by_hash(project: Project, store: Store, start: str) -> Snapshot | None:
 
 
 def resolve(
-    project: Project, store: Store, data: Any, namespace: Mapping[str, Any]
+    project: Project,
+    store: Store,
+    data: Any,
+    namespace: Mapping[str, Any],
+    kinds: Mapping[str, Kind] | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """A DataFrame and what to call it: what `frames.resolve` knows (which comes first), or a snapshot's reference.
 
     Raises what `frames.resolve` raises.
     """
-    if isinstance(data, str) and data not in namespace and Path(data).suffix not in frames.READERS:
+    if isinstance(data, str) and data not in namespace and not files.is_table(data):
         found = refer(project, store, data)
         if found is not None:
             return found.frame, found.reference
-    return frames.resolve(data, namespace)
+    return frames.resolve(data, namespace, kinds)
 
 
 def _select(project: Project, store: Store, **where: Any) -> list[Snapshot]:

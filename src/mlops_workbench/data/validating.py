@@ -14,6 +14,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.data import contracts
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.verdict import TABLE, Checked, ContractReport
+from mlops_workbench.manifest import Kind
 from mlops_workbench.store.context import Context
 
 if TYPE_CHECKING:
@@ -36,12 +37,16 @@ def validate(
         from mlops_workbench.data import profiles
 
         profiles.require()
+    progress("fingerprint of the data", 0.0)
+    mark = fingerprint(frame, data)  # what no file can hold is said before one is written
     path = contracts.path_of(project.root, name)
     made = infer or not path.exists()
     checks: tuple[Checked, ...] = ()
+    seen: tuple[str, ...] = ()
     if made:
-        from mlops_workbench.data import inferring, profiles
+        from mlops_workbench.data import hints, inferring, profiles
 
+        seen = hints.hints(frame)
         contract = inferring.infer_usable(frame, data, name, now=now, progress=progress)
         contracts.write(contract, path)
         profiles.forget(project, name)
@@ -52,7 +57,6 @@ def validate(
         checks = checking.check(frame, contract, now=now, progress=progress)
     if profile is not None:
         checks += _profiled(project, frame, contract, name, profile, progress)
-    progress("fingerprint of the data", 1.0)
     return ContractReport(
         contract=name,
         data=data,
@@ -62,10 +66,18 @@ def validate(
         checks=checks,
         path=str(path),
         digest=contract.digest,
-        data_sha256=fingerprint(frame, data).sha256,
+        data_sha256=mark.sha256,
         at=stamp(now),
         run=run,
+        hints=seen,
     )
+
+
+def kinds_of(project: Project, name: str) -> dict[str, Kind]:
+    """What a file of rows is read by: the types of the contract, if there is one."""
+    path = contracts.path_of(project.root, name)
+    rules = contracts.read(path).columns if path.exists() else {}
+    return {c: contracts.KIND_OF_TYPE[rule.type] for c, rule in rules.items() if rule.type != "any"}
 
 
 def _profiled(
@@ -81,8 +93,7 @@ def _profiled(
 
     blob = profiles.profile(frame, progress)
     _whole(file, blob)
-    reference = profiles.newest(project, name)
-    found = profiles.judge(blob, contract, reference.read_bytes() if reference else None)
+    found = profiles.judge(blob, contract, profiles.newest(project, name))
     return tuple(
         Checked(column, f"profile: {rule}", f"profile: not {rule}", "warn", held, None, None, kind="profile")
         for column, rule, held in found

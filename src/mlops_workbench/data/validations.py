@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlops_workbench.data.verdict import ContractReport
@@ -50,6 +51,22 @@ def of_data(store: Store, sha256: str) -> tuple[Validation, ...]:
     """Of the rows with this fingerprint, oldest first."""
     sql = "SELECT * FROM workbench_validations WHERE data_sha256 = :sha256 ORDER BY id"
     return tuple(map(_validation, store.read(sql, {"sha256": sha256}, ["report"])))
+
+
+def tags(contract: str, data: str, verdict: str, digest: str) -> dict[str, str]:
+    """What a run is tagged with about a validation of its data."""
+    found = {"data": data, "verdict": verdict, "digest": digest}
+    return {f"contract.{contract}.{key}": value for key, value in found.items()}
+
+
+def of_run(store: Store, known: Mapping[str, str]) -> dict[str, str]:
+    """Tags about the newest validation, by contract, of the very rows that a run's own tags name by their
+    fingerprints: a verdict belongs to rows. What the run has validated itself stays as it is."""
+    found: dict[str, str] = {}
+    rows = {value for key, value in known.items() if key.endswith(".sha256")}
+    for one in sorted((v for sha256 in rows for v in of_data(store, sha256)), key=lambda v: v.at):
+        found |= tags(one.contract, one.data, one.verdict, one.digest)
+    return {key: value for key, value in found.items() if key not in known}
 
 
 def _validation(row: StoreRow) -> Validation:

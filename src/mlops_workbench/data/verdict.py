@@ -72,6 +72,8 @@ class ContractReport(Value):
     data_sha256: str = ""
     at: str = ""
     run: str | None = None
+    hints: tuple[str, ...] = ()
+    """what a person should look at before a contract that was inferred is kept"""
 
     @property
     def breaches(self) -> tuple[Checked, ...]:
@@ -133,10 +135,10 @@ class ContractReport(Value):
         ]
 
     def text(self) -> str:
-        return super().text() if self.breaches else self.title
+        return "\n".join([super().text() if self.breaches else self.title, *self.hints])
 
     def _repr_html_(self) -> str:
-        return _head(self.title) + _columns(self.checks)
+        return _head(self.title) + _hints(self.hints) + _columns(self.checks)
 
     def page(self) -> str:
         """The report as a file that opens in any browser: nothing is folded away but what holds."""
@@ -144,7 +146,7 @@ class ContractReport(Value):
         foot = (
             f"{self.path} · contract {self.digest[:12]} · data {self.data_sha256[:12]}{run} · {self.at} UTC"
         )
-        body = _head(self.title) + _columns(self.checks, unfold=True)
+        body = _head(self.title) + _hints(self.hints) + _columns(self.checks, unfold=True)
         note = f'<p style="font-size:12px;opacity:.6">{html.escape(foot)}</p>'
         return page(self.title, body + note)
 
@@ -157,6 +159,10 @@ def _share(share: float | None) -> str:
 
 def _head(title: str) -> str:
     return f'<div style="font-weight:600;margin:6px 0">{html.escape(title)}</div>'
+
+
+def _hints(hints: Sequence[str]) -> str:
+    return "".join(f'<div style="font-size:13px">{html.escape(one)}</div>' for one in hints)
 
 
 def _columns(checks: Sequence[Checked], *, unfold: bool = False) -> str:

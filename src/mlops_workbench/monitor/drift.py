@@ -11,6 +11,8 @@ from typing import Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.base.values import Value, VersionText, text_table
+from mlops_workbench.data.kinds import as_kind
+from mlops_workbench.manifest import Kind
 from mlops_workbench.monitor.columns import columns_of, read, series
 from mlops_workbench.monitor.drift_html import report_html
 from mlops_workbench.monitor.features import DriftLevel, FeatureDrift, Thresholds, compare_columns
@@ -123,11 +125,13 @@ def compare(
     importance: Mapping[str, float] | None = None,
     thresholds: Thresholds | None = None,
     columns: Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> DriftReport:
     """Compares each column of `reference` with the one of the same name in `current`; of which model and period they
     are is for the caller to add.
 
-    Frames are pandas, polars or pyarrow. `columns` limits the comparison (default: all of the reference);
+    Frames are pandas, polars or pyarrow. `columns` limits the comparison (default: all of the reference); `kinds`:
+    as what columns are compared, however a frame stores them (a database's 0 and 1 as truth values);
     `importance` weights the ranking, not the decision. A column in a bad state is reported with a note and
     never hides the others. Raises InvalidData when a frame is not a table or has no rows, NotFound for a name
     in `columns` that the reference does not have.
@@ -144,7 +148,7 @@ def compare(
     weights = _weights(importance, wanted)
 
     def one(name: str) -> FeatureDrift:
-        found = _one(name, (reference, known), (current, given), limits)
+        found = _one(name, (reference, known), (current, given), limits, (kinds or {}).get(name))
         weight = weights.get(name, 0.0) if weights else 1.0
         return replace(found, importance=(importance or {}).get(name), weight=weight)
 
@@ -172,7 +176,11 @@ def _weights(importance: Mapping[str, float] | None, wanted: Sequence[str]) -> d
 
 
 def _one(
-    name: str, reference: tuple[Any, list[str]], current: tuple[Any, list[str]], limits: Thresholds
+    name: str,
+    reference: tuple[Any, list[str]],
+    current: tuple[Any, list[str]],
+    limits: Thresholds,
+    kind: Kind | None,
 ) -> FeatureDrift:
     for side, (_, names) in (("reference", reference), ("current data", current)):
         if names.count(name) > 1:
@@ -182,7 +190,8 @@ def _one(
     if name not in current[1]:
         return FeatureDrift(name, "unknown", "drift", ("absent from the current data",), missing_current=1.0)
     try:
-        columns = [read(series(frame, names.index(name))) for frame, names in (reference, current)]
+        both = [series(frame, names.index(name)) for frame, names in (reference, current)]
+        columns = [read(as_kind(column, kind) if kind else column) for column in both]
         return compare_columns(name, columns[0], columns[1], limits)
     except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
         # a column of a kind that nobody foresaw must not hide the others; what happened is reported in its place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlops_workbench.base.errors import UsageError
-from mlops_workbench.base.values import Value, plain
+from mlops_workbench.base.values import Value, is_number, plain
 from mlops_workbench.monitor import statistics
 from mlops_workbench.monitor.columns import (
     Categories,
@@ -19,7 +20,7 @@ from mlops_workbench.monitor.columns import (
     as_categories,
     category_text,
 )
-from mlops_workbench.monitor.ranks import Ints, Pair, pair, sample, whole
+from mlops_workbench.monitor.ranks import Ints, Pair, few, pair, sample, whole
 from mlops_workbench.monitor.statistics import FEW_VALUES, FloatArray
 
 DriftLevel = Literal["drift", "warn", "ok", "unknown"]
@@ -32,6 +33,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 NAME_LENGTH = 60
 """longer category names are cut where they are shown"""
 DISTANCES = (("psi", "PSI"), ("js", "Jensen–Shannon"), ("ks", "KS"))
+SAME = 1e-6
+"""numbers that differ relatively by no more are one: 32 bits hold seven digits"""
 MANY_CATEGORIES = 1000
 """from here on, a column whose values hardly repeat is taken for an identifier"""
 
@@ -43,8 +46,9 @@ class Thresholds(Value):
     All are sizes of an effect, not p-values: with many rows a p-value flags every difference, however
     small, so p-values are shown but decide nothing. PSI 0.1 and 0.2 are the usual limits (Siddiqi 2006); a
     Jensen–Shannon distance of 0.1 and 0.2 corresponds to a PSI of about 0.08 and 0.32 (PSI ≈ 8 · JS²). KS
-    looks at ranks and so sees what equal-width bins of a long-tailed column hide. With few rows chance alone
-    reaches these limits: a distance counts only above what equal distributions exceed in 1 % of cases.
+    looks at ranks and so sees what equal-width bins of a long-tailed column hide. With few rows, or many categories,
+    chance alone reaches these limits: a statistic counts only above what at most 1 of 500 pairs of samples of one
+    distribution exceed (`statistics.LEVEL`), and less what they have on average.
     """
 
     psi_warn: float = 0.1
@@ -104,7 +108,9 @@ class FeatureDrift(Value):
     chi_square: float | None = None
     chi_square_p: float | None = None
     chance: tuple[tuple[str, float], ...] = ()
-    """for `psi`, `js`, `ks`: the distance that equal distributions exceed in 1 % of cases"""
+    """for `psi`, `js`, `ks`, `unseen`, `missing`: what equal distributions exceed in at most 0.2 % of cases"""
+    expected: tuple[tuple[str, float], ...] = ()
+    """the same statistics of equal distributions on average"""
     importance: float | None = None
     weight: float = 1.0
     """importance relative to the largest; 1 when no importances are known"""
@@ -132,7 +138,7 @@ class FeatureDrift(Value):
 
     def to_dict(self) -> dict[str, Any]:
         raw = super().to_dict()
-        for key in ("chance", "reference", "current"):
+        for key in ("chance", "expected", "reference", "current"):
             raw[key] = {name: _short(value) for name, value in getattr(self, key)}
         for key in ("psi", "js", "ks", "ks_p", "chi_square", "chi_square_p"):
             raw[key] = _short(raw[key])
@@ -158,8 +164,9 @@ def compare_columns(
     if isinstance(reference, Other) or isinstance(current, Other):
         return _incomparable(name, reference, current, thresholds)
     if isinstance(reference, NumericValues) != isinstance(current, NumericValues):
-        kinds = ["numbers" if isinstance(c, NumericValues) else "text" for c in (reference, current)]
-        notes.append(f"The reference holds {kinds[0]}, current {kinds[1]}; compared as text.")
+        if not _is_of_numbers(reference, current):
+            kinds = ["numbers" if isinstance(c, NumericValues) else "text" for c in (reference, current)]
+            notes.append(f"The reference holds {kinds[0]}, current {kinds[1]}; compared as text.")
         reference, current = as_categories(reference), as_categories(current)
     if isinstance(reference, NumericValues) and isinstance(current, NumericValues):
         facts = _numbers(reference, current)
@@ -171,10 +178,19 @@ def compare_columns(
         facts = _categories(reference, current)
     notes.append(facts.pop("note", ""))
     missing = _missing(reference, current)
+    facts |= {key: (*facts.get(key, ()), *missing.pop(key)) for key in ("chance", "expected")}
     status, reasons = judge(facts | missing, thresholds)
     notes.append(_by_chance(facts, thresholds))
     note = " ".join(dict.fromkeys(n for n in notes if n))
     return FeatureDrift(name=name, status=status, reasons=reasons, note=note, **facts, **missing)
+
+
+def _is_of_numbers(*columns: ComparedColumn) -> bool:
+    """Whether those that are stored as categories are categories of numbers."""
+    found = [column.names for column in columns if isinstance(column, Categories)]
+    return all(
+        is_number(getattr(name, "item", lambda name=name: name)()) for names in found for name in names
+    )
 
 
 def _incomparable(
@@ -202,55 +218,72 @@ def _incomparable(
 
 
 def _missing(reference: ComparedColumn, current: ComparedColumn) -> dict[str, Any]:
+    chance = statistics.missing_by_chance(
+        (reference.missing, reference.rows), (current.missing, current.rows)
+    )
     return {
         "missing_reference": reference.missing / reference.rows,
         "missing_current": current.missing / current.rows,
+        "chance": (("missing", chance.bound),),
+        "expected": (("missing", chance.expected),),
     }
 
 
 def judge(facts: Mapping[str, Any], thresholds: Thresholds) -> tuple[DriftLevel, tuple[str, ...]]:
     """DriftLevel and the reasons for it. The widget repeats this rule in the browser, for other thresholds."""
-    chance = dict(facts.get("chance", ()))
-    found: list[tuple[str, str, float]] = []
-    for key, label in DISTANCES:
-        value = facts.get(key)
-        if value is not None and value > chance.get(key, 0.0):
-            found.append((key, label, value))
-    found.append(("unseen", "unseen categories", facts.get("unseen_share", 0.0)))
+    chance, expected = dict(facts.get("chance", ())), dict(facts.get("expected", ()))
     change = abs(facts["missing_current"] - facts["missing_reference"])
-    found.append(("missing", "change of missing share", change))
+    found = [(key, label, facts.get(key)) for key, label in DISTANCES]
+    found += [
+        ("unseen", "unseen categories", facts.get("unseen_share", 0.0)),
+        ("missing", "change of missing share", change),
+    ]
     status: DriftLevel = "ok"
     reasons = []
     for key, label, value in found:
+        if value is None or value <= chance.get(key, 0.0):
+            continue
         warn, drift = thresholds.of(key)
-        if value >= drift:
-            status = "drift"
-            reasons.append(f"{label} {value:.3g} ≥ {drift:g}")
-        elif value >= warn:
-            status = "warn" if status == "ok" else status
-            reasons.append(f"{label} {value:.3g} ≥ {warn:g}")
+        beyond = excess(key, value, expected.get(key, 0.0))
+        limit = drift if beyond >= drift else warn
+        if beyond < warn:
+            continue
+        status = "drift" if beyond >= drift else "warn" if status == "ok" else status
+        part = f" ({expected[key]:.3g} by chance)" if value - beyond >= warn / 10 else ""
+        reasons.append(f"{label} {value:.3g}{part} ≥ {limit:g}")
     return status, tuple(reasons)
 
 
+def excess(key: str, value: float, expected: float) -> float:
+    """What of a statistic is beyond what chance has on average; of Jensen–Shannon's distance the squares count, which
+    are a divergence. The largest distance of ranks is no sum of small ones: it counts whole."""
+    if key == "js":
+        return math.sqrt(max(0.0, value**2 - expected**2))
+    return value if key in ("ks", "missing") else max(0.0, value - expected)
+
+
 def _by_chance(facts: Mapping[str, Any], thresholds: Thresholds) -> str:
-    """Why what is beyond a threshold was not counted; empty where nothing of that kind happened."""
+    """Why what is beyond a threshold was not counted; empty where nothing of that kind happened.
+
+    It is not called chance where another statistic says that there is a difference, however small.
+    """
     chance = dict(facts.get("chance", ()))
+    values = {key: facts.get(key) for key, _ in DISTANCES}
     found = [
-        f"{label} {facts[key]:.3g} (up to {chance[key]:.3g})"
+        f"{label} {value:.3g} (up to {chance[key]:.3g})"
         for key, label in DISTANCES
-        if facts.get(key) is not None and thresholds.of(key)[0] <= facts[key] <= chance.get(key, 0.0)
+        if (value := values[key]) is not None and thresholds.of(key)[0] <= value <= chance.get(key, 0.0)
     ]
-    return f"Within chance for so few rows: {', '.join(found)}." if found else ""
-
-
-def _chance(r: Ints, c: Ints) -> list[tuple[str, float]]:
-    bins = int(np.count_nonzero(r + c))
-    js = statistics.jensen_shannon_chance(bins, int(r.sum()), int(c.sum()))
-    return [("psi", statistics.psi_chance(r, c)), ("js", js)]
+    if not found:
+        return ""
+    if any(value is not None and value > chance.get(key, 0.0) for key, value in values.items()):
+        return f"No measure of the difference that there is, with so few rows a bin: {', '.join(found)}."
+    return f"Within chance for so few rows: {', '.join(found)}."
 
 
 def _numbers(reference: NumericValues, current: NumericValues) -> dict[str, Any]:
-    r, c = reference.values, current.values
+    r = reference.values
+    c = _as_written(r, current.values)
     low, high = float(min(r.min(), c.min())), float(max(r.max(), c.max()))
     integer = reference.integer and current.integer
     with np.errstate(over="ignore", invalid="ignore"):
@@ -263,7 +296,8 @@ def _numbers(reference: NumericValues, current: NumericValues) -> dict[str, Any]
     drawn = _drawn_edges(r, c, low, high)
     both = pair(r, c, (edges, drawn), QUANTILES)
     distinct = both.distinct
-    counts = distinct[2:] if distinct and distinct[0] <= FEW_VALUES else both.histogram(edges)
+    by_value = distinct and distinct[0] <= FEW_VALUES and distinct[1].size <= 2 * FEW_VALUES
+    counts = distinct[2:] if distinct and by_value else both.histogram(edges)
     statistic = both.ks
     summaries = [
         (
@@ -279,10 +313,33 @@ def _numbers(reference: NumericValues, current: NumericValues) -> dict[str, Any]
         "js": statistics.jensen_shannon(*counts),
         "ks": statistic,
         "ks_p": statistics.ks_p_value(statistic, r.size, c.size),
-        "chance": (*_chance(*counts), ("ks", statistics.ks_chance(r.size, c.size))),
+        **_chance(*counts, ks=statistics.ks_chance(r.size, c.size)),
         "reference": summaries[0],
         "current": summaries[1],
         "overlay": _number_overlay(both, drawn, r.size, c.size),
+    }
+
+
+def _as_written(reference: FloatArray, current: FloatArray) -> FloatArray:
+    """Current values that a reference of few values knows, but for how they were stored: 0.1 in 32 bits is another
+    number than in 64, and of 0.1 + 0.2 a file may hold fewer digits."""
+    if not few(reference):
+        return current
+    known = np.unique(reference)
+    if known.size > FEW_VALUES:
+        return current
+    place = np.searchsorted(known, current)
+    low, high = known[np.maximum(place - 1, 0)], known[np.minimum(place, known.size - 1)]
+    nearest = np.where(np.abs(current - low) < np.abs(high - current), low, high)
+    same = np.abs(current - nearest) <= SAME * np.abs(nearest)
+    return np.where(same, nearest, current)
+
+
+def _chance(r: Ints, c: Ints, **bounds: float) -> dict[str, tuple[tuple[str, float], ...]]:
+    found = statistics.by_chance(r, c)
+    return {
+        "chance": (*((key, one.bound) for key, one in found.items()), *bounds.items()),
+        "expected": tuple((key, one.expected) for key, one in found.items()),
     }
 
 
@@ -345,7 +402,7 @@ def _categories(reference: Categories, current: Categories) -> dict[str, Any]:
         "js": statistics.jensen_shannon(r, c),
         "chi_square": chi,
         "chi_square_p": chi_p,
-        "chance": tuple(_chance(r, c)),
+        **_chance(r, c),
     }
 
 

@@ -161,7 +161,8 @@ def _no_class(wrong: pd.Series[Any], total: int, classes: Sequence[Any]) -> Inva
     known = ", ".join(repr(c) for c in classes[:10]) + (" …" if len(classes) > 10 else "")
     return InvalidData(
         f"{len(wrong):,} of {total:,} labels are no class of the model: {value!r} is none of {known}.",
-        f"Write them as the model does, or say what they stand for: --map {_word(value)}={_word(classes[0])}",
+        "Write them as the model does, or say what they stand for: the option mapping, such as "
+        f"{_word(value)}={_word(classes[0])}",
     )
 
 

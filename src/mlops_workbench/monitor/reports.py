@@ -109,11 +109,17 @@ def _harmless(text: str) -> str:
 def _write(frames: Sequence[pd.DataFrame], columns: Sequence[str], path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies and of divisions; none helps the user
-        from evidently import Report
+        from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
         names = [_harmless(name) for name in columns]
-        current, reference = (frame[names] for frame in frames)
+        # said, not guessed: of a few rows Evidently takes a column of categories for one of prose, and fails
+        texts = [name for name in names if not pd.api.types.is_numeric_dtype(frames[0][name])]
+        numbers = [name for name in names if name not in texts]
+        definition = DataDefinition(numerical_columns=numbers, categorical_columns=texts)
+        current, reference = (
+            Dataset.from_pandas(frame[names], data_definition=definition) for frame in frames
+        )
         Report([DataDriftPreset(columns=names)]).run(current, reference).save_html(str(path))
     # what it needs is in it: scripts and styles of its own, and nothing is fetched or sent
     text = path.read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ where a p-value is asked for.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
+LEVEL = 0.002
+"""share of pairs of samples of one distribution of which a statistic may be called beyond chance. Five are looked at a
+feature (PSI, Jensen–Shannon, KS, unseen, missing): together at most 1 % of the features raise a false alarm"""
+DRAWS = 499
+"""being larger than all of them has a probability of 1 / 500 = `LEVEL`"""
+_MOST_DRAWN = 400_000
+_FEWEST_DRAWS = 40
+_MOST_DEALT = 1_000_000_000
+"""rows that NumPy deals out"""
+_NORMAL_BOUND = 2.8782
+"""of a standard normal distribution, exceeded in `LEVEL` of cases"""
 FEW_VALUES = 20
 """up to so many distinct reference values, a numeric column is compared by value instead of by bin"""
 
@@ -29,50 +41,89 @@ def psi(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
     of categories but may stay in bins, where they add nothing as long as both fills are equal.
     """
     r, c = _shares(reference_counts, current_counts)
-    r, c = _fill_zeros(r), _fill_zeros(c)
-    return float(np.sum((r - c) * np.log(r / c)))
+    return float(psi_of_rows(r[None], c[None])[0])
 
 
-def psi_chance(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
-    """The PSI that two samples of one distribution, of these sizes and bins, exceed in about 1 % of cases.
+def psi_of_rows(reference: FloatArray, current: FloatArray) -> FloatArray:
+    """`psi` of many pairs at once, counts or shares in bins along the last axis."""
+    r, c = (_fill_zeros(x / x.sum(axis=1, keepdims=True)) for x in (reference, current))
+    return np.asarray(np.sum((r - c) * np.log(r / c), axis=1))
 
-    PSI of equal distributions is distributed as (1/n + 1/m) · χ² with bins − 1 degrees of freedom (Yurdakul
-    and Naranjo, *Statistical properties of the population stability index*, Journal of Risk Model
-    Validation, 2020). That holds where no bin is empty. A bin of pooled share p stays empty in n rows with
-    probability e^(−np), and then adds (p − f) · ln(p / f) for the fill f of `psi`; mean and variance take
-    that in. The 99 % point is a gamma distribution's of that mean and variance (Wilson and Hilferty 1931).
+
+def unseen_share(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
+    """Share of current rows in categories that no reference row has."""
+    r, c = _shares(reference_counts, current_counts)
+    return float(_unseen_of_rows(r[None], c[None])[0])
+
+
+def _unseen_of_rows(reference: FloatArray, current: FloatArray) -> FloatArray:
+    return np.asarray(np.where(reference == 0, current, 0).sum(axis=1) / current.sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A distance of two samples of one distribution: its mean, and what at most `LEVEL` of such pairs exceed."""
+
+    expected: float
+    bound: float
+
+
+def by_chance(reference_counts: ArrayLike, current_counts: ArrayLike) -> dict[str, Chance]:
+    """What `psi`, `jensen_shannon` and `unseen_share` of these rows are when chance alone splits them in two.
+
+    A permutation test (Fisher, *The Design of Experiments*, 1935): of equal distributions, each way to deal the pooled
+    rows out again is as likely as the one that was seen, so the counts are drawn from a multivariate hypergeometric
+    distribution, and what is larger than all of 499 draws is so in at most 1 of 500 cases. That holds for any sizes,
+    for bins that are nearly empty and for categories that hardly repeat, where the usual approximations
+    (PSI ≈ (1/n + 1/m) · χ², PSI ≈ 8 · JS²) do not. With very many categories fewer draws are made; the bound is then
+    the quantile of a gamma distribution of their mean and variance (Wilson and Hilferty 1931).
     """
-    counts = [_counts(reference_counts), _counts(current_counts)]
-    pooled = counts[0] + counts[1]
-    counts, pooled = [c[pooled > 0] for c in counts], pooled[pooled > 0]
-    p = pooled / pooled.sum()
-    if p.size < 2:
+    pooled = np.rint(_counts(reference_counts) + _counts(current_counts)).astype(np.int64)
+    rows = int(np.rint(_counts(reference_counts).sum()))
+    pooled = pooled[pooled > 0]
+    draws = int(np.clip(_MOST_DRAWN // pooled.size, _FEWEST_DRAWS, DRAWS))
+    rng = np.random.default_rng(0)
+    if pooled.sum() < _MOST_DEALT:
+        first = rng.multivariate_hypergeometric(pooled, rows, size=draws, method="marginals")
+    else:  # so many that putting them back changes nothing
+        first = np.minimum(rng.multinomial(rows, pooled / pooled.sum(), size=draws), pooled)
+    dealt = first.astype(np.float64), (pooled - first).astype(np.float64)
+    found = {"psi": psi_of_rows(*dealt), "js": _js_of_rows(*dealt), "unseen": _unseen_of_rows(*dealt)}
+    return {name: _chance(values) for name, values in found.items()}
+
+
+def missing_by_chance(reference: tuple[int, int], current: tuple[int, int]) -> Chance:
+    """What the share of missing values changes by, when chance alone deals the rows out. Missing and all rows."""
+    missing, rows = reference[0] + current[0], reference[1] + current[1]
+    if missing in (0, rows):
+        return Chance(0.0, 0.0)
+    first = np.random.default_rng(0).hypergeometric(missing, rows - missing, reference[1], size=DRAWS)
+    return _chance(np.abs(first / reference[1] - (missing - first) / current[1]))
+
+
+def _chance(values: FloatArray) -> Chance:
+    mean = float(values.mean())
+    if values.size >= DRAWS:
+        bound = float(values.max())
+    else:
+        bound = max(float(values.max()), _gamma_bound(mean, float(values.var())))
+    return Chance(mean, bound * (1 + 1e-9))  # the same counts, summed in another order, are not beyond
+
+
+def _gamma_bound(mean: float, variance: float) -> float:
+    if not mean:
         return 0.0
-    noise = sum(1 / c.sum() for c in counts)
-    mean, variance = (p.size - 1) * noise, 2 * (p.size - 1) * noise**2
-    for c in counts:
-        fill = _fill(c / c.sum())
-        empty = np.exp(-c.sum() * p)
-        adds = (p - fill) * np.log(p / fill)
-        mean += float(np.sum(empty * adds))
-        variance += float(np.sum(empty * (1 - empty) * adds**2))
-    return _gamma_99(mean, variance)
-
-
-def jensen_shannon_chance(bins: int, reference_rows: int, current_rows: int) -> float:
-    """The distance that equal distributions exceed in about 1 % of cases, from PSI ≈ 8 · JS²."""
-    noise = 1 / reference_rows + 1 / current_rows
-    return math.sqrt(_gamma_99((bins - 1) * noise, 2 * (bins - 1) * noise**2) / 8) if bins > 1 else 0.0
-
-
-def _gamma_99(mean: float, variance: float) -> float:
     spread = variance / mean**2 / 9
-    return mean * (1 - spread + 2.3263 * math.sqrt(spread)) ** 3
+    return mean * (1 - spread + _NORMAL_BOUND * math.sqrt(spread)) ** 3
 
 
 def ks_chance(reference_rows: int, current_rows: int) -> float:
-    """The Kolmogorov–Smirnov statistic that equal distributions exceed in 1 % of cases."""
-    return 1.6276 * math.sqrt(1 / reference_rows + 1 / current_rows)
+    """The Kolmogorov–Smirnov statistic that equal distributions exceed in at most `LEVEL` of cases.
+
+    √(−ln(α/2) / 2) · √(1/n + 1/m), the first term of Kolmogorov's distribution (Smirnov 1948); with ties or few rows
+    it is exceeded more rarely.
+    """
+    return math.sqrt(-math.log(LEVEL / 2) / 2) * math.sqrt(1 / reference_rows + 1 / current_rows)
 
 
 def ks(reference: ArrayLike, current: ArrayLike) -> tuple[float, float]:
@@ -115,9 +166,14 @@ def jensen_shannon(reference_counts: ArrayLike, current_counts: ArrayLike) -> fl
     *A new metric for probability distributions*, IEEE Trans. Inf. Theory 49 (2003).
     """
     r, c = _shares(reference_counts, current_counts)
+    return float(_js_of_rows(r[None], c[None])[0])
+
+
+def _js_of_rows(reference: FloatArray, current: FloatArray) -> FloatArray:
+    r, c = (x / x.sum(axis=1, keepdims=True) for x in (reference, current))
     middle = (r + c) / 2
     divergence = (_relative_entropy(r, middle) + _relative_entropy(c, middle)) / 2
-    return math.sqrt(max(divergence, 0.0))
+    return np.sqrt(np.maximum(divergence, 0.0))
 
 
 def chi_square(reference_counts: ArrayLike, current_counts: ArrayLike) -> tuple[float, float]:
@@ -189,14 +245,11 @@ def _shares(reference: ArrayLike, current: ArrayLike) -> tuple[FloatArray, Float
 
 
 def _fill_zeros(shares: FloatArray) -> FloatArray:
-    return np.where(shares == 0, _fill(shares), shares)
+    smallest = np.where(shares > 0, shares, np.inf).min(axis=1, keepdims=True)
+    fill = np.where(smallest <= 0.0001, smallest / 10**6, 0.0001)
+    return np.where(shares == 0, fill, shares)
 
 
-def _fill(shares: FloatArray) -> float:
-    smallest = float(shares[shares > 0].min())
-    return smallest / 10**6 if smallest <= 0.0001 else 0.0001
-
-
-def _relative_entropy(p: FloatArray, q: FloatArray) -> float:
-    some = p > 0
-    return float(np.sum(p[some] * np.log(p[some] / q[some])))
+def _relative_entropy(p: FloatArray, q: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(p > 0, p * np.log(p / q), 0.0).sum(axis=1))

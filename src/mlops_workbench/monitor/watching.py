@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.config.serving import ServingPolicy
+from mlops_workbench.data.kinds import as_kinds
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.drift import DriftReport, compare
@@ -81,6 +82,7 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         importance=request.importance,
         thresholds=Thresholds(psi_warn=policy.warn, psi_drift=policy.drift),
         columns=columns,
+        kinds=manifest.kinds,
     )
     if profile is not None:
         from mlops_workbench.data import profiles
@@ -91,8 +93,15 @@ def drift(context: Context, manifest: Manifest, version: str, request: DriftRequ
         from mlops_workbench.monitor.reports import evidently_report
 
         common = [c for c in columns if c in rows.columns]
-        evidently_report(reference[common], rows[common], path=report, columns=common, progress=progress)
+        both = (as_kinds(frame[common], manifest.kinds) for frame in (reference, rows))
+        evidently_report(*both, path=report, columns=common, progress=progress)
     return replace(found, model=name, version=version, period=period, performance=performance)
+
+
+def sentence(report: DriftReport) -> str:
+    named = ", ".join(f"'{name}'" for name in report.drifted[:3]) + (" …" if len(report.drifted) > 3 else "")
+    which = f"{report.model} version {report.version}"
+    return f"{len(report.drifted)} of {len(report.features)} features of {which} have drifted: {named}."
 
 
 def _logged(url: str, manifest: Manifest, version: str, last: int | None) -> LoggedRows:

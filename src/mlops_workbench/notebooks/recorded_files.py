@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import frames, snapshots
+from mlops_workbench.data import files, snapshots
 from mlops_workbench.notebooks import file_reads
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track.records import Run
@@ -60,7 +60,7 @@ def require(
         ):
             continue
         elif sha256 and not _is_absolute(path):
-            if name.parts[0] != ".." and name.suffix in frames.READERS:
+            if name.parts[0] != ".." and files.is_table(name):
                 rows[str(name)] = sha256
         else:
             missing.append(path)
@@ -134,6 +134,6 @@ def _sources(store: Store, run: Run, folders: Sequence[Path]) -> dict[str, str]:
             *(one.source or "" for one in snapshots.names_of(store, sha256)),
         ]
         for name in names:
-            if PurePath(name).suffix in frames.READERS:
+            if files.is_table(name):
                 found |= {os.path.normpath(folder / Path(name).expanduser()): sha256 for folder in folders}
     return found

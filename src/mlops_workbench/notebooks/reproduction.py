@@ -23,7 +23,7 @@ from mlops_workbench.base.errors import JobFailed
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import snapshots
+from mlops_workbench.data import files, snapshots
 from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.track import metrics as measures
@@ -146,10 +146,10 @@ def _workplace(project: Project, made_of: Recipe, work: Path) -> Path:
     for name, sha256 in made_of.files.rows.items():
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
+        if files.is_parquet(path):
             shutil.copyfile(snapshots.file(project, sha256), path)
         else:
-            snapshots.find(project, sha256).to_csv(path, index=False)
+            files.write(snapshots.find(project, sha256), path)
     (work / "mlops.toml").write_text(f'[project]\nname = "{project.name}"\n')
     return work
 

@@ -174,7 +174,7 @@ def _run(origin: Origin) -> dict[str, Any]:
 
 
 def _checked(run: Run) -> dict[str, str]:
-    """Contracts that data were checked against in the run or before it in the same notebook."""
+    """Contracts that data were checked against in the run, or that its rows were before it."""
     names = [
         key[len("contract.") : -len(".verdict")]
         for key in run.tags

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
-from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
 from mlops_workbench.registry import versions

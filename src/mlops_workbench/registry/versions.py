@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
 from mlops_workbench.data.forms import for_model
-from mlops_workbench.data.frames import kind_of
+from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
 from mlops_workbench.track.records import RegisteredVersion

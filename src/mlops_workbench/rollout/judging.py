@@ -137,7 +137,7 @@ def judge(
     candidate = contestant(project, tracking, stored)
     beside = contestant(project, tracking, champion) if champion else None
     rows, label = (
-        snapshots.resolve(project, store, data, context.namespace)
+        snapshots.resolve(project, store, data, context.namespace, candidate.manifest.kinds)
         if data is not None
         else (
             registering.held_out(project, stored),

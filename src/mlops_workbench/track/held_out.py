@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_workbench.base.errors import MlopsError
-from mlops_workbench.data import frames
+from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.overlap import overlap
 from mlops_workbench.track import evaluation, metrics
 from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
@@ -99,7 +99,7 @@ def not_held_out(asked: HeldOutAnswers, fitted_on: KeptRows, judged: KeptRows) -
     if not {*asked.features, asked.target} <= {*fitted_on.frame.columns}:
         return ""
     try:
-        columns = {name: frames.kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
+        columns = {name: kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
         found = overlap(fitted_on.frame, judged.frame, columns)
     except Exception as problem:
         return f"Whether rows of '{judged.mark.name}' were fitted on is not known: {_short(problem)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import dvc, forms, frames, snapshots
+from mlops_workbench.data import dvc, files, forms, frames, snapshots
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.store.engine import Store
 
@@ -71,7 +71,7 @@ class Given:
             if name in assigned or (name not in namespace and name in named):
                 continue
             found = None
-            if name not in namespace and Path(name).suffix not in frames.READERS:
+            if name not in namespace and not files.is_table(name):
                 found = snapshots.refer(self.project, self.store, name)
             if found is not None:
                 variable = identifier(found.name or f"snapshot_{found.sha256[:8]}")
@@ -80,7 +80,7 @@ class Given:
                 namespace[variable] = found.frame
                 self._variables[name] = variable
                 self._found[name] = replace(self._keep(variable, namespace), snapshot=found.reference)
-            elif name in namespace or Path(name).suffix in frames.READERS:
+            elif name in namespace or files.is_table(name):
                 self._found[name] = self._keep(name, namespace)
 
     def known(self, name: str) -> bool:

@@ -9,13 +9,12 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
-from mlops_workbench.data import frames
+from mlops_workbench.data.files import is_table
 from mlops_workbench.data.frames import Fingerprint
 from mlops_workbench.track import autologging, flavours, lost_runs, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
@@ -333,7 +332,7 @@ def _check_names(cell: Cell, wanted: Sequence[str]) -> None:
     """A variable that neither exists nor is named in the code cannot be meant: say so before anything runs."""
     named = cell.names
     for name in wanted:
-        if name not in cell.namespace and name not in named and Path(name).suffix not in frames.READERS:
+        if name not in cell.namespace and name not in named and not is_table(name):
             known = [
                 k
                 for k, v in cell.namespace.items()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from mlops_workbench.base.errors import Drifted
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, ModelVersion, OutputFile, Positive, VersionNumber
 
@@ -24,8 +25,12 @@ def drift(
         Opt("also write a whylogs profile of the rows to this file; profiles of several periods merge"),
     ] = None,
     report: Annotated[OutputFile | None, Opt("also write Evidently's full report to this HTML file")] = None,
+    fail: Annotated[bool, Opt("fail when a feature has drifted, for cron and CI")] = False,
 ) -> DriftReport:
-    """Compare what the model is asked now with what it was fitted on."""
+    """Compare what the model is asked now with what it was fitted on.
+
+    Raises `Drifted` with the report when asked to fail and a feature has drifted.
+    """
     from mlops_workbench.alerts import watched
     from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
@@ -47,7 +52,7 @@ def drift(
         str(stored.version),
         watching.DriftRequest(
             reference=registering.fitted_on(session.project, stored),
-            current=None if data is None else session.frame(data)[0],
+            current=None if data is None else session.frame(data, manifest.kinds)[0],
             last=last,
             importance=seen.report.importance if seen else {},
             baseline=seen.report.metrics if seen else {},
@@ -57,4 +62,6 @@ def drift(
     )
     if data is None:  # what is asked of the model, not of any rows
         watched.noted(session, found)
+    if fail and found.drifted:
+        raise Drifted(watching.sentence(found), "Look at what changed, and fit the model again.", found)
     return found

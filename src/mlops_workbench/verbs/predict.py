@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def predict(
     session: Session,
     name: Model,
-    data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
+    data: Annotated[Data, Opt("DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl)")],
     *,
     batch: Annotated[Positive, Opt("rows a request")] = 500,
     out: Annotated[OutputFile | None, Opt("also write the answers to this .parquet or .csv file")] = None,
@@ -26,11 +26,11 @@ def predict(
     from mlops_workbench.rollout.runtime.environment import api_key
 
     path = None if out is None else output.writable(session.path(out))
-    frame, label = session.frame(data)
     following.sync_followers(session, name)
     deployment = records.require(session.store, name)
     stored = session.tracking.version(name, int(deployment.version))
     manifest = Manifest.load(session.tracking.folder(stored))
+    frame, label = session.frame(data, manifest.kinds)
     key = api_key(session.project.policy.serving, session.project.root)
     found = requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)
     if path is not None:

@@ -134,12 +134,12 @@ def run(
 
 def tracked(session: Session, cell: Cell, request: RunRequest) -> Finished:
     """Run it here."""
+    from mlops_workbench.data import validations
     from mlops_workbench.registry import registering
     from mlops_workbench.track import kept_models, runs
 
     done = runs.track(session, cell, request, measure=registering.measure)
-    checked = {key: value for key, value in session.checked.items() if key not in done.run.tags}
-    session.tracking.log(done.run.id, tags=checked)
+    session.tracking.log(done.run.id, tags=validations.of_run(session.store, done.run.tags))
     for model in done.models.values():
         session.models_made[id(model)] = (weakref.ref(model), done.run.id)
     if not (cell.script and done.models):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @verb(stage="data", effect="kernel", example="validate january --contract flights")
 def validate(
     session: Session,
-    data: Annotated[Data, Opt("DataFrame variable, or a .parquet or .csv file")],
+    data: Annotated[Data, Opt("DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl)")],
     *,
     contract: Annotated[ContractName, Opt(flags=("-c",))],
     infer: Annotated[bool, Opt("write the contract again, from this data")] = False,
@@ -37,16 +37,15 @@ def validate(
     check_name(contract, "contract")
     page, profiled = (validating.writable(file) for file in (report, profile))
     of_run = session.tracking.run(run).id if run else session.tracking.active()
-    frame, name = session.frame(data)
+    kinds = {} if infer else validating.kinds_of(session.project, contract)
+    frame, name = session.frame(data, kinds)
     found = validating.validate(session, frame, name, contract, infer=infer, run=of_run, profile=profiled)
     validations.keep(session.store, found)
     if page:
         validating.write_page(found, page)
-    tags = {f"contract.{contract}.{key}": getattr(found, key) for key in ("data", "verdict", "digest")}
     if of_run:
+        tags = validations.tags(found.contract, found.data, found.verdict, found.digest)
         session.tracking.log(of_run, tags=tags, files=validating.artifacts(found))
-    else:
-        session.checked |= tags
     if not found.passed:
         place = contracts.path_of(session.project.root, contract).relative_to(session.project.root)
         raise ContractViolation(validating.sentence(found), f"Fix the data, or edit {place}.", found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.config.gate import GatePolicy
-from mlops_workbench.data.rows import to_rows
+from mlops_workbench.data.rows import require_kinds, to_rows
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Answers, Predictor
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
@@ -100,6 +100,7 @@ def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
+    require_kinds(frame, manifest.inputs)
     answers = contestant.served(to_rows(frame[manifest.columns], manifest.inputs))
     measured = evaluate(
         truth, answers.values, answers.probabilities, manifest.classes, manifest.task, manifest.positive

@@ -44,7 +44,9 @@ def invocations(body: Body, form: RequestForm) -> InvocationRequest:
         header = body.parameters.get("header") != "absent"
         rows = forms.from_csv(body.data, form.inputs, header=header)
     elif body.kind in PARQUET:
-        rows = forms.from_parquet(body.data, most_rows=form.most_rows, most_bytes=form.most_bytes)
+        rows = forms.from_parquet(
+            body.data, form.inputs, most_rows=form.most_rows, most_bytes=form.most_bytes
+        )
     else:
         payload = object_of(body.data)
         params = payload.pop("params", None) or {}

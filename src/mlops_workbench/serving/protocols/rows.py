@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import pydantic_core
@@ -98,7 +100,7 @@ def from_csv(raw: bytes, fields: Sequence[Field], *, header: bool) -> ParsedRows
     return rows
 
 
-def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> ParsedRows:
+def from_parquet(raw: bytes, fields: Sequence[Field], *, most_rows: int, most_bytes: int) -> ParsedRows:
     """Raises ServingError when it cannot be read, or would take more memory than a body may: it is compressed."""
     try:
         import arro3.io
@@ -111,6 +113,7 @@ def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> ParsedRows:
 
     if len(raw) < 12 or raw[:4] != b"PAR1" or raw[-4:] != b"PAR1":
         refuse("The body is not Parquet.", "Send a Parquet file, not encrypted.")
+    kinds: dict[str, Kind] = {f.name: f.kind for f in fields}
     rows: ParsedRows = []
     held = 0
     try:
@@ -122,8 +125,8 @@ def from_parquet(raw: bytes, *, most_rows: int, most_bytes: int) -> ParsedRows:
                     f"The Parquet file holds more than {most_rows} rows or {most_bytes >> 20} MB.",
                     "Send the rows in several requests.",
                 )
-            columns = {name: _listed(batch.column(name)) for name in batch.schema.names}
-            rows += [{n: known(v[i]) for n, v in columns.items()} for i in range(batch.num_rows)]
+            columns = {name: _listed(batch.column(name), kinds.get(name)) for name in batch.schema.names}
+            rows += [{n: v[i] for n, v in columns.items()} for i in range(batch.num_rows)]
     except ServingError:
         raise
     except (KeyboardInterrupt, SystemExit, MemoryError):
@@ -171,8 +174,19 @@ def _cell(text: str, kind: Kind) -> Any:
     return text
 
 
-def _listed(column: Any) -> list[Any]:
-    from datetime import datetime
+def _listed(column: Any, kind: Kind | None) -> list[Any]:
+    """A column's values as the model reads them; what does not fit is left for the check to refuse."""
+    return [_typed(known(scalar.as_py()), kind) for scalar in column]
 
-    values = [scalar.as_py() for scalar in column]
-    return [v.isoformat() if isinstance(v, datetime) else v for v in values]
+
+def _typed(value: Any, kind: Kind | None) -> Any:
+    """The value that its text would be taken as: a DATE is its ISO 8601, a DECIMAL a number, 1 is true."""
+    if isinstance(value, str) and kind != "string":
+        return _cell(value, kind or "string")
+    if isinstance(value, Decimal) and kind in ("double", "long"):
+        return _cell(str(value), kind)
+    if kind == "boolean" and type(value) in (int, float) and value in (0, 1):
+        return bool(value)
+    if kind == "string" and isinstance(value, int | float | Decimal):
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date, too

@@ -29,12 +29,19 @@ function statusOf(feature, limits, threshold) {
   let status = feature.status === "unknown" || (feature.psi === null && feature.ks === null) ? "unknown" : "ok";
   for (const [key, value] of Object.entries(found)) {
     if (value === null || value <= (feature.chance[key] ?? 0)) continue;
+    const beyond = excess(key, value, feature.expected[key] ?? 0);
     const drift = key === "psi" ? threshold : limits[`${key}_drift`];
     const warn = key === "psi" ? (limits.psi_warn / limits.psi_drift) * threshold : limits[`${key}_warn`];
-    if (value >= drift) return "drift";
-    if (value >= warn) status = "warn";
+    if (beyond >= drift) return "drift";
+    if (beyond >= warn) status = "warn";
   }
   return status;
+}
+
+/** The function of this name in monitor/features.py: what of a statistic is beyond what chance has on average. */
+function excess(key, value, expected) {
+  if (key === "js") return Math.sqrt(Math.max(0, value ** 2 - expected ** 2));
+  return key === "ks" || key === "missing" ? value : Math.max(0, value - expected);
 }
 
 const byChance = (feature, key) => feature[key] !== null && feature[key] <= (feature.chance[key] ?? 0);
@@ -149,7 +156,8 @@ function statistics(feature, limits, threshold) {
     const drift = key === "psi" ? threshold : limits[`${key}_drift`];
     const warn = key === "psi" ? (limits.psi_warn / limits.psi_drift) * threshold : limits[`${key}_warn`];
     const chance = feature.chance[key] ?? 0;
-    const level = value < warn ? "ok" : value <= chance ? "unknown" : value >= drift ? "drift" : "warn";
+    const beyond = excess(key, value, feature.expected[key] ?? 0);
+    const level = value < warn ? "ok" : value <= chance ? "unknown" : beyond < warn ? "ok" : beyond >= drift ? "drift" : "warn";
     small ||= level === "unknown";
     const shown = el("span", { class: `dw-${level}` }, text(value));
     rows.push([name, shown, text(warn), text(drift), chance ? text(chance) : "–"]);
