@@ -46,7 +46,7 @@ class Live(Value):
         return f"{self.deployment.memory}, {self.deployment.cpus:g} cores"
 
     def to_dict(self) -> dict[str, Any]:
-        return self.deployment.to_dict() | {"state": self.state}
+        return self.deployment.to_dict() | {"state": self.state, "changed": self.changed}
 
     @property
     def title(self) -> str:
