@@ -41,8 +41,8 @@ def unseen(case: Case) -> Check:
         None,
         figure,
         limit,
-        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on, beyond what would repeat "
-        "by chance",
+        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on, beyond what would "
+        "repeat by chance",
         evidence=evidence,
         next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
     )
