@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) -> tuple[Any, str]:
+def resolve_model(
+    model: Any, namespace: Mapping[str, Any], tracking: Tracking, runtime: ServingRuntime
+) -> tuple[Any, str]:
     """A model and what to call it, from an object, a variable's name, a .skops file, or what MLflow keeps.
 
-    Raises `NotFound`.
+    Raises `NotFound`, or `InvalidModel` for a file that holds anything but what models are made of.
     """
     if not isinstance(model, str):
         return model, type(model).__name__
@@ -55,16 +57,25 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
-    import skops.io
+    try:
+        return runtime.load_skops(path.read_bytes()), str(path)
+    except Exception as problem:  # a hand-made file raises anything
+        raise _not_loaded(path, problem) from None
 
-    foreign = [
-        t for t in skops.io.get_untrusted_types(file=path) if not t.startswith(versions.TRUSTED_PREFIXES)
-    ]
-    if foreign:
-        raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
+
+def _not_loaded(path: Path, problem: Exception) -> InvalidModel:
+    names = getattr(problem, "names", ())
+    if not names:
+        sentence = " ".join(str(problem).split())[:300]
+        return InvalidModel(
+            f"'{path}' cannot be loaded: {type(problem).__name__}: {sentence}.", "Save the model again."
         )
-    return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return InvalidModel(
+        f"'{path}' holds {', '.join(names[:6])}{more}, which is on no list of types that are loaded from skops.",
+        "If you trust who made it, load it in a notebook yourself, and register the variable with the format "
+        "cloudpickle.",
+    )
 
 
 def logged_by(model: Any, tracking: Tracking) -> str | None:
@@ -114,7 +125,7 @@ def register(
         folder = None
         if not scikit:
             folder = pyfuncs.prepare(model, tracking, Path(scratch))
-            if (native := flavours.native(folder)) is not None:
+            if (native := flavours.native(folder, runtime.load_skops)) is not None:
                 model, folder = native, None
         looked: Inspected | pyfuncs.Looked
         if folder is not None:
@@ -132,7 +143,7 @@ def register(
             wanted = request.positive or (run.tags.get("positive") if run else None)
             usual = context.project.policy.model.positive
             new = replace(new, positive=measures.positive_class(looked.classes, wanted, usual))
-            written, form = _form(context, model, label, request.serialization)
+            written, form = _form(context, model, label, request.serialization, runtime)
             kept = versions.keep(
                 tracking,
                 looked,
@@ -162,14 +173,16 @@ def register(
     return stored
 
 
-def _form(context: TrackedContext, model: Any, label: str, serialization: str) -> tuple[Any, ModelFormat]:
+def _form(
+    context: TrackedContext, model: Any, label: str, serialization: str, runtime: ServingRuntime
+) -> tuple[Any, ModelFormat]:
     """The model as it is written down, and how. Says what is changed, or comes along."""
     needs = modules.needed(model)
     notes: dict[str, Any] = {}
     trusted: tuple[str, ...] = ()
     if serialization == "skops":
         model, changed = harmless.plainly(model)
-        trusted = versions.trusted_types(model, label)
+        trusted = versions.trusted_types(model, label, runtime)
         if changed:
             notes["converted"] = changed
             context.progress(f"kept with {changed}")

@@ -26,10 +26,6 @@ from mlops_workbench.track.writing import ModelFormat, save_sklearn
 if TYPE_CHECKING:
     import pandas as pd
 
-TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "collections.", "functools.partial")
-"""Of a partial, skops lists the function too: it must be trusted by itself. Nothing of `builtins`: eval is there."""
-
-
 Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 """A loaded model: rows as JSON would carry them → answers."""
 
@@ -49,6 +45,10 @@ class ServingRuntime:
     """a folder → MLflow's `PyFuncModel`"""
     read_pyfunc: Callable[[Any, int], list[Any]]
     """what that answers for so many rows → one plain value a row"""
+    load_skops: Callable[[bytes], Any]
+    """a skops file → its model. Raises an exception with `names` for what is on no list of trusted names"""
+    untrusted: Callable[[bytes], Sequence[str]]
+    """a skops file → the names that keep it from being loaded; nothing is made for the question"""
 
 
 @dataclass(frozen=True)
@@ -279,10 +279,10 @@ def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, targ
     return rest[0] if rest else None
 
 
-def trusted_types(model: Any, label: str) -> tuple[str, ...]:
-    """Type names that skops must be allowed to load: scikit-learn's, NumPy's and SciPy's of a model made here.
+def trusted_types(model: Any, label: str, runtime: ServingRuntime) -> tuple[str, ...]:
+    """Type names that skops must be allowed to load, all of which the serving runtime trusts.
 
-    Raises `InvalidModel` for others, with the remedy.
+    Raises `InvalidModel` for others, with the remedy: that the model was made here is no reason to trust more.
     """
     import skops.io
 
@@ -290,21 +290,21 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
         data = skops.io.dumps(model)
         # Which of these skops trusts by itself depends on what was imported before it.
         found = sorted({*skops.io.get_untrusted_types(data=data), *_experimental(data)})
+        foreign = [*runtime.untrusted(data)]
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
             "Choose the format cloudpickle if you trust everyone who can write to the store.",
         ) from None
-    own = [n for n in found if n.startswith("__main__.")]
+    own = [n for n in foreign if n.startswith("__main__.")]
     if own:
         raise InvalidModel(
             f"'{label}' holds {own[0]}, which is defined in the notebook and cannot be loaded elsewhere.",
             "Move it to a module that is installed, or choose the format cloudpickle.",
         )
-    foreign = [n for n in found if not n.startswith(TRUSTED_PREFIXES)]
     if foreign:
         raise InvalidModel(
-            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load unless it is trusted explicitly.",
+            f"'{label}' holds {', '.join(foreign[:3])}, which is on no list of types that are loaded from skops.",
             "Choose the format cloudpickle if you trust everyone who can write to the store.",
         )
     return tuple(found)

@@ -13,7 +13,7 @@ from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
-from mlops_workbench.serving import pyfunc
+from mlops_workbench.serving import pyfunc, skops_file
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -85,7 +85,9 @@ def compile_fast_path(
     return found.to_dict()
 
 
-RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_of)
+RUNTIME = ServingRuntime(
+    load, compile_fast_path, pyfunc.opened, pyfunc.values_of, skops_file.load, skops_file.untrusted
+)
 
 
 def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:

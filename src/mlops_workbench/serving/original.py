@@ -146,9 +146,9 @@ def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
             import cloudpickle  # type: ignore[import-untyped]
 
             return cloudpickle.loads(data)
-        import skops.io
+        from mlops_workbench.serving import skops_file
 
-        return skops.io.loads(data, trusted=list(manifest.trusted))
+        return skops_file.load(data, manifest.trusted)
     except Exception as error:
         # Anything can come out of a constructor or an import here; all of it means: not served.
         raise ModelRefused(

@@ -45,7 +45,7 @@ def register(
     check_name(name, "model")
     session.progress("looking at the model")
     judging.warm()
-    fitted, label = registering.resolve_model(model, session.namespace, session.tracking)
+    fitted, label = registering.resolve_model(model, session.namespace, session.tracking, judging.RUNTIME)
     made_by = (
         session.tracking.run(run).id
         if run
