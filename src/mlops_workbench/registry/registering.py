@@ -160,12 +160,17 @@ def register(
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
     path = summary.sentence(kept.fast)
-    tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
+    tags |= {"path": path, "fast.sha256": kept.fast["sha256"], "manifest.sha256": kept.manifest}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
             "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": kept.sha256, "run": new.run_id, "data": marks["data.sha256"]},
+            evidence={
+                "sha256": kept.sha256,
+                "manifest": kept.manifest,
+                "run": new.run_id,
+                "data": marks["data.sha256"],
+            },
             source=kept.source,
         )
         stored = tracking.create_version(name, kept.source, new.run_id, tags | {"digest": kept.sha256})

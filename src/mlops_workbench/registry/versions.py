@@ -64,11 +64,13 @@ class NewModel:
 
 @dataclass(frozen=True, slots=True)
 class KeptModel:
-    """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
+    """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path;
+    `manifest`: SHA-256 of `workbench.json`."""
 
     source: str
     sha256: str
     fast: Mapping[str, Any]
+    manifest: str
 
 
 @dataclass(frozen=True)
@@ -345,11 +347,11 @@ def keep(
     `model`: as it is written down (`harmless`). `ordinary`: the rows that the fast path is proven on, by what they are.
     """
 
-    digest = ""
+    digest = described = ""
     fast: dict[str, Any] = {}
 
     def finish(folder: Path) -> None:
-        nonlocal digest, fast
+        nonlocal digest, described, fast
         file = next(p for p in folder.iterdir() if p.name.startswith("model."))
         manifest = Manifest(
             name=new.name,
@@ -383,7 +385,7 @@ def keep(
             for kind, frame in ordinary.items()
         }
         fast = runtime.compile_fast_path(folder, looked.model, manifest, rows, served)
-        replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
+        described = file_sha256(replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder))
 
     save = save_sklearn(
         model,
@@ -394,7 +396,7 @@ def keep(
         write_manifest=finish,
     )
     source = tracking.keep_model(new.name, new.run_id, save)
-    return KeptModel(source, digest, fast)
+    return KeptModel(source, digest, fast, described)
 
 
 def ordinary(
@@ -410,13 +412,19 @@ def ordinary(
 
 
 def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manifest]:
-    """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
+    """A version's folder and manifest, which must be the one that the registry recorded; of a version from before that
+    was recorded it must name the model and the fast path that were.
 
     The runtime checks the files against the manifest; here the manifest itself is checked. Raises `InvalidModel`.
     """
     folder = tracking.folder(stored)
-    manifest = Manifest.load(folder)
     which = f"version {stored.version} of '{stored.name}'"
+    try:
+        manifest = Manifest.load(folder, stored.facts.manifest)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise InvalidModel(f"The manifest of {which} is refused: {problem}", "Register it again.") from None
     if manifest.sha256 != stored.facts.digest:
         raise InvalidModel(
             f"V{which[1:]} is not what was registered: its digest differs.", "Register it again."
