@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.manifest import FILE_NAME, Field, Manifest, read_plain
+from mlops_workbench.serving import skops_file
 from mlops_workbench.serving.answers import Prediction, Row
 from mlops_workbench.serving.errors import ModelRefused
 
@@ -146,9 +147,12 @@ def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
             import cloudpickle  # type: ignore[import-untyped]
 
             return cloudpickle.loads(data)
-        from mlops_workbench.serving import skops_file
-
         return skops_file.load(data, manifest.trusted)
+    except skops_file.Untrusted as error:
+        raise ModelRefused(
+            f"'{path.name}' is not loaded: {error}.",
+            "If you trust who made the model, register it again with the format cloudpickle.",
+        ) from error
     except Exception as error:
         # Anything can come out of a constructor or an import here; all of it means: not served.
         raise ModelRefused(

@@ -94,17 +94,16 @@ def _children(node: Any) -> Iterator[Any]:
     """All nodes that an attribute holds: skops makes its objects from these, not from `children` alone."""
     from skops.io._audit import Node
 
-    for name, value in vars(node).items():
-        if name == "constructor" and type(node).__name__ in _CONSTRUCTED:
-            continue
-        values = (
+    own = node.constructor if _kind(node) in _CONSTRUCTED else None
+    for value in vars(node).values():
+        inner = (
             value.values()
             if isinstance(value, dict)
             else value
             if isinstance(value, list | tuple)
             else [value]
         )
-        yield from (v for v in values if isinstance(v, Node))
+        yield from (v for v in inner if isinstance(v, Node) and v is not own)
 
 
 def _wrong(node: Any) -> Iterator[str]:

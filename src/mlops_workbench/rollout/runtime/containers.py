@@ -37,7 +37,8 @@ def start_container(
 
     The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), else what
     `launch` names. The folder of a file of API keys is mounted, too, so that the file may be replaced. The container is
-    confined (`docker_client.CONFINED`). Raises EngineUnavailable, NotFound for an image that is not here, Conflict if the port is in use, ServingFailed with the end of its log.
+    confined (`docker_client.CONFINED`). Raises EngineUnavailable, NotFound for an image that is not here, Conflict if
+    the port is in use, ServingFailed with the end of its log.
     """
     with connect() as engine:
         found = engine.image(image)
