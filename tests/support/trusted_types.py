@@ -269,8 +269,3 @@ def _data() -> Iterator[tuple[Any, Any]]:
     yield ["some text here"] * 30, three
     yield [("a", "b")] * 30, None
     yield rows, None
-
-
-if __name__ == "__main__":
-    text = made()
-    skops_file.FILE.write_text(text, "utf-8")
