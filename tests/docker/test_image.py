@@ -209,11 +209,21 @@ def test_the_container_is_confined(running: tuple[Deployment, Path], client: Any
     assert {int(status[kind], 16) for kind in ("CapEff", "CapPrm", "CapInh", "CapBnd")} == {0}
     host = container.attrs["HostConfig"]
     assert (host["ReadonlyRootfs"], host["PidsLimit"], host["CapDrop"]) == (True, 512, ["ALL"])
-    variables = [line.partition("=")[0] for line in container.attrs["Config"]["Env"]]
-    ours = [name for name in variables if name.startswith("MLOPS_") or name in os.environ]
-    usual = {"PATH", "PYTHONPATH", "HOME", "HOST", "PORT", "LANG"}
-    assert {n for n in ours if not n.startswith("MLOPS_")} <= usual
-    assert not {"MLOPS_API_KEYS", "MLOPS_LOG_HASH_KEY"} & {*variables}
+    variables = {line.partition("=")[0] for line in container.attrs["Config"]["Env"]}
+    usual = {
+        "PATH",
+        "PYTHONPATH",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "HOME",
+        "HOST",
+        "PORT",
+        "LANG",
+    }
+    assert {
+        name for name in variables if not name.startswith("MLOPS_")
+    } <= usual  # nothing of ours comes along
+    assert not {"MLOPS_API_KEYS", "MLOPS_LOG_HASH_KEY"} & variables
     published = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"]
     assert [p["HostIp"] for p in published] == ["127.0.0.1"]
 

@@ -116,6 +116,7 @@ MODULES = (
 
 def made() -> str:
     """The file's text."""
+    np.random.seed(0)  # of estimators that have no seed
     found: dict[str, set[str]] = defaultdict(set)
     for kind, names in PLAIN.items():
         found[kind] |= {*names}
@@ -239,6 +240,7 @@ def _fitted() -> Iterator[Any]:
     from sklearn.utils._test_common.instance_generator import _construct_instances
     from skops.io.exceptions import UnsupportedTypeException
 
+    yield from _special()
     for _, kind in all_estimators():
         try:
             estimators = [*_construct_instances(kind)]
@@ -254,6 +256,55 @@ def _fitted() -> Iterator[Any]:
                     yield from ([estimator] if [*_held(estimator)] else [])
                 except UnsupportedTypeException:
                     break
+
+
+def _special() -> Iterator[Any]:
+    """Fitted with parameters, or on data, that bring other parts than the usual ones."""
+    import pandas as pd
+    from sklearn import ensemble, linear_model, neighbors, neural_network, svm
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.isotonic import IsotonicRegression
+    from sklearn.model_selection import GridSearchCV, KFold, TunedThresholdClassifierCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
+
+    (rows, three), (_, number), *_ = _data()
+    two = (three > 0).astype(int)
+    named = pd.DataFrame(rows[:, :2], columns=["a", "b"]).assign(c=[*"xyz"] * 10)
+    for categories in ([0], "from_dtype"):
+        typed = named.astype({"c": "category"})[["c", "a", "b"]]
+        yield ensemble.HistGradientBoostingClassifier(max_iter=2, categorical_features=categories).fit(
+            typed, three
+        )
+    for loss in ("absolute_error", "gamma", "poisson", "quantile"):
+        yield ensemble.HistGradientBoostingRegressor(loss=loss, max_iter=2, quantile=0.5).fit(rows, number)
+    for loss in ("huber", "quantile", "absolute_error"):
+        yield ensemble.GradientBoostingRegressor(loss=loss, n_estimators=2).fit(rows, number)
+    yield ensemble.GradientBoostingClassifier(loss="exponential", n_estimators=2).fit(rows, two)
+    for loss in ("log_loss", "modified_huber", "squared_hinge", "perceptron", "huber", "epsilon_insensitive"):
+        yield linear_model.SGDClassifier(loss=loss).fit(rows, two)
+    for penalty in ("l1", "elasticnet"):
+        yield linear_model.SGDRegressor(penalty=penalty, learning_rate="adaptive").fit(rows, number)
+    yield linear_model.TweedieRegressor(power=1.5).fit(rows, number)
+    yield neural_network.MLPClassifier(solver="sgd", max_iter=3).fit(rows, three)
+    for algorithm in ("ball_tree", "kd_tree", "brute"):
+        yield neighbors.KNeighborsClassifier(algorithm=algorithm, metric="manhattan").fit(rows, three)
+    for method in ("isotonic", "sigmoid", "temperature"):
+        yield CalibratedClassifierCV(linear_model.LogisticRegression(), method=method, cv=2).fit(rows, three)
+    yield IsotonicRegression(out_of_bounds="clip").fit(number, number)
+    yield svm.SVC(probability=True).fit(rows, three)
+    yield TunedThresholdClassifierCV(linear_model.LogisticRegression(), cv=2).fit(rows, two)
+    yield GridSearchCV(linear_model.Ridge(), {"alpha": [1, 2]}, cv=KFold(2), scoring=["r2"], refit="r2").fit(
+        rows, number
+    )
+    selected = make_column_transformer(
+        (OneHotEncoder(min_frequency=2), make_column_selector(dtype_include=object)),
+        (TargetEncoder(cv=2), ["c"]),
+        (StandardScaler(), ["a"]),
+        remainder="passthrough",
+    )
+    yield make_pipeline(selected, ensemble.RandomForestClassifier(2)).fit(named, three)
 
 
 def _data() -> Iterator[tuple[Any, Any]]:
