@@ -68,6 +68,9 @@ ALWAYS: dict[str, Any] = {
     "system.cpu_seconds": "0.05",
     "system.memory_before_mb": "400.0",
     "system.peak_memory_mb": "400.0",
+    "process.host": "laptop",
+    "process.pid": "4711",
+    "process.started": "1795689600.0",
 }
 """what differs from run to run or from machine to machine, by key"""
 PATTERNS = (

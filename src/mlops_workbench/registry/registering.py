@@ -20,7 +20,7 @@ from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.versions import Inspected, NewModel, ServingRuntime
-from mlops_workbench.track import flavours, modules, requirements, source
+from mlops_workbench.track import flavours, kept_models, modules, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import HeldOutAnswers
@@ -34,18 +34,25 @@ if TYPE_CHECKING:
 
 
 def resolve_model(
-    model: Any, namespace: Mapping[str, Any], tracking: Tracking, runtime: ServingRuntime
-) -> tuple[Any, str]:
-    """A model and what to call it, from an object, a variable's name, a .skops file, or what MLflow keeps.
+    model: Any,
+    namespace: Mapping[str, Any],
+    tracking: Tracking,
+    runtime: ServingRuntime,
+    run: Run | None = None,
+) -> tuple[Any, str, str | None]:
+    """A model, what to call it, and the run that kept it: from an object, a variable's name (of the namespace, or of
+    the script that `run` was), a .skops file, or what MLflow keeps.
 
     Raises `NotFound`, or `InvalidModel` for a file that holds anything but what models are made of.
     """
     if not isinstance(model, str):
-        return model, type(model).__name__
+        return model, type(model).__name__, None
     if model in namespace:
-        return namespace[model], model
+        return namespace[model], model, None
+    if run is not None and model in kept_models.names(run):
+        return kept_models.load(tracking, run, model), model, run.id
     if logged := flavours.logged(model, tracking):
-        return logged, model
+        return logged, model, None
     path = Path(model).expanduser()
     if path.suffix != ".skops":
         known = [
@@ -53,12 +60,13 @@ def resolve_model(
         ]
         raise NotFound(
             f"There is no variable '{model}'.",
-            closest(model, known) or "Give a model, the address of a logged one, or a .skops file.",
+            closest(model, [*known, *(kept_models.names(run) if run else [])])
+            or "Give a model, the address of a logged one, a .skops file, or what a script made with its run.",
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
     try:
-        return runtime.load_skops(path.read_bytes()), str(path)
+        return runtime.load_skops(path.read_bytes()), str(path), None
     except Exception as problem:  # a hand-made file raises anything
         raise _not_loaded(path, problem) from None
 
@@ -66,10 +74,8 @@ def resolve_model(
 def _not_loaded(path: Path, problem: Exception) -> InvalidModel:
     names = getattr(problem, "names", ())
     if not names:
-        sentence = " ".join(str(problem).split())[:300]
-        return InvalidModel(
-            f"'{path}' cannot be loaded: {type(problem).__name__}: {sentence}.", "Save the model again."
-        )
+        sentence = " ".join(str(problem).split())[:200]
+        return InvalidModel(f"'{path}' cannot be read as a skops file: {sentence}.", "Write it again.")
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return InvalidModel(
         f"'{path}' holds {', '.join(names[:6])}{more}, which is on no list of types that are loaded from skops.",
