@@ -31,10 +31,8 @@ def bundle(value: Value) -> dict[str, Any]:
         made = RunsWidget(cast("RunList", value))._repr_mimebundle_()
     if made is not None:
         return dict(made[0] if isinstance(made, tuple) else made)
-    return {
-        "text/plain": spelled(value.text(), "%mlops"),
-        "text/html": spelled(value._repr_html_(), "%mlops"),
-    }
+    texts = {"text/plain": value.text(), "text/html": value._repr_html_()}
+    return {kind: spelled(text, "%mlops") if value.names_verbs else text for kind, text in texts.items()}
 
 
 class Shown:

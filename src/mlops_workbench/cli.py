@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _text(workbench: Workbench, value: Value) -> str:
     """As a terminal shows it: a picture is a file, and verbs are named as they are typed here."""
-    text = spelled(value.text(), PROG)
+    text = spelled(value.text(), PROG) if value.names_verbs else value.text()
     page = value.page_of_pictures()
     if not page:
         return text

@@ -57,6 +57,8 @@ export interface IVerbOptions {
     params?: string[];
     /** variable to record as a metric: a number, or a dict of numbers */
     metrics?: string[];
+    /** what a script finds in sys.argv, as one text: --args='--trees 30 rows.csv' */
+    arguments?: string;
     /** of a notebook */
     parameters?: string[];
     /** seconds that one cell of a notebook may take (default: 3600) */

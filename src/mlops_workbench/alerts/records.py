@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.alerts import channels
@@ -213,7 +213,7 @@ def settled(store: Store, model: str, kind: str, subject: str) -> None:
 
 
 def _alert(row: StoreRow) -> Alert:
-    return Alert(**{name: row[name] for name in Alert.__dataclass_fields__})
+    return Alert(**{f.name: row[f.name] for f in fields(Alert)})
 
 
 def _at(time: str) -> str:

@@ -54,6 +54,9 @@ def _fields(value: Any) -> dict[str, Any]:
 class Value:
     """Base of every verb's result. Subclasses give `table()` (and `title`), or override `text` and `_repr_html_`."""
 
+    names_verbs = True
+    """whether a verb between backticks in its text is one, to be spelled as it is typed there"""
+
     def to_dict(self) -> dict[str, Any]:
         return _fields(self)
 

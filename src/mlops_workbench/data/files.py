@@ -74,7 +74,23 @@ def _read(path: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
     if found == "JSON lines":  # as JSON types them: a text that looks like a number stays one
         return pd.read_json(path, lines=True, dtype=False, convert_dates=False, compression=packed)
     texts: dict[Any, Any] = {name: str for name, kind in kinds.items() if kind == "string"}
-    return pd.read_csv(path, sep="\t" if found == "TSV" else ",", dtype=texts, compression=packed)
+    separator = "\t" if found == "TSV" else ","
+    # the numbers that were written, to the last digit: pandas' faster reading is off by one there
+    exactly: Any = {"sep": separator, "compression": packed, "float_precision": "round_trip"}
+    read: pd.DataFrame = pd.read_csv(path, dtype=texts, **exactly)
+    if codes := _codes(path, [c for c in read if c not in kinds and read[c].dtype.kind in "iu"], exactly):
+        read = pd.read_csv(path, dtype=texts | dict.fromkeys(codes, str), **exactly)
+    return read
+
+
+def _codes(path: Path, columns: list[Any], options: Mapping[str, Any]) -> list[Any]:
+    """Which columns of whole numbers are codes: 01067 is not 1067."""
+    import pandas as pd
+
+    if not columns:
+        return []
+    texts = pd.read_csv(path, usecols=columns, dtype=str, **options)
+    return [c for c in columns if texts[c].str.match(r"[+-]?0\d", na=False).any()]
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:

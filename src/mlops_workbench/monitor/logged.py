@@ -77,6 +77,10 @@ def frame(
     for one in manifest.inputs:
         if one.kind == "boolean":
             features[one.name] = features[one.name].map({0: False, 1: True})
+    classes = {float(c): c for c in manifest.classes if isinstance(c, bool | int)}
+    if classes and len(classes) == len(manifest.classes):  # stored as numbers
+        for name in ("prediction", "label"):
+            found.facts[name] = [classes.get(v, v) if v == v else None for v in found.facts[name].tolist()]
     facts = found.facts.rename(
         columns={name: f"logged.{name}" for name in found.facts.columns if name in features.columns}
     )

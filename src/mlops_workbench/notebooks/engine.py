@@ -59,13 +59,20 @@ def find_notebook(path: Path) -> Path:
     return path.resolve()
 
 
+def kernel_of(notebook: Mapping[str, Any]) -> str:
+    """The kernel that a notebook names; Python's for one that names none, as nbformat makes them. Raises ValueError for
+    what is no notebook."""
+    if not isinstance(notebook.get("cells"), list):
+        raise ValueError("it has no cells")
+    return str(((notebook.get("metadata") or {}).get("kernelspec") or {}).get("name") or "python3")
+
+
 def _require_kernel(path: Path) -> None:
     try:
-        name = json.loads(path.read_text())["metadata"]["kernelspec"]["name"]
-    except (ValueError, KeyError, TypeError) as problem:
+        name = kernel_of(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError) as problem:
         raise UsageError(
-            f"'{path}' is not a notebook with a kernel: {type(problem).__name__}: {problem}.",
-            "Open it in JupyterLab, choose a kernel, and save it.",
+            f"'{path}' is not a notebook: {' '.join(str(problem).split())[:200]}.", "Save it from JupyterLab."
         ) from None
     from jupyter_client.kernelspec import KernelSpecManager
 

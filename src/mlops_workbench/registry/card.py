@@ -32,6 +32,8 @@ _STYLE = (
 class Card(Value):
     """The card as Markdown; HTML is made of it."""
 
+    names_verbs = False
+
     model: str
     version: int
     markdown: str

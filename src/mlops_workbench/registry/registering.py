@@ -61,7 +61,7 @@ def resolve_model(
         raise NotFound(
             f"There is no variable '{model}'.",
             closest(model, [*known, *(kept_models.names(run) if run else [])])
-            or "Give a model, the address of a logged one, a .skops file, or what a script made with its run.",
+            or "Give a model, the address of a logged one, a .skops file, or (with the option run) what a script made.",
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")

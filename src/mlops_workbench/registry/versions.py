@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
-from mlops_workbench.data.forms import for_model
+from mlops_workbench.data.forms import for_model, reads_texts
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
@@ -369,6 +369,7 @@ def keep(
             expected_probabilities=looked.expected_probabilities,
             extra={
                 "null_is_none": list(looked.null_is_none),
+                **({"texts": True} if len(looked.features) == 1 and reads_texts(looked.model) else {}),
                 **looked.types.to_extra(),
                 **({"unread": list(looked.unread)} if looked.unread else {}),
                 **form.notes,

@@ -14,6 +14,7 @@ from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.rollout.runtime import client
 from mlops_workbench.rollout.runtime.deployment import Deployment
+from mlops_workbench.track.metrics import positive_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions(Value):
-    """The answers. `frame`: one row a row sent, with request_id, row_index, prediction and score (or None).
+    """The answers. `frame`: one row a row sent, with request_id, row_index, prediction and score (or None): of two
+    classes the probability of the positive one, of more that of the answer.
 
     The index of `frame` is the index of what was sent, so that labels can be joined later.
     """
@@ -87,7 +89,7 @@ def send(
         progress(f"{first:,} of {len(rows):,} rows", first / len(rows))
         answer = client.predict(deployment, rows[first : first + batch], uuid.uuid4().hex, key=key)
         version = answer["version"]
-        parts.append(_part(answer))
+        parts.append(_part(answer, manifest.positive))
     found = pd.concat(parts, ignore_index=True)
     found.index = frame.index
     return Predictions(
@@ -95,7 +97,8 @@ def send(
     )
 
 
-def _part(answer: dict[str, Any]) -> pd.DataFrame:
+def _part(answer: dict[str, Any], positive: Any) -> pd.DataFrame:
+    """The score is that of the log: the positive class's probability, of more than two classes the largest."""
     import pandas as pd
 
     probabilities = answer.get("probabilities")
@@ -103,7 +106,8 @@ def _part(answer: dict[str, Any]) -> pd.DataFrame:
     if not probabilities:
         scores: list[float | None] = [None] * len(answer["predictions"])
     elif len(classes) == 2:
-        scores = [p[-1] for p in probabilities]
+        place = positive_place(classes, positive if positive in classes else None)
+        scores = [p[place] for p in probabilities]
     else:
         scores = [max(p) for p in probabilities]
     return pd.DataFrame(

@@ -25,6 +25,8 @@ class Original:
         self._manifest = manifest
         # Fitted on arrays: giving it column names would make scikit-learn warn at every call.
         self._plain_array = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
+        self._texts = bool(manifest.extra.get("texts")) and len(manifest.inputs) == 1
+        """it was fitted on a Series of texts, not on a table"""
         self._head, self._last = _split(model)
         self.gives_probabilities = bool(manifest.classes) and hasattr(model, "predict_proba")
 
@@ -45,6 +47,8 @@ class Original:
         rows = len(frame)
         if self._plain_array:
             frame = frame.to_numpy()
+        elif self._texts:
+            frame = frame.iloc[:, 0]
         for step in self._head:
             frame = step.transform(frame)
         values = self._last.predict(frame)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound, closest
@@ -12,10 +14,14 @@ from mlops_workbench.track.tracking import Tracking
 
 FOLDER = "models"
 _TAG = "kept."
+FOLDER_TAG = "script.folder"
 
 
-def keep(tracking: Tracking, run_id: str, models: Mapping[str, Any]) -> str:
-    """Each as `models/NAME.pkl`, its SHA-256 as a tag. Returns which were not kept, and why; empty if all were."""
+def keep(tracking: Tracking, run_id: str, models: Mapping[str, Any], folder: str) -> str:
+    """Each as `models/NAME.pkl`, its SHA-256 as a tag; `folder`: of the script.
+
+    Returns which were not kept, and why; empty if all were.
+    """
     import cloudpickle  # type: ignore[import-untyped]
 
     files: dict[str, str | bytes] = {}
@@ -28,7 +34,7 @@ def keep(tracking: Tracking, run_id: str, models: Mapping[str, Any]) -> str:
                 f"'{name}' was not kept: {type(problem).__name__}: {' '.join(str(problem).split())[:200]}."
             )
     tags = {f"{_TAG}{_name(path)}": hashlib.sha256(content).hexdigest() for path, content in _bytes(files)}
-    tracking.log(run_id, files=files, tags=tags)
+    tracking.log(run_id, files=files, tags=tags | {FOLDER_TAG: folder})
     return " ".join(lost)
 
 
@@ -48,12 +54,20 @@ def load(tracking: Tracking, run: Run, name: str) -> Any:
         )
     import cloudpickle
 
+    folder = run.tags.get(
+        FOLDER_TAG
+    )  # of the script: what lies beside it is imported from there, as it was then
+    beside = [folder] if folder and Path(folder).is_dir() and folder not in sys.path else []
+    sys.path[:0] = beside
     try:
         return cloudpickle.loads(content)
     except Exception as problem:
+        missing = isinstance(problem, ModuleNotFoundError)
         raise InvalidModel(
             f"The model '{name}' of the run '{run.name}' cannot be loaded here: {type(problem).__name__}: {problem}.",
-            "Run the script again in this environment.",
+            f"Put the module back into {folder or 'its folder'}, or install it."
+            if missing
+            else "Run the script again in this environment.",
         ) from None
 
 

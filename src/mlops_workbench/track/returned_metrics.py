@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_workbench.base.errors import InvalidData, NotFound
 from mlops_workbench.track.printed import clean, is_metric
 
 MOST_RETURNED = 50
@@ -43,26 +42,29 @@ def _name(source: str) -> str:
     return name if is_metric(name) or name.startswith("mean_") else ""
 
 
-def named(names: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, float]:
-    """Variables as metrics: numbers, or dicts of numbers (`NAME.key`). Raises `NotFound`, `InvalidData`."""
+def named(names: Sequence[str], namespace: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+    """Variables as metrics: numbers, or dicts of numbers (`NAME.key`). And a sentence on those that are none: the code
+    has ended, and what it made is not lost for them."""
     found: dict[str, float] = {}
+    left_out = []
     for name in names:
         if name not in namespace:
-            raise NotFound(f"The code made no variable '{name}'.", "Name one that it makes.")
+            left_out.append(f"The code made no variable '{name}', which was to be a metric.")
+            continue
         value = namespace[name]
         parts = {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {name: value}
         for part, content in parts.items():
             figure = number(content)
             if figure is None:
-                raise InvalidData(
-                    f"The metric '{part}' must be a finite number. Got {content!r:.80} instead.",
-                    "Name a variable that holds a number, or a dict of numbers.",
+                left_out.append(
+                    f"'{part}' is no metric: it must be a finite number. Got {content!r:.80} instead."
                 )
-            found[_allowed(part)] = figure
-    return found
+                continue
+            found[allowed(part)] = figure
+    return found, " ".join(left_out)
 
 
-def _allowed(name: str) -> str:
+def allowed(name: str) -> str:
     """A metric's name as MLflow takes it: `precision@5` is `precision_at_5`, `lift_%` is `lift_percent`."""
     spelled = name.replace("@", "_at_").replace("%", "percent")
     return re.sub(r"[^\w.\- :/]", "_", spelled)[:250]

@@ -62,6 +62,8 @@ class Cell:
     earlier: tuple[str, ...] = ()
     watching: Watch = _unwatched
     script: bool = False
+    folder: str = ""
+    """of a script: where modules that lie beside it are"""
 
     @property
     def names(self) -> set[str]:
@@ -183,9 +185,10 @@ def _recorded(
         usual = context.project.policy.model.positive
         judged = judge(measure, models or mentioned, held_out.rows, target, (request.positive, usual))
     asked = judged.answers
+    named, unnamed = figures_of.named(request.metrics, cell.namespace)
     figures = {
         **{n: v for n, v in _own_figures(cell, ran.value, seen).items() if n not in recorded.metrics},
-        **figures_of.named(request.metrics, cell.namespace),
+        **named,
         **judged.metrics,
     }
     params_found = _params(cell, models, request.params)
@@ -202,7 +205,7 @@ def _recorded(
         | ({"held_out": ",".join(judged.metrics)} if judged.metrics else {})
         | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
     )
-    evaluation, notes = None, [unkept, judged.note]
+    evaluation, notes = None, [unkept, unnamed, judged.note]
     if asked is not None and held_out.rows is not None:
         context.progress("drawing the evaluation")
         if models and fitted_on.rows is not None:

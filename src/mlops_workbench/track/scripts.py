@@ -36,7 +36,7 @@ def script(path: Path, arguments: Sequence[str] = ()) -> Cell:
                 if end.code not in (None, 0):  # `sys.exit(main())` is how a script ends well
                     raise
 
-    return Cell(text, execute, vars(main), script=True)
+    return Cell(text, execute, vars(main), script=True, folder=str(path.resolve().parent))
 
 
 @contextlib.contextmanager

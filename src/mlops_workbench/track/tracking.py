@@ -24,6 +24,7 @@ from mlops_workbench.track.client import Client
 from mlops_workbench.track.home import require_place
 from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
+from mlops_workbench.track.returned_metrics import allowed
 
 _UPLOADING = ".artifact.uploading."
 """what MLflow calls a file that is being written"""
@@ -183,7 +184,12 @@ class Tracking:
         for each, prefix in kept:
             if experiment and kind in (None, each) and self._reader.has(experiment.id, each, prefix + bare):
                 return each, bare
+        if (kept_as := allowed(bare)) != bare:
+            return self._kind_of(experiment, kept_as)
         known = {n for run in self._newest(experiment) for n in (*run.metrics, *run.params)}
+        within = sorted(n for n in known if n.rpartition(".")[2] == bare)
+        if len(within) == 1:  # `precision@5` of the dict `m` is kept as m.precision_at_5
+            return self._kind_of(experiment, within[0])
         raise NotFound(
             f"No run has a metric, parameter or tag '{name}'.",
             closest(name, sorted(known | set(queries.ATTRIBUTES)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 CELL_SECONDS = 3600
 
 
-def _work(session: Session, job: int, *, script: str, **options: Any) -> Finished | NotebookRun:
+def _work(
+    session: Session, job: int, *, script: str, arguments: str = "", **options: Any
+) -> Finished | NotebookRun:
     """What the job's process does: run the notebook, or the script as a tracked run."""
     from mlops_workbench.notebooks import retraining
     from mlops_workbench.track import runs, scripts
@@ -33,7 +36,7 @@ def _work(session: Session, job: int, *, script: str, **options: Any) -> Finishe
     lists: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
     }
-    return tracked(session, scripts.script(path), runs.RunRequest(**lists))
+    return tracked(session, scripts.script(path, words(arguments)), runs.RunRequest(**lists))
 
 
 @verb(stage="track", effect="kernel", example="run --name january --data train --eval held_out", work=_work)
@@ -74,6 +77,14 @@ def run(
         Sequence[str],
         Opt("variable to record as a metric: a number, or a dict of numbers", offer="variable"),
     ] = (),
+    arguments: Annotated[
+        str,
+        Opt(
+            "what a script finds in sys.argv, as one text: --args='--trees 30 rows.csv'",
+            flags=("--args",),
+            metavar="TEXT",
+        ),
+    ] = "",
     parameters: Annotated[
         Sequence[tuple[str, str]],
         Opt("of a notebook", flags=("-p", "--parameter"), parse=parsers.setting, metavar="NAME=VALUE"),
@@ -100,6 +111,7 @@ def run(
             "eval": evaluate,
             "target": target,
             "positive": positive,
+            "arguments": arguments,
             "params": params,
             "metrics": metrics,
         }
@@ -112,7 +124,12 @@ def run(
         job = _notebook(session, path, name, dict(parameters), timeout)
         return job if detach else jobs.finished(session, job)
     if parameters or timeout:
-        raise UsageError("Parameters and timeout are for a notebook.", "Name a notebook, or leave them out.")
+        raise UsageError(
+            "Parameters and timeout are for a notebook.",
+            "Give a script its arguments: --args='--NAME VALUE'. Or name a notebook.",
+        )
+    if arguments and path is None:
+        raise UsageError("A cell has no arguments.", "Name a script, or leave them out.")
     if path is None and name is None:
         raise UsageError("The run of a cell needs a name.", "Give one: --name NAME.")
     request = runs.RunRequest(
@@ -125,11 +142,21 @@ def run(
         positive=positive,
     )
     if not detach:
-        return tracked(session, scripts.script(path) if path else script, request)
+        return tracked(session, scripts.script(path, words(arguments)) if path else script, request)
     if path is None:
         raise UsageError("A cell cannot run as a job: its variables are this kernel's.", "Detach a script.")
     _ = scripts.script(path)  # reports at once what cannot be run
-    return _job(session, request.name, {"script": str(path)} | _as_dict(request))
+    return _job(session, request.name, {"script": str(path), "arguments": arguments} | _as_dict(request))
+
+
+def words(arguments: str) -> list[str]:
+    """As a shell takes them apart. Raises `UsageError` for a quotation that is not closed."""
+    try:
+        return shlex.split(arguments)
+    except ValueError as problem:
+        raise UsageError(
+            f"The arguments {arguments!r} cannot be taken apart: {problem}.", "Quote them in pairs."
+        ) from None
 
 
 def tracked(session: Session, cell: Cell, request: RunRequest) -> Finished:
@@ -144,7 +171,7 @@ def tracked(session: Session, cell: Cell, request: RunRequest) -> Finished:
         session.models_made[id(model)] = (weakref.ref(model), done.run.id)
     if not (cell.script and done.models):
         return done
-    return done.with_note(kept_models.keep(session.tracking, done.run.id, done.models))
+    return done.with_note(kept_models.keep(session.tracking, done.run.id, done.models, cell.folder))
 
 
 def _notebook(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.overlap import Overlap, overlap
 from mlops_workbench.registry.checks.check import Case, Contestant
 from mlops_workbench.registry.checks.result import Check, unknown
@@ -12,9 +13,7 @@ TITLE = "rows not trained on"
 def unseen(case: Case) -> Check:
     """Above the policy's share nothing that the other checks found counts: memory is no merit."""
     limit = f"≤ {case.policy.trained_rows:.1%}"
-    found = {f"version {case.candidate.version}": _overlap(case, case.candidate)}
-    if case.champion is not None:
-        found[f"the champion (version {case.champion.version})"] = _overlap(case, case.champion)
+    found = {who: _overlap(case, contestant) for who, contestant in _who(case).items()}
     known = {who: one for who, one in found.items() if one is not None}
     if gone := [who for who in found if who not in known]:
         reason = f"the rows that {gone[0]} was fitted on are not kept any more"
@@ -23,6 +22,16 @@ def unseen(case: Case) -> Check:
         who: f"{one.seen:,} of {one.rows:,} rows equal one it was fitted on; {one.repeated:.1%} would by chance"
         for who, one in known.items()
     }
+    if same := [who for who, contestant in _who(case).items() if _the_same(case, contestant)]:
+        return Check(
+            TITLE,
+            None,
+            "100.0%",
+            limit,
+            f"the {len(case.frame):,} judged rows are rows that {same[0]} was fitted on, the very ones",
+            evidence=evidence,
+            next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
+        )
     worst, one = max(known.items(), key=lambda item: item[1].trained)
     figure = f"{one.trained:.1%}"
     if one.trained <= case.policy.trained_rows:
@@ -32,10 +41,26 @@ def unseen(case: Case) -> Check:
         None,
         figure,
         limit,
-        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on",
+        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on, beyond what would repeat "
+        "by chance",
         evidence=evidence,
         next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
     )
+
+
+def _who(case: Case) -> dict[str, Contestant]:
+    found = {f"version {case.candidate.version}": case.candidate}
+    if case.champion is not None:
+        found[f"the champion (version {case.champion.version})"] = case.champion
+    return found
+
+
+def _the_same(case: Case, contestant: Contestant) -> bool:
+    """Whether the rows are the very ones, however many of them would repeat by chance."""
+    fitted_on = contestant.fitted_on()
+    if fitted_on is None or len(fitted_on) != len(case.frame):
+        return False
+    return fingerprint(fitted_on, "").sha256 == fingerprint(case.frame, "").sha256
 
 
 def _overlap(case: Case, contestant: Contestant) -> Overlap | None:

@@ -1,0 +1,184 @@
+"""Ordinary habits with files, scripts and texts: the same rows are the same rows, and nothing that was made is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from projects import champion, registered, set_policy, trips
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from mlops_workbench.base.errors import GateFailed
+from mlops_workbench.data import files
+from mlops_workbench.notebooks import engine
+from mlops_workbench.track.runs import Cell
+from mlops_workbench.workbench import Workbench
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+def test_numbers_come_back_from_text_to_the_last_digit(values: list[float]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        pd.DataFrame({"x": values}).to_csv(path, index=False)
+        assert files.read(path)["x"].astype(float).tolist() == values
+
+
+def test_codes_with_leading_zeros_stay_texts(tmp_path: Path) -> None:
+    path = tmp_path / "plz.csv"
+    path.write_text("plz,n,zero\n01067,1,0\n14639,20,10\n")
+    found = files.read(path)
+    assert found["plz"].tolist() == ["01067", "14639"]
+    assert found["n"].tolist() == [1, 20]
+    assert found["zero"].tolist() == [0, 10]
+    assert files.read(path, {"plz": "double"})["plz"].tolist() == [1067, 14639]  # a model that reads numbers
+
+
+@pytest.mark.prepared(by=registered)
+def test_rows_trained_on_are_found_in_a_csv_and_however_they_repeat(workbench: Workbench) -> None:
+    path = workbench.project.root / "train.csv"
+    trips(seed=1).to_csv(path, index=False)
+    with pytest.raises(GateFailed) as red:
+        workbench.gate("trips", version=1, data=str(path), first=True)
+    check = next(c for c in red.value.report.checks if c.name == "rows not trained on")
+    assert check.passed is None
+    # eight rows, each twenty times: all of them would repeat by chance, and they are the very rows all the same
+    few = trips(rows=8, seed=3).fillna(0.0)
+    rows = pd.concat([few] * 20, ignore_index=True)
+    workbench.namespace["rows"] = rows  # type: ignore[index]
+    workbench.namespace["model"] = LogisticRegression()  # type: ignore[index]
+    space: Any = workbench.namespace
+    code = 'model.fit(rows[["hour"]], rows["late"])'
+    cell = Cell(code, lambda: exec(code, dict(space)), space)
+    workbench.run(cell, name="few", data=["rows"], evaluate=["rows"], target="late")
+    workbench.register("model", name="few")
+    with pytest.raises(GateFailed) as red:
+        workbench.gate("few", version=1, first=True)
+    check = next(c for c in red.value.report.checks if c.name == "rows not trained on")
+    assert (check.passed, check.figure) == (None, "100.0%")
+    assert "rows that version 1 was fitted on, the very ones" in check.detail
+
+
+@pytest.mark.slow
+def test_predict_and_log_have_one_score(workbench: Workbench) -> None:
+    set_policy(workbench, '[model]\npositive = "0"\n')
+    champion(workbench)
+    workbench.serve("trips", kind="process")
+    try:
+        answers = workbench.predict("trips", "test").frame
+    finally:
+        workbench.stop("trips")
+    logged = workbench.log("trips").frame
+    both = answers.merge(logged, on=["request_id", "row_index"], suffixes=("", "_logged"))
+    assert len(both) == 800
+    np.testing.assert_array_equal(both["score"], both["score_logged"])
+    assert both["prediction"].tolist() == both["prediction_logged"].tolist()
+    assert (both["score"] > 0.5).tolist() == [p == 0 for p in both["prediction"]]
+
+
+def test_a_text_pipeline_fitted_on_a_series_is_registered_and_judged(workbench: Workbench) -> None:
+    words = ["good fine nice", "bad poor awful", "nice and good", "awful, really bad"]
+    rng = np.random.default_rng(0)
+    space: Any = workbench.namespace
+    for name, seed in (("texts", 0), ("later", 1)):
+        picked = np.random.default_rng(seed).integers(0, 4, 200)
+        extra = rng.integers(0, 10_000, 200)
+        space[name] = pd.DataFrame(
+            {"text": [f"{words[i]} {n}" for i, n in zip(picked, extra, strict=True)], "label": picked % 2}
+        )
+    space["model"] = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    code = 'model.fit(texts["text"], texts["label"])'
+    cell = Cell(code, lambda: exec(code, dict(space)), space)
+    workbench.run(cell, name="texts", data=["texts"], evaluate=["later"], target="label")
+    assert workbench.register("model", name="texts").version == 1
+    report = workbench.gate("texts", version=1, first=True)
+    assert report.metrics["roc_auc"] == 1.0
+    assert (
+        workbench.load("texts/1").model.predict(space["later"]["text"]).tolist()
+        == space["later"]["label"].tolist()
+    )
+
+
+def test_a_metric_that_is_none_does_not_lose_the_fit(workbench: Workbench) -> None:
+    space: Any = workbench.namespace
+    space["scores"] = {"precision@5": 0.4, "ok": True, "gap": float("nan")}
+    source = (
+        "from projects import pipeline\nmodel = pipeline().fit(train.drop(columns='late'), train['late'])"
+        "\nif not len(train):\n    nothing = 1"
+    )
+    cell = Cell(source, lambda: exec(source, space), space)
+    done = workbench.run(cell, name="r", data=["train"], evaluate=["test"], metrics=["scores", "nothing"])
+    assert done.run.status == "finished"
+    assert done.run.metrics["scores.precision_at_5"] == 0.4
+    for part in ("'scores.ok' is no metric", "'scores.gap' is no metric", "no variable 'nothing'"):
+        assert part in done.note
+    assert workbench.register(space["model"], name="trips").version == 1
+    for name in ("precision@5", "scores.precision@5"):
+        assert [r.name for r in workbench.runs(sort=name, plot=[name]).runs] == ["r"]
+
+
+SCRIPT = """
+import argparse
+import pandas as pd
+from helper_beside import Wrapped
+parser = argparse.ArgumentParser()
+parser.add_argument("--c", type=float)
+asked = parser.parse_args()
+print(f"strength: {asked.c}")
+train = pd.read_csv("train.csv")
+model = Wrapped(C=asked.c).fit(train[["hour"]], train["late"])
+"""
+
+
+def test_a_script_has_its_arguments_and_what_lies_beside_it(
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = workbench.project.root
+    (root / "fit.py").write_text(SCRIPT)
+    (root / "helper_beside.py").write_text(
+        "from sklearn.linear_model import LogisticRegression\nclass Wrapped(LogisticRegression): pass\n"
+    )
+    trips(seed=1).to_csv(root / "train.csv", index=False)
+    monkeypatch.chdir(root)
+    done = workbench.run("fit.py", name="script", data=["train"], target="late", arguments="--c 0.25")
+    assert done.run.params["C"] == "0.25"
+    import sys
+
+    sys.modules.pop("helper_beside")
+    again = Workbench(root)  # another shell
+    version = again.register(
+        "model", name="trips", run="script", data="train.csv", target="late", format="cloudpickle"
+    )
+    assert version.version == 1
+
+
+def test_a_notebook_that_names_no_kernel_is_pythons(tmp_path: Path) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    assert engine.find_notebook(path) == path
+    path.write_text("[]")
+    with pytest.raises(Exception, match="is not a notebook"):
+        engine.find_notebook(path)
+
+
+@pytest.mark.prepared(by=registered)
+def test_a_label_called_like_a_verb_stays_what_it_is(workbench: Workbench) -> None:
+    space: Any = workbench.namespace
+    space["train"] = trips(seed=1).rename(columns={"late": "status"})
+    code = (
+        "from projects import pipeline\nmodel = pipeline().fit(train.drop(columns='status'), train['status'])"
+    )
+    workbench.run(Cell(code, lambda: exec(code, space), space), name="s", data=["train"], target="status")
+    workbench.register(space["model"], name="other")
+    card = workbench.card("other/1")
+    assert card.names_verbs is False
+    assert "the label `status`" in card.text()
