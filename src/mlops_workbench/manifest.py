@@ -5,13 +5,15 @@ Imports nothing but the standard library: the runtime loads this file alone.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 FILE_NAME = "workbench.json"
 
@@ -29,17 +31,52 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Digests:
+    """What the registry vouches for; a file in a model's folder that has another SHA-256 is not loaded.
+
+    The manifest's covers all that decides an answer, for it holds those of the files. None: nobody vouches (a folder
+    that was just written), or a version that was registered before it was recorded.
+    """
+
+    model: str | None = None
+    """of the model's file, of an MLflow model of its whole folder"""
+    plan: str | None = None
+    """of the fast path's plan; None if it has none"""
+    manifest: str | None = None
+    """of `workbench.json`"""
+
+
+NO_DIGESTS = Digests()
+
+
+@dataclass(frozen=True, slots=True)
 class Servable:
-    """A version of a model as it is served, with the digests by which the registry vouches for its files."""
+    """A version of a model as it is served, with the digests by which the registry vouches for its files: see
+    `Digests`."""
 
     name: str
     version: str
     digest: str
-    """SHA-256 of the model's file, of an MLflow model of its whole folder"""
     plan: str | None = None
-    """SHA-256 of the fast path's plan; None if it has none"""
     fast_only: bool = False
     """whether the plan is all there is: no file of the model"""
+    manifest: str | None = None
+
+    @property
+    def digests(self) -> Digests:
+        return Digests(self.digest, self.plan, self.manifest)
+
+    def variables(self) -> dict[str, str]:
+        """Of the environment that the runtime reads them from (`serving.settings`)."""
+        found = {
+            "MLOPS_MODEL_NAME": self.name,
+            "MLOPS_MODEL_VERSION": self.version,
+            "MLOPS_MODEL_DIGEST": self.digest,
+            "MLOPS_PLAN_DIGEST": self.plan,
+            "MLOPS_MANIFEST_DIGEST": self.manifest,
+            "MLOPS_FAST_ONLY": "1" if self.fast_only else None,
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +149,8 @@ class Manifest:
         return self.classes[1] if self.positive is None else self.positive
 
     def digest_of(self, folder: Path) -> str:
-        """What `sha256` is of the files in this folder. Raises FileNotFoundError if `model_file` is not there."""
-        found = file_sha256(folder / self.model_file)
+        """What `sha256` is of the files in this folder. Raises OSError if `model_file` is not there, or a link."""
+        found = file_sha256(folder / self.model_file, plain=True)
         return tree_sha256(folder) if self.serialization == "pyfunc" else found
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,9 +162,18 @@ class Manifest:
         return path
 
     @classmethod
-    def load(cls, folder: Path) -> Manifest:
-        """Raises FileNotFoundError if the folder holds no manifest, ValueError if it is of a later format."""
-        raw = json.loads((Path(folder) / FILE_NAME).read_text())
+    def load(cls, folder: Path, sha256: str | None = None) -> Manifest:
+        """`sha256`: of the manifest, as the registry recorded it.
+
+        Raises FileNotFoundError if the folder holds no manifest, OSError if it is a link, ValueError if it is another
+        one than was recorded or of a later format.
+        """
+        data = read_plain(Path(folder) / FILE_NAME)
+        if sha256 and (found := hashlib.sha256(data).hexdigest()) != sha256:
+            raise ValueError(
+                f"it was changed: it has SHA-256 {found[:16]}…, the registry recorded {sha256[:16]}…."
+            )
+        raw = json.loads(data)
         if raw.get("format") != 1:
             raise ValueError(f"{FILE_NAME} has format {raw.get('format')!r}; this version reads format 1.")
         raw["inputs"] = tuple(Field(**f) for f in raw["inputs"])
@@ -144,9 +190,26 @@ def kind_of_labels(classes: Sequence[Any]) -> Kind:
     return "boolean" if classes and all(isinstance(label, bool) for label in classes) else "double"
 
 
-def file_sha256(path: Path) -> str:
+def open_plain(path: Path) -> IO[bytes]:
+    """A file of a model's folder, opened. Raises OSError for a link, a folder, a pipe: who can write there must not
+    choose what else is read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain(path: Path) -> bytes:
+    """See `open_plain`."""
+    with open_plain(path) as file:
+        return file.read()
+
+
+def file_sha256(path: Path, *, plain: bool = False) -> str:
+    """`plain`: raise OSError for a link (`open_plain`)."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_plain(path) if plain else path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -171,5 +234,5 @@ def tree_sha256(folder: Path) -> str:
     for name in tree_files(folder):
         path = folder / name
         plain = path.is_file() and not path.is_symlink()
-        digest.update(json.dumps([name, file_sha256(path) if plain else None]).encode() + b"\n")
+        digest.update(json.dumps([name, file_sha256(path, plain=True) if plain else None]).encode() + b"\n")
     return digest.hexdigest()

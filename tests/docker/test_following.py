@@ -11,7 +11,7 @@ from projects import champion, fit, trips
 from serving_kit import ask, free_port
 
 from mlops_workbench.base.errors import ServingFailed
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, file_sha256
 from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench
 
@@ -43,7 +43,8 @@ def test_a_container_follows_the_champion(workbench: Workbench) -> None:
             # what the image was not built with
             folder = workbench.tracking.folder(workbench.tracking.version(NAME, 3))
             manifest = Manifest.load(folder)
-            replace(manifest, requirements=(*manifest.requirements, "xgboost==3.0.0")).dump(folder)
+            other = replace(manifest, requirements=(*manifest.requirements, "xgboost==3.0.0")).dump(folder)
+            workbench.tracking.tag_version(NAME, 3, "manifest.sha256", file_sha256(other))
             workbench.gate(NAME, version=3)
             with pytest.raises(ServingFailed, match=r"needs xgboost==3.0.0, which is not what this image"):
                 workbench.promote(f"{NAME}/3", why="other libraries")

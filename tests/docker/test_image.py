@@ -206,7 +206,24 @@ def test_the_container_is_confined(running: tuple[Deployment, Path], client: Any
         line.split(":\t") for line in run("print(open('/proc/1/status').read())").splitlines() if line
     )
     assert status["NoNewPrivs"] == "1"
-    assert int(status["CapEff"], 16) == 0
+    assert {int(status[kind], 16) for kind in ("CapEff", "CapPrm", "CapInh", "CapBnd")} == {0}
+    host = container.attrs["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["PidsLimit"], host["CapDrop"]) == (True, 512, ["ALL"])
+    variables = {line.partition("=")[0] for line in container.attrs["Config"]["Env"]}
+    usual = {
+        "PATH",
+        "PYTHONPATH",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "HOME",
+        "HOST",
+        "PORT",
+        "LANG",
+    }
+    assert {
+        name for name in variables if not name.startswith("MLOPS_")
+    } <= usual  # nothing of ours comes along
+    assert not {"MLOPS_API_KEYS", "MLOPS_LOG_HASH_KEY"} & variables
     published = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"]
     assert [p["HostIp"] for p in published] == ["127.0.0.1"]
 

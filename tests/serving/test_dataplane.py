@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from mlops_workbench.manifest import Field, Manifest, file_sha256
+from mlops_workbench.manifest import Digests, Field, Manifest, file_sha256
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.schema import PredictSchema
@@ -90,7 +90,7 @@ def test_cloudpickle(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(cloudpickle.dumps(model))
     digest = file_sha256(tmp_path / "model.pkl")
     replace(manifest, model_file="model.pkl", serialization="cloudpickle", sha256=digest).dump(tmp_path)
-    assert _load(tmp_path, digest=digest).warm().differing == 0
+    assert _load(tmp_path, digests=Digests(digest)).warm().differing == 0
 
 
 def test_warming_compares_with_the_notebook(tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ def test_a_folder_that_is_not_right_is_refused(tmp_path: Path, harm: Any, says: 
 
 def test_another_digest_than_the_registrys_is_refused(classifier_folder: Path) -> None:
     right = Manifest.load(classifier_folder).sha256
-    assert _load(classifier_folder, digest=right).digest == right
+    assert _load(classifier_folder, digests=Digests(right)).digest == right
     with pytest.raises(ModelRefused, match="the registry recorded 0000"):
-        _load(classifier_folder, digest="0" * 64)
+        _load(classifier_folder, digests=Digests("0" * 64))
 
 
 def test_types_that_were_not_listed_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import sqlite3
@@ -21,8 +22,9 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from serving_kit import ask, served
 
 from mlops_workbench.base.errors import GateFailed, InvalidData, InvalidModel, MlopsError, NotFound
-from mlops_workbench.manifest import Manifest, tree_sha256
+from mlops_workbench.manifest import Digests, Manifest, tree_sha256
 from mlops_workbench.registry.gate_report import GateReport
+from mlops_workbench.serving import pyfunc
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
@@ -124,7 +126,7 @@ def test_a_booster_answers_as_in_the_notebook(workbench: Workbench, how: str, tm
     assert version.path == "original path: it is served through MLflow's pyfunc (lightgbm)"
     asked = flavoured.reports(50, seed=3)
     folder = folder_of(workbench, "delays")
-    plane = DataPlane.load(folder, name="delays", version="1", digest=version.digest)
+    plane = DataPlane.load(folder, name="delays", version="1", digests=Digests(version.digest))
     found = plane.predict([{k: r[k] for k in ("hour", "wind", "gap")} for r in rows_of(asked)])
     assert found.values == loaded.predict(asked[["hour", "wind", "gap"]]).tolist()
     assert (plane.path, plane.warm().differing) == ("original", 0)
@@ -140,7 +142,7 @@ def test_a_booster_answers_as_in_the_notebook(workbench: Workbench, how: str, tm
         found.values
     )
     assert (folder / "registered_model_meta").is_file()
-    DataPlane.load(folder, name="delays", version="1", digest=version.digest)
+    DataPlane.load(folder, name="delays", version="1", digests=Digests(version.digest))
 
 
 def test_a_logged_scikit_learn_model_gets_the_fast_path(workbench: Workbench) -> None:
@@ -172,7 +174,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_modules_that_come_along(kept: tuple[Path, str], tmp_path: Path) -> None:
     folder, digest = kept
     assert (folder / "code" / "brought.py").is_file()
-    plane = DataPlane.load(folder, name="doubled", version="1", digest=digest)
+    plane = DataPlane.load(folder, name="doubled", version="1", digests=Digests(digest))
     row = {"hour": 1, "wind": 4.0, "gap": None}
     assert plane.predict([row]).values == [8.0]
     # another model with a module of the same name
@@ -210,10 +212,36 @@ def test_a_folder_that_is_not_the_registered_one_is_refused(
 ) -> None:
     folder, digest = kept
     shutil.copytree(folder, tmp_path / "model")
-    DataPlane.load(tmp_path / "model", name="d", version="1", digest=digest)
+    DataPlane.load(tmp_path / "model", name="d", version="1", digests=Digests(digest))
     change(tmp_path / "model")
     with pytest.raises(ModelRefused, match="is not the model that was registered"):
-        DataPlane.load(tmp_path / "model", name="d", version="1", digest=digest)
+        DataPlane.load(tmp_path / "model", name="d", version="1", digests=Digests(digest))
+
+
+def test_what_is_swapped_in_after_the_hash_is_not_loaded(
+    kept: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the digest and MLflow's own reading lie seconds of imports; a moment later its modules are read again."""
+    folder, digest = kept
+    there = tmp_path / "model"
+    shutil.copytree(folder, there)
+    real = pyfunc.opened
+    opened: list[Path] = []
+
+    def slow(place: Path) -> Any:
+        (there / "code" / "brought.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nFACTOR = 9.0\n")
+        opened.append(place)
+        return real(place)
+
+    monkeypatch.setattr(pyfunc, "opened", slow)
+    plane = DataPlane.load(there, name="doubled", version="1", digests=Digests(digest))
+    assert plane.predict([{"hour": 1, "wind": 4.0, "gap": None}]).values == [8.0]
+    assert not (tmp_path / "ran").exists()
+    (place,) = opened
+    assert place.stat().st_mode & 0o777 == 0o700
+    del plane
+    gc.collect()
+    assert not place.exists()  # as long as the model is there, and no longer
 
 
 @pytest.mark.both_stores

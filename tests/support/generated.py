@@ -13,6 +13,7 @@ from mlops_workbench.interface import payloads, reference, typescript
 from mlops_workbench.jobs.queue import Job
 from mlops_workbench.registry.model_list import Version
 from mlops_workbench.rollout.records import Live
+from mlops_workbench.serving import skops_file
 from mlops_workbench.track.records import Run
 from mlops_workbench.verbs.status import ProjectStatus
 from mlops_workbench.workbench import verbs
@@ -42,12 +43,14 @@ def write() -> None:
     import tempfile
 
     import front_records
+    import trusted_types
 
     FRONT.mkdir(exist_ok=True)
     for path, made in EXACT.items():
         path.write_text(made())
     with tempfile.TemporaryDirectory() as folder:
         FIXTURES.write_text(as_json(front_records.fixed(front_records.made(Path(folder)))))
+    skops_file.FILE.write_text(trusted_types.made(), "utf-8")
 
 
 if __name__ == "__main__":

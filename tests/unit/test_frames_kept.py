@@ -31,6 +31,7 @@ from mlops_workbench.data.rows import to_rows
 from mlops_workbench.data.verdict import breaches
 from mlops_workbench.registry.versions import trusted_types
 from mlops_workbench.rollout import judging
+from mlops_workbench.rollout.judging import RUNTIME
 from mlops_workbench.track import source
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
@@ -171,7 +172,7 @@ def test_a_gate_without_figures_leaves_those_of_the_run(workbench: Workbench) ->
 def test_partial_functions_are_trusted_only_with_what_they_call() -> None:
     for function, named in ((functools.partial(os.system), r"(os|posix)\.system"), (eval, r"builtins\.eval")):
         with pytest.raises(InvalidModel, match=named):
-            trusted_types(FunctionTransformer(function).fit([[1]]), "m")
+            trusted_types(FunctionTransformer(function).fit([[1]]), "m", RUNTIME)
 
 
 class Duck:

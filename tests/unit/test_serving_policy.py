@@ -14,6 +14,7 @@ from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config import project
 from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.rollout.runtime import environment
+from mlops_workbench.serving.keys import Keys
 from mlops_workbench.serving.settings import Settings
 from mlops_workbench.workbench import Workbench
 
@@ -100,3 +101,23 @@ def test_keys_and_columns_of_a_served_version(workbench: Workbench) -> None:
     assert len({carrier for _, carrier in rows}) == 3
     for path in (root / ".mlops").rglob("*.db"):
         assert KEY.encode() not in path.read_bytes()
+
+
+def test_keys_reach_a_container_as_a_file_that_only_its_user_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_API_KEYS", f"{KEY},{KEY}-2")
+    said = environment.variables(ServingPolicy(), tmp_path)
+    inside = environment.without_keys(said, tmp_path / "keys", None)
+    assert not [value for value in inside.values() if KEY in value]
+    file = Path(inside["MLOPS_API_KEYS_FILE"])
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    keys = Keys.from_env(inside)
+    assert keys is not None
+    assert keys.admit(KEY)
+    assert keys.admit(f"{KEY}-2")
+    assert not keys.admit(f"{KEY}-3")
+    told = said | {"MLOPS_API_KEYS_FILE": "keys"}
+    assert environment.without_keys(told, tmp_path / "keys", None) == told  # the runtime reads one file
+    assert environment.without_keys({"PORT": "1"}, tmp_path / "none", None) == {"PORT": "1"}
+    assert not (tmp_path / "none").exists()

@@ -12,6 +12,7 @@ from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.notebooks import environments, recorded_files
+from mlops_workbench.registry import versions
 from mlops_workbench.store.engine import Store
 from mlops_workbench.track import notebook, slicing
 from mlops_workbench.track.records import CHANGES, ENVIRONMENT, NOTEBOOK, SOURCE, RegisteredVersion, Run
@@ -20,9 +21,10 @@ from mlops_workbench.track.tracking import Tracking
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a version was made of. `cells`: in the order they ran, the run's own cell last."""
+    """What a version was made of. `folder`: of its files; `cells`: in the order they ran, the run's own cell last."""
 
     stored: RegisteredVersion
+    folder: Path
     manifest: Manifest
     run: Run
     cells: tuple[str, ...]
@@ -40,9 +42,7 @@ class Recipe:
     files: recorded_files.FilesRead
 
 
-def recorded(
-    project: Project, store: Store, tracking: Tracking, stored: RegisteredVersion, folder: Path
-) -> Recipe:
+def recorded(project: Project, store: Store, tracking: Tracking, stored: RegisteredVersion) -> Recipe:
     """What was recorded; the rows themselves are not read.
 
     Raises `NotFound` naming what was not, `InvalidModel` for a changed model file.
@@ -53,7 +53,7 @@ def recorded(
             "Fit models in tracked runs.",
         )
     run = tracking.run(stored.run_id)
-    manifest = Manifest.load(folder)
+    folder, manifest = versions.recorded(tracking, stored)
     if manifest.serialization == "pyfunc":
         raise NotFound(
             f"Version {stored.version} of '{stored.name}' is served through MLflow's pyfunc; only scikit-learn models "
@@ -73,6 +73,7 @@ def recorded(
     needed = (*slicing.needed(cells[:-1], cells[-1], {*rows}), len(cells) - 1)
     return Recipe(
         stored,
+        folder,
         manifest,
         run,
         cells,

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import JobFailed
+from mlops_workbench.base.errors import InvalidModel, JobFailed
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import files, snapshots
+from mlops_workbench.manifest import file_sha256, read_plain
 from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.track import metrics as measures
@@ -91,7 +92,7 @@ def _figure(value: float | None) -> str:
 
 
 def reproduce(
-    project: Project, made_of: Recipe, model_folder: Path, keep: Path, tolerance: float, progress: Progress
+    project: Project, made_of: Recipe, keep: Path, tolerance: float, progress: Progress
 ) -> Reproduction:
     """Make it again and compare. The executed notebook is kept in `keep`. Raises `JobFailed` when it does not run."""
     started = time.monotonic()
@@ -101,7 +102,11 @@ def reproduce(
         python = made.enter_context(environments.kept(made_of.requirements, manifest.python, progress))
         work = _workplace(project, made_of, place / "work")
         model = place / f"original-{manifest.model_file}"
-        shutil.copyfile(model_folder / manifest.model_file, model)
+        model.write_bytes(read_plain(made_of.folder / manifest.model_file))
+        if file_sha256(model) != made_of.stored.facts.digest:  # of the copy, which nobody else can write
+            raise InvalidModel(
+                f"The files of version {made_of.stored.version} of '{made_of.stored.name}' were changed."
+            )
         for sha256 in {*made_of.rows.values(), made_of.asked}:
             shutil.copyfile(snapshots.file(project, sha256), place / f"{sha256}.parquet")
         recipe_book = work / "reproduce.ipynb"
@@ -180,8 +185,8 @@ def _rows(sha256, form="frame"):
 _TAIL = """\
 import sys as _sys
 if {format!r} == "skops":
-    import skops.io as _loader
-    _original = _loader.load({model!r}, trusted={trusted!r})
+    from mlops_workbench.serving import skops_file as _loader
+    _original = _loader.load(_Path({model!r}).read_bytes(), {trusted!r})
 else:
     import cloudpickle as _loader
     with open({model!r}, "rb") as _file:

@@ -62,7 +62,7 @@ def build_image(
     model. A model file whose SHA-256 is not the registry's is not built into anything.
     """
     started = time.monotonic()
-    manifest = verified(model_dir, servable.digest)
+    manifest = verified(model_dir, servable.digests)
     platform, fast_only = options.platform, servable.fast_only
     if fast_only:
         require_covered(manifest, servable.plan)

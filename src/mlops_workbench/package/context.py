@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 import mlops_workbench
-from mlops_workbench.manifest import FILE_NAME, Manifest
+from mlops_workbench.manifest import FILE_NAME, Manifest, open_plain
 from mlops_workbench.package import slim
 from mlops_workbench.package.dockerfile import MODEL_DIR, RUNTIME_DIR
 
@@ -82,6 +83,6 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes | None) -> None:
         entry.size = len(source)
         tar.addfile(entry, io.BytesIO(source))
         return
-    entry.size = source.stat().st_size
-    with source.open("rb") as file:
+    with open_plain(source) as file:
+        entry.size = os.fstat(file.fileno()).st_size
         tar.addfile(entry, file)

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -80,6 +80,17 @@ class ContainerFacts:
     exit_code: int
     port: int | None
     """the published port on the host"""
+
+
+CONFINED: Mapping[str, Any] = {
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "read_only": True,
+    "pids_limit": 512,
+    "tmpfs": {"/tmp": "rw,nosuid,nodev,size=64m"},  # noqa: S108 (the container's own)
+}
+"""every container that is started: nothing but its own /tmp to write to. `pids_limit`: processes and threads; a runtime
+has some tens, and one for each core in every library"""
 
 
 class DockerEngine:
@@ -174,7 +185,12 @@ class DockerEngine:
         """Standard output of a command in a fresh container without network. Raises MlopsError if it fails."""
         with _translated():
             container = self._client.containers.create(
-                image, command[1:], entrypoint=command[:1], network_mode="none"
+                image,
+                command[1:],
+                entrypoint=command[:1],
+                network_mode="none",
+                use_config_proxy=False,
+                **CONFINED,
             )
             try:
                 container.start()
@@ -218,7 +234,11 @@ class DockerEngine:
         with _translated():
             try:
                 container = self._client.containers.create(
-                    image, detach=True, ports={f"{port}/tcp": ("127.0.0.1", host_port)}, **options
+                    image,
+                    detach=True,
+                    ports={f"{port}/tcp": ("127.0.0.1", host_port)},
+                    use_config_proxy=False,  # a proxy's address may hold a password
+                    **{**CONFINED, **options},
                 )
             except docker.errors.ImageNotFound:
                 raise NotFound(f"There is no image '{image}' here.", "Build it first.") from None

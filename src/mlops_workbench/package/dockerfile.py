@@ -107,16 +107,10 @@ def render_service(servable: Servable, options: ImageOptions) -> str:
         "mlops.model.version": servable.version,
         "mlops.model.digest": servable.digest,
         **({"mlops.plan.digest": servable.plan} if servable.plan else {}),
+        **({"mlops.manifest.digest": servable.manifest} if servable.manifest else {}),
         **options.labels,
     }
-    model = {
-        "MLOPS_MODEL_NAME": servable.name,
-        "MLOPS_MODEL_VERSION": servable.version,
-        "MLOPS_MODEL_DIGEST": servable.digest,
-        **({"MLOPS_PLAN_DIGEST": servable.plan} if servable.plan else {}),
-        **({"MLOPS_FAST_ONLY": "1"} if servable.fast_only else {}),
-    }
-    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in model.items())
+    env_lines = " \\\n    ".join(f"{k}={_word(v)}" for k, v in servable.variables().items())
     return f"""\
 COPY runtime /
 COPY model /

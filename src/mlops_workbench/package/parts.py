@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.base import files
 from mlops_workbench.base.errors import BaseImageUnavailable, BuildFailed, MlopsError, NotFound
 from mlops_workbench.base.progress import Progress, silent
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Digests, Manifest
 from mlops_workbench.package import slim, wheelinfo
 from mlops_workbench.package import wheels as wheel_store
 from mlops_workbench.package.docker_client import DockerEngine, ImageFacts, connect
@@ -39,15 +39,22 @@ class Parts:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def verified(model_dir: Path, digest: str) -> Manifest:
+def verified(model_dir: Path, digests: Digests) -> Manifest:
+    """The manifest of a folder that holds what the registry recorded. What is copied from there later, the image
+    verifies by itself whenever it starts."""
     try:
-        manifest = Manifest.load(model_dir)
+        manifest = Manifest.load(model_dir, digests.manifest)
         found = manifest.digest_of(model_dir)
     except FileNotFoundError as error:
         raise NotFound(f"'{model_dir}' is no model's folder: {error.filename} is missing.") from None
-    if found != digest:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise BuildFailed(
-            f"The model in '{model_dir}' has SHA-256 {found[:16]}…, the registry recorded {digest[:16]}….",
+            f"The model in '{model_dir}' is refused: {error}", "Fetch the version again."
+        ) from None
+    if found != digests.model:
+        wanted = (digests.model or "")[:16]
+        raise BuildFailed(
+            f"The model in '{model_dir}' has SHA-256 {found[:16]}…, the registry recorded {wanted}….",
             "Fetch the version again; if it still differs, someone changed the stored artifact.",
         )
     return manifest

@@ -13,7 +13,7 @@ from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
-from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
+from mlops_workbench.manifest import Field, Manifest, Task, file_sha256, tree_sha256
 from mlops_workbench.registry import proof, versions
 from mlops_workbench.registry.fastpath.proving import FastPathProof
 from mlops_workbench.registry.versions import KeptModel, NewModel, ServingRuntime
@@ -81,10 +81,10 @@ def keep(
     needed = requirements.for_mlflow_model(flavours.requirements_of(folder), label)
     flavour = flavours.name_of(folder)
     fast = FastPathProof(False, f"it is served through MLflow's pyfunc ({flavour})").to_dict()
-    digest = ""
+    digest = described = ""
 
     def finish(place: Path, model_id: str) -> None:
-        nonlocal digest
+        nonlocal digest, described
         shutil.copytree(folder, place)
         flavours.stamp(place, model_id, new.run_id)
         digest = tree_sha256(place)
@@ -110,7 +110,7 @@ def keep(
                 "fast": fast,
             },
         )
-        manifest.dump(place)
+        described = file_sha256(manifest.dump(place))
         served = runtime.load(place)
         proof.prove(served(to_rows(looked.proof, looked.inputs)), looked.right, label)
         _prove_alone(manifest, served, label)
@@ -120,7 +120,7 @@ def keep(
             )
 
     source = tracking.keep_model(new.name, new.run_id, finish)
-    return looked, KeptModel(source, digest, fast)
+    return looked, KeptModel(source, digest, fast, described)
 
 
 def look(

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 
 
 def resolve_model(
-    model: Any, namespace: Mapping[str, Any], tracking: Tracking, run: Run | None = None
+    model: Any,
+    namespace: Mapping[str, Any],
+    tracking: Tracking,
+    runtime: ServingRuntime,
+    run: Run | None = None,
 ) -> tuple[Any, str, str | None]:
     """A model, what to call it, and the run that kept it: from an object, a variable's name (of the namespace, or of
     the script that `run` was), a .skops file, or what MLflow keeps.
 
-    Raises `NotFound`.
+    Raises `NotFound`, or `InvalidModel` for a file that holds anything but what models are made of.
     """
     if not isinstance(model, str):
         return model, type(model).__name__, None
@@ -61,21 +65,23 @@ def resolve_model(
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
-    import skops.io
-
     try:
-        types = skops.io.get_untrusted_types(file=path)
-    except Exception as problem:  # no archive, or none that skops has written
-        raise InvalidModel(
-            f"'{path}' cannot be read as a skops file: {' '.join(str(problem).split())[:200]}.",
-            "Write it again.",
-        ) from None
-    foreign = [t for t in types if not t.startswith(versions.TRUSTED_PREFIXES)]
-    if foreign:
-        raise InvalidModel(
-            f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
-        )
-    return skops.io.load(path, trusted=types), str(path), None
+        return runtime.load_skops(path.read_bytes()), str(path), None
+    except Exception as problem:  # a hand-made file raises anything
+        raise _not_loaded(path, problem) from None
+
+
+def _not_loaded(path: Path, problem: Exception) -> InvalidModel:
+    names = getattr(problem, "names", ())
+    if not names:
+        sentence = " ".join(str(problem).split())[:200]
+        return InvalidModel(f"'{path}' cannot be read as a skops file: {sentence}.", "Write it again.")
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return InvalidModel(
+        f"'{path}' holds {', '.join(names[:6])}{more}, which is on no list of types that are loaded from skops.",
+        "If you trust who made it, load it in a notebook yourself, and register the variable with the format "
+        "cloudpickle.",
+    )
 
 
 def logged_by(model: Any, tracking: Tracking) -> str | None:
@@ -125,7 +131,7 @@ def register(
         folder = None
         if not scikit:
             folder = pyfuncs.prepare(model, tracking, Path(scratch))
-            if (native := flavours.native(folder)) is not None:
+            if (native := flavours.native(folder, runtime.load_skops)) is not None:
                 model, folder = native, None
         looked: Inspected | pyfuncs.Looked
         if folder is not None:
@@ -143,7 +149,7 @@ def register(
             wanted = request.positive or (run.tags.get("positive") if run else None)
             usual = context.project.policy.model.positive
             new = replace(new, positive=measures.positive_class(looked.classes, wanted, usual))
-            written, form = _form(context, model, label, request.serialization)
+            written, form = _form(context, model, label, request.serialization, runtime)
             kept = versions.keep(
                 tracking,
                 looked,
@@ -160,12 +166,17 @@ def register(
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
     path = summary.sentence(kept.fast)
-    tags |= {"path": path, "fast.sha256": kept.fast["sha256"]}
+    tags |= {"path": path, "fast.sha256": kept.fast["sha256"], "manifest.sha256": kept.manifest}
     with intent(store, tracking, name, alone=False) as change:
         change.mean(
             "register",
             why=f"from run '{run.name}'" if run else f"from '{label}'",
-            evidence={"sha256": kept.sha256, "run": new.run_id, "data": marks["data.sha256"]},
+            evidence={
+                "sha256": kept.sha256,
+                "manifest": kept.manifest,
+                "run": new.run_id,
+                "data": marks["data.sha256"],
+            },
             source=kept.source,
         )
         stored = tracking.create_version(name, kept.source, new.run_id, tags | {"digest": kept.sha256})
@@ -173,14 +184,16 @@ def register(
     return stored
 
 
-def _form(context: TrackedContext, model: Any, label: str, serialization: str) -> tuple[Any, ModelFormat]:
+def _form(
+    context: TrackedContext, model: Any, label: str, serialization: str, runtime: ServingRuntime
+) -> tuple[Any, ModelFormat]:
     """The model as it is written down, and how. Says what is changed, or comes along."""
     needs = modules.needed(model)
     notes: dict[str, Any] = {}
     trusted: tuple[str, ...] = ()
     if serialization == "skops":
         model, changed = harmless.plainly(model)
-        trusted = versions.trusted_types(model, label)
+        trusted = versions.trusted_types(model, label, runtime)
         if changed:
             notes["converted"] = changed
             context.progress(f"kept with {changed}")

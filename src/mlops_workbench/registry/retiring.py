@@ -60,7 +60,7 @@ def pack(folder: Path, documents: Mapping[str, str], archive: Path) -> None:
     draft = archive.with_name(f"{archive.name}.{os.getpid()}.draft")
     try:
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
                 file.write(path, f"model/{path.relative_to(folder)}")
             for name, text in documents.items():
                 file.writestr(name, text)

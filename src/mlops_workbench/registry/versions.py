@@ -27,10 +27,6 @@ from mlops_workbench.track.writing import ModelFormat, save_sklearn
 if TYPE_CHECKING:
     import pandas as pd
 
-TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "collections.", "functools.partial")
-"""Of a partial, skops lists the function too: it must be trusted by itself. Nothing of `builtins`: eval is there."""
-
-
 Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 """A loaded model: rows as JSON would carry them → answers."""
 
@@ -50,6 +46,10 @@ class ServingRuntime:
     """a folder → MLflow's `PyFuncModel`"""
     read_pyfunc: Callable[[Any, int], list[Any]]
     """what that answers for so many rows → one plain value a row"""
+    load_skops: Callable[[bytes], Any]
+    """a skops file → its model. Raises an exception with `names` for what is on no list of trusted names"""
+    untrusted: Callable[[bytes], Sequence[str]]
+    """a skops file → the names that keep it from being loaded; nothing is made for the question"""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,13 @@ class NewModel:
 
 @dataclass(frozen=True, slots=True)
 class KeptModel:
-    """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path."""
+    """`source`: where MLflow keeps it; `sha256`: of the model's file; `fast`: the record of its fast path;
+    `manifest`: SHA-256 of `workbench.json`."""
 
     source: str
     sha256: str
     fast: Mapping[str, Any]
+    manifest: str
 
 
 @dataclass(frozen=True)
@@ -278,10 +280,10 @@ def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, targ
     return rest[0] if rest else None
 
 
-def trusted_types(model: Any, label: str) -> tuple[str, ...]:
-    """Type names that skops must be allowed to load: scikit-learn's, NumPy's and SciPy's of a model made here.
+def trusted_types(model: Any, label: str, runtime: ServingRuntime) -> tuple[str, ...]:
+    """Type names that skops must be allowed to load, all of which the serving runtime trusts.
 
-    Raises `InvalidModel` for others, with the remedy.
+    Raises `InvalidModel` for others, with the remedy: that the model was made here is no reason to trust more.
     """
     import skops.io
 
@@ -289,21 +291,21 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
         data = skops.io.dumps(model)
         # Which of these skops trusts by itself depends on what was imported before it.
         found = sorted({*skops.io.get_untrusted_types(data=data), *_experimental(data)})
+        foreign = [*runtime.untrusted(data)]
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
             "Choose the format cloudpickle if you trust everyone who can write to the store.",
         ) from None
-    own = [n for n in found if n.startswith("__main__.")]
+    own = [n for n in foreign if n.startswith("__main__.")]
     if own:
         raise InvalidModel(
             f"'{label}' holds {own[0]}, which is defined in the notebook and cannot be loaded elsewhere.",
             "Move it to a module that is installed, or choose the format cloudpickle.",
         )
-    foreign = [n for n in found if not n.startswith(TRUSTED_PREFIXES)]
     if foreign:
         raise InvalidModel(
-            f"'{label}' holds {', '.join(foreign[:3])}, which skops does not load unless it is trusted explicitly.",
+            f"'{label}' holds {', '.join(foreign[:3])}, which is on no list of types that are loaded from skops.",
             "Choose the format cloudpickle if you trust everyone who can write to the store.",
         )
     return tuple(found)
@@ -344,11 +346,11 @@ def keep(
     `model`: as it is written down (`harmless`). `ordinary`: the rows that the fast path is proven on, by what they are.
     """
 
-    digest = ""
+    digest = described = ""
     fast: dict[str, Any] = {}
 
     def finish(folder: Path) -> None:
-        nonlocal digest, fast
+        nonlocal digest, described, fast
         file = next(p for p in folder.iterdir() if p.name.startswith("model."))
         manifest = Manifest(
             name=new.name,
@@ -383,7 +385,7 @@ def keep(
             for kind, frame in ordinary.items()
         }
         fast = runtime.compile_fast_path(folder, looked.model, manifest, rows, served)
-        replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
+        described = file_sha256(replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder))
 
     save = save_sklearn(
         model,
@@ -394,7 +396,7 @@ def keep(
         write_manifest=finish,
     )
     source = tracking.keep_model(new.name, new.run_id, save)
-    return KeptModel(source, digest, fast)
+    return KeptModel(source, digest, fast, described)
 
 
 def ordinary(
@@ -410,13 +412,19 @@ def ordinary(
 
 
 def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manifest]:
-    """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
+    """A version's folder and manifest, which must be the one that the registry recorded; of a version from before that
+    was recorded it must name the model and the fast path that were.
 
     The runtime checks the files against the manifest; here the manifest itself is checked. Raises `InvalidModel`.
     """
     folder = tracking.folder(stored)
-    manifest = Manifest.load(folder)
     which = f"version {stored.version} of '{stored.name}'"
+    try:
+        manifest = Manifest.load(folder, stored.facts.manifest)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise InvalidModel(f"The manifest of {which} is refused: {problem}", "Register it again.") from None
     if manifest.sha256 != stored.facts.digest:
         raise InvalidModel(
             f"V{which[1:]} is not what was registered: its digest differs.", "Register it again."

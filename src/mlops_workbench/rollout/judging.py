@@ -11,9 +11,9 @@ from mlops_workbench.base.errors import NotFound
 from mlops_workbench.base.page import page
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import NO_DIGESTS, Digests, Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
-from mlops_workbench.serving import pyfunc
+from mlops_workbench.serving import pyfunc, skops_file
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path) -> Predictor:
-    """A model folder behind the real serving runtime, in a process of its own. Raises `InvalidModel`."""
+    """A model folder that was just written behind the real serving runtime, in a process of its own.
+
+    Raises `InvalidModel`.
+    """
     return _fresh(folder, Manifest.load(folder))
 
 
-def _fresh(folder: Path, manifest: Manifest) -> Served:
+def _fresh(folder: Path, manifest: Manifest, digests: Digests = NO_DIGESTS) -> Served:
     from mlops_workbench.rollout.runtime.fresh import Served
 
-    return Served.load(folder, pyfunc=manifest.serialization == "pyfunc")
+    return Served.load(folder, digests, pyfunc=manifest.serialization == "pyfunc")
 
 
 def warm() -> None:
@@ -85,7 +88,9 @@ def compile_fast_path(
     return found.to_dict()
 
 
-RUNTIME = ServingRuntime(load, compile_fast_path, pyfunc.opened, pyfunc.values_of)
+RUNTIME = ServingRuntime(
+    load, compile_fast_path, pyfunc.opened, pyfunc.values_of, skops_file.load, skops_file.untrusted
+)
 
 
 def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Contestant:
@@ -102,7 +107,7 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
             return None
 
     folder, manifest = recorded(tracking, stored)
-    served = _fresh(folder, manifest)
+    served = _fresh(folder, manifest, stored.servable.digests)
     itself = None
     # an MLflow model's columns have types that depend on the row
     if manifest.serialization != "pyfunc":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy.engine import make_url
 from mlops_workbench.base.errors import Conflict, EngineUnavailable, NotFound, UsageError
 from mlops_workbench.config.project import Project
 from mlops_workbench.package import docker_client
+from mlops_workbench.package.dockerfile import UID
 from mlops_workbench.package.image import Image
 from mlops_workbench.registry import promotion
 from mlops_workbench.rollout import following, pointers, records
@@ -154,6 +156,9 @@ def _container(
         )
     if not docker_client.engine_answers():
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
+    # who runs in the container: see `containers._mounted`
+    owner = UID if os.getuid() == 0 else None
+    environment = environments.without_keys(environment, project.folder("keys") / stored.name, owner)
     return start_container(
         image.tag,
         stored.servable,

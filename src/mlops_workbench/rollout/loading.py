@@ -48,7 +48,11 @@ def loaded(folder: Path, stored: RegisteredVersion, variable: str | None) -> Loa
 
     try:
         plane = DataPlane.load(
-            folder, name=stored.name, version=str(stored.version), digest=stored.facts.digest, fast=False
+            folder,
+            name=stored.name,
+            version=str(stored.version),
+            digests=stored.servable.digests,
+            fast=False,
         )
     except ModelRefused as problem:
         raise InvalidModel(problem.message, problem.next_step) from None

@@ -130,20 +130,21 @@ def published(alias: Alias, stored: RegisteredVersion) -> Target:
     if not there.is_dir():
         draft = alias.folder / f".{name}.{os.getpid()}.draft"
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(source, draft)
-        for path in (alias.folder, draft, *draft.rglob("*")):
+        shutil.copytree(source, draft, symlinks=True)  # the runtime refuses links; none is read here
+        for path in (alias.folder, draft, *(p for p in draft.rglob("*") if not p.is_symlink())):
             path.chmod(0o755 if path.is_dir() else 0o644)
         with suppress(OSError):  # another process may have been quicker
             draft.replace(there)
         shutil.rmtree(draft, ignore_errors=True)
     os.utime(there)
     _tidy(alias, name)
-    return Target(str(stored.version), stored.facts.digest, name, plan=stored.facts.plan)
+    facts = stored.facts
+    return Target(str(stored.version), facts.digest, name, plan=facts.plan, manifest=facts.manifest)
 
 
 def _content(folder: Path) -> str:
     found = sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
         found.update(f"{path.relative_to(folder)}\0{file_sha256(path)}\n".encode())
     return found.hexdigest()
 

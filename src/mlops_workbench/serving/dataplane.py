@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_workbench.manifest import FILE_NAME, Manifest
+from mlops_workbench.manifest import FILE_NAME, NO_DIGESTS, Digests, Manifest
 from mlops_workbench.serving.answers import Prediction as Prediction
 from mlops_workbench.serving.answers import Row as Row
 from mlops_workbench.serving.errors import ModelRefused, ServingError
@@ -82,28 +82,27 @@ class DataPlane:
         *,
         name: str,
         version: str,
-        digest: str | None = None,
+        digests: Digests = NO_DIGESTS,
         fast: bool = True,
         fast_only: bool = False,
-        plan: str | None = None,
     ) -> DataPlane:
         """Read, verify, then load what answers: the fast path if it is proven and wanted, else the original.
 
-        Raises ModelRefused if the folder is incomplete, the file's SHA-256 is neither the manifest's nor
-        `digest` (of the registry), the plan is not the one that was proven (or not `plan`, the registry's), or the
-        file holds types that were not listed at registration. With `fast_only` there is no file of the model: the
-        plan's digest alone vouches for what answers.
+        Raises ModelRefused if the folder is incomplete or holds a link in place of a file, a file is not what the
+        registry vouches for (`digests`) or the manifest says, or the model holds types that are on no list or were not
+        in it at registration. With `fast_only` there is no file of the model: the plan alone is verified.
         """
         folder = Path(folder)
-        manifest = read_manifest(folder)
-        evaluator = _evaluator(folder, manifest, plan) if fast else None
+        manifest = read_manifest(folder, digests.manifest)
+        evaluator = _evaluator(folder, manifest, digests.plan) if fast else None
         if fast_only:
-            _require_alone(manifest, evaluator, digest, plan)
+            _require_alone(manifest, evaluator, digests)
         elif evaluator is not None:
-            require_digest(manifest.digest_of(folder), manifest, digest, model_file(folder, manifest))
+            path = model_file(folder, manifest)
+            require_digest(manifest.digest_of(folder), manifest, digests.model, path)
 
         def original() -> Original | PyFunc:
-            return _kind(manifest).load(folder, manifest, digest)
+            return _kind(manifest).load(folder, manifest, digests.model)
 
         return cls(
             manifest,
@@ -244,30 +243,29 @@ def _kind(manifest: Manifest) -> type[Original] | type[PyFunc]:
     return PyFunc if manifest.serialization == "pyfunc" else Original
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Raises ModelRefused."""
+def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
+    """`sha256`: the registry's. Raises ModelRefused."""
     try:
-        return Manifest.load(folder)
+        return Manifest.load(folder, sha256)
     except FileNotFoundError:
         raise ModelRefused(
             f"There is no {FILE_NAME} in '{folder}'.", "Give the folder of a version."
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelRefused(
             f"The {FILE_NAME} in '{folder}' cannot be read: {error}", "Fetch the version again."
         ) from error
 
 
-def _require_alone(
-    manifest: Manifest, evaluator: Evaluator | None, digest: str | None, plan: str | None
-) -> None:
+def _require_alone(manifest: Manifest, evaluator: Evaluator | None, digests: Digests) -> None:
     """Raises ModelRefused where no fast path answers, or the registry's digests are not known."""
     if evaluator is None:
         raise ModelRefused(
             f"There is no original model of '{manifest.name}' here, and its fast path is not to be used.",
             "Leave out MLOPS_FAST=0, or build the image with the original model.",
         )
-    if not plan or not digest or digest.removeprefix("sha256:") != manifest.sha256:
+    vouched = (digests.model or "").removeprefix("sha256:")
+    if not digests.plan or vouched != manifest.sha256:
         raise ModelRefused(
             f"The fast path of '{manifest.name}' is not vouched for: MLOPS_PLAN_DIGEST and MLOPS_MODEL_DIGEST must be "
             "those of the registry.",

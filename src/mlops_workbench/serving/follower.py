@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.serving.dataplane import DataPlane, read_manifest
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.serving.dataplane import DataPlane
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.pointer import Pointer, Target
@@ -217,10 +218,9 @@ class Follower:
         self._prepared = None
 
 
-def same_requirements(first: Path, folder: Path) -> None:
+def same_requirements(here: Manifest, wanted: Manifest) -> None:
     """What is installed in an image is what its own model needs. Raises ModelRefused for a version that needs other
-    things, and for a folder without a manifest."""
-    here, wanted = read_manifest(first), read_manifest(folder)
+    things."""
     lacking = [r for r in wanted.requirements if r not in here.requirements]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""

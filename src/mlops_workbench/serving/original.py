@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.manifest import FILE_NAME, Field, Manifest
+from mlops_workbench.manifest import FILE_NAME, Field, Manifest, read_plain
+from mlops_workbench.serving import skops_file
 from mlops_workbench.serving.answers import Prediction, Row
 from mlops_workbench.serving.errors import ModelRefused
 
@@ -33,7 +34,7 @@ class Original:
     def load(cls, folder: Path, manifest: Manifest, digest: str | None) -> Original:
         """The bytes that are hashed are the bytes that are loaded. Raises ModelRefused."""
         path = model_file(folder, manifest)
-        data = path.read_bytes()
+        data = read_plain(path)
         require_digest(hashlib.sha256(data).hexdigest(), manifest, digest, path)
         return cls(_deserialize(data, manifest, path), manifest)
 
@@ -61,9 +62,9 @@ class Original:
 
 
 def model_file(folder: Path, manifest: Manifest) -> Path:
-    """Raises ModelRefused if it is not in the folder."""
-    path = (folder / manifest.model_file).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    """Raises ModelRefused if it is not in the folder, or a link."""
+    path = folder / manifest.model_file
+    if Path(manifest.model_file).name != manifest.model_file or path.is_symlink() or not path.is_file():
         raise ModelRefused(
             f"The model folder {folder} has no file '{manifest.model_file}'.", "Fetch the version again."
         )
@@ -150,9 +151,12 @@ def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
             import cloudpickle  # type: ignore[import-untyped]
 
             return cloudpickle.loads(data)
-        import skops.io
-
-        return skops.io.loads(data, trusted=list(manifest.trusted))
+        return skops_file.load(data, manifest.trusted)
+    except skops_file.Untrusted as error:
+        raise ModelRefused(
+            f"'{path.name}' is not loaded: {error}.",
+            "If you trust who made the model, register it again with the format cloudpickle.",
+        ) from error
     except Exception as error:
         # Anything can come out of a constructor or an import here; all of it means: not served.
         raise ModelRefused(

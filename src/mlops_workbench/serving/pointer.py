@@ -7,10 +7,11 @@ else. Who moves the alias writes it whole or not at all; the runtime only reads.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.manifest import Digests
 from mlops_workbench.serving.errors import ModelRefused
 
 FILE_NAME = "current.json"
@@ -27,9 +28,15 @@ class Target:
     """name of a folder beside the pointer"""
     plan: str = ""
     """SHA-256 of the fast path's plan that the registry recorded; empty leaves the manifest's own"""
+    manifest: str = ""
+    """SHA-256 of `workbench.json` that the registry recorded; empty leaves it unchecked"""
+
+    @property
+    def digests(self) -> Digests:
+        return Digests(self.digest or None, self.plan or None, self.manifest or None)
 
     def to_dict(self) -> dict[str, str]:
-        return {"version": self.version, "digest": self.digest, "folder": self.folder, "plan": self.plan}
+        return asdict(self)
 
     def same(self, other: Target | None) -> bool:
         """Whether it is that version, wherever it lies."""
@@ -90,7 +97,13 @@ class Pointer:
 
 
 def _target(values: Any) -> Target:
-    found = Target(values["version"], values["digest"], values["folder"], plan=values.get("plan") or "")
+    found = Target(
+        values["version"],
+        values["digest"],
+        values["folder"],
+        plan=values.get("plan") or "",
+        manifest=values.get("manifest") or "",
+    )
     if not all(isinstance(v, str) and v for v in (found.version, found.digest, found.folder)):
         raise ValueError("a version, a digest and a folder are texts")
     if Path(found.folder).name != found.folder or found.folder in (".", ".."):

@@ -6,16 +6,20 @@ nothing is written.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.manifest import Manifest
+from mlops_workbench.manifest import Manifest, open_plain, tree_files
 from mlops_workbench.serving.answers import Prediction, Row
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.original import as_frame, model_file, require_digest
@@ -36,16 +40,28 @@ class PyFunc:
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest, digest: str | None) -> PyFunc:
-        """Every file is hashed before one is loaded: loading runs code. Raises ModelRefused."""
-        path = model_file(folder, manifest)
-        require_digest(manifest.digest_of(folder), manifest, digest, path.parent)
+        """Every file is hashed before one is loaded: loading runs code. MLflow reads the files by itself, so it gets
+        those that were hashed: a copy that nobody else can write. Without `digest` nobody vouches for the folder, and
+        it is loaded where it lies. Raises ModelRefused.
+        """
+        folder = model_file(folder, manifest).parent
+        kept = copied(folder) if digest and not only_root_writes(folder) else None
+        place = Path(kept.name) if kept else folder
         try:
-            return cls(opened(path.parent), manifest)
+            require_digest(manifest.digest_of(place), manifest, digest, folder)
+            model = opened(place)
+        except ModelRefused:
+            _remove(kept)
+            raise
         except Exception as error:  # whatever a flavour raises means: not served
+            _remove(kept)
             raise ModelRefused(
                 f"The MLflow model in '{folder}' cannot be loaded: {type(error).__name__}: {error}",
                 "Compare the installed libraries with the manifest's requirements, or register the model again.",
             ) from error
+        if kept:  # it may read its files at any time
+            weakref.finalize(model, _remove, kept)
+        return cls(model, manifest)
 
     def predict(self, rows: Sequence[Row]) -> Prediction:
         """One model call for all rows that give columns of the same types."""
@@ -82,6 +98,45 @@ class PyFunc:
             if not (kind.startswith(_WHOLE) or kind == "bool") or next(strict, True):
                 frame[name] = frame[name].astype(kind)
         return frame
+
+
+def copied(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """The model's files in a folder of this user's own. Raises ModelRefused for links, and what cannot be read."""
+    kept = tempfile.TemporaryDirectory(prefix="mlops-model-")
+    try:
+        for name in tree_files(folder):
+            path = Path(kept.name) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open_plain(folder / name) as source, path.open("xb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+    except OSError as error:
+        _remove(kept)
+        if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENOENT):
+            raise ModelRefused(
+                f"'{folder}' is not the model that was registered: it holds a link or a file that is none ({error}).",
+                "Fetch the version again; if it still does, someone changed the stored artifact.",
+            ) from error
+        raise ModelRefused(
+            f"'{folder}' cannot be copied to be verified: {error}.",
+            f"Make room for another one in {tempfile.gettempdir()}.",
+        ) from error
+    return kept
+
+
+def _remove(kept: tempfile.TemporaryDirectory[str] | None) -> None:
+    if kept is not None:
+        kept.cleanup()
+
+
+def only_root_writes(folder: Path) -> bool:
+    """Whether nobody but root, who we are not, can change the folder, as in an image: it needs no copy."""
+    if os.getuid() == 0:
+        return False
+    places = (folder, *folder.absolute().parents, *folder.rglob("*"))
+    try:
+        return all(s.st_uid == 0 and not s.st_mode & 0o022 for s in (p.lstat() for p in places))
+    except OSError:
+        return False
 
 
 def values_of(answer: Any, rows: int) -> list[Any]:

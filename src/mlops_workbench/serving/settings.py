@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
-from mlops_workbench.serving.dataplane import DataPlane
+from mlops_workbench.serving.dataplane import DataPlane, read_manifest
 from mlops_workbench.serving.errors import ModelRefused
 from mlops_workbench.serving.follower import Follow, same_requirements
 from mlops_workbench.serving.keys import Keys
@@ -57,6 +57,8 @@ class Settings:
     """listened on as well as soon as it is free: what is replaced holds it until then"""
     plan_digest: str | None = None
     """SHA-256 of the fast path's plan that the registry recorded; None leaves the manifest's own"""
+    manifest_digest: str | None = None
+    """SHA-256 of `workbench.json` that the registry recorded; None leaves it unchecked"""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -89,12 +91,19 @@ class Settings:
             any_requirements=_choice(env, "MLOPS_FOLLOW_REQUIREMENTS", ("same", "any")) == "any",
             fast_only=_choice(env, "MLOPS_FAST_ONLY", ("0", "1")) == "1",
             plan_digest=env.get("MLOPS_PLAN_DIGEST") or None,
+            manifest_digest=env.get("MLOPS_MANIFEST_DIGEST") or None,
         )
 
 
 def app_from(settings: Settings) -> FastAPI:
     """Loads, verifies and warms the model, opens the log. Raises ModelRefused or LogRefused."""
-    own = Target(settings.version, settings.digest or "", "", plan=settings.plan_digest or "")
+    own = Target(
+        settings.version,
+        settings.digest or "",
+        "",
+        plan=settings.plan_digest or "",
+        manifest=settings.manifest_digest or "",
+    )
     if settings.follow is None:
         dataplane, log = _loaded(settings, settings.model_dir, own)
         return _app(settings, dataplane, log, None)
@@ -125,10 +134,9 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
         folder,
         name=settings.name,
         version=target.version,
-        digest=target.digest or None,
+        digests=target.digests,
         fast=settings.fast,
         fast_only=settings.fast_only,
-        plan=target.plan or None,
     )
     dataplane.warm()
     settings.privacy.fits(dataplane.manifest)
@@ -155,7 +163,10 @@ def _follow(settings: Settings, path: Path, own: Target) -> Follow:
     def load(target: Target) -> tuple[DataPlane, PredictionLog | None]:
         folder = path.parent / target.folder if target.folder else settings.model_dir
         if not settings.any_requirements:
-            same_requirements(settings.model_dir, folder)
+            same_requirements(
+                read_manifest(settings.model_dir, own.digests.manifest),
+                read_manifest(folder, target.digests.manifest),
+            )
         return _loaded(settings, folder, target)
 
     return Follow(path, load, alias, served)

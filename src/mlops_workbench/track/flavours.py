@@ -7,7 +7,7 @@ import importlib
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,22 @@ def stamp(folder: Path, model_id: str, run_id: str | None) -> None:
     model.save(str(folder / MLMODEL))
 
 
-def native(folder: Path) -> Any | None:
-    """The scikit-learn model in the folder; None if it is of another flavour."""
+def native(folder: Path, load_skops: Callable[[bytes], Any]) -> Any | None:
+    """The scikit-learn model in the folder; None if it is of another flavour. `load_skops`: makes the model of a file.
+
+    Raises `InvalidModel` for a skops file that holds anything but what models are made of: MLflow would trust the names
+    that lie beside it.
+    """
     from mlflow.models import Model
 
-    if "sklearn" not in Model.load(str(folder)).flavors:
+    sklearn = Model.load(str(folder)).flavors.get("sklearn")
+    if sklearn is None:
         return None
+    if sklearn.get("serialization_format") == "skops":
+        try:
+            return load_skops((folder / sklearn["pickled_model"]).read_bytes())
+        except Exception as problem:  # a hand-made file raises anything
+            raise InvalidModel(f"The logged model cannot be loaded: {problem}.", "Log it again.") from None
     import mlflow.sklearn
 
     with calm():

@@ -109,6 +109,8 @@ class VersionFacts:
     evaluate: RowsMark | None
     content: str = ""
     """hash of the fitted model: two versions that are the same model have one; empty where it is not known"""
+    manifest: str = ""
+    """SHA-256 of `workbench.json`, which holds those of the files; empty of versions from before it was recorded"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ class RegisteredVersion:
     @property
     def servable(self) -> Servable:
         facts = self.facts
-        return Servable(self.name, str(self.version), facts.digest, facts.plan or None)
+        plan, manifest = facts.plan or None, facts.manifest or None
+        return Servable(self.name, str(self.version), facts.digest, plan, manifest=manifest)
 
     @property
     def facts(self) -> VersionFacts:
@@ -138,6 +141,7 @@ class RegisteredVersion:
             task=tags.get("task", "other"),
             target=tags.get("target") or None,
             content=tags.get("content", ""),
+            manifest=tags.get("manifest.sha256", ""),
             variable=tags.get("variable", ""),
             registered_by=tags.get("registered by"),
             metrics=json.loads(tags.get("metrics", "{}")),

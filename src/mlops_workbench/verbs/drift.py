@@ -32,9 +32,9 @@ def drift(
     Raises `Drifted` with the report when asked to fail and a feature has drifted.
     """
     from mlops_workbench.alerts import watched
-    from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import watching
     from mlops_workbench.registry import gates, registering
+    from mlops_workbench.registry.versions import recorded
 
     if profile is not None:
         from mlops_workbench.data import profiles
@@ -42,7 +42,7 @@ def drift(
         profiles.require()
     stored = session.version(name, version)
     seen = gates.latest(session.store, stored.name, stored.version)
-    manifest = Manifest.load(session.tracking.folder(stored))
+    manifest = recorded(session.tracking, stored)[1]
     if data is None:
         manifest = watching.readable(manifest, session.project.policy.serving)
     session.progress("reading the reference")

@@ -7,7 +7,7 @@ from mlops_workbench.base.errors import InvalidData, NotFound, closest
 from mlops_workbench.interface import parsers
 from mlops_workbench.interface.spec import Opt, verb
 from mlops_workbench.interface.types import Data, Model
-from mlops_workbench.manifest import Kind, Manifest, kind_of_labels
+from mlops_workbench.manifest import Kind, kind_of_labels
 
 if TYPE_CHECKING:
     from mlops_workbench.monitor.labels import LabelReceipt
@@ -51,11 +51,12 @@ def label(
 def _classes(session: Session, name: str, url: str) -> list[Any]:
     """Those of all versions that have answered, in their order; none of a model that predicts numbers."""
     from mlops_workbench.monitor import inference
+    from mlops_workbench.registry.versions import recorded
 
     try:
         answered = inference.versions(url, name)
     except NotFound:  # what is wrong with the labels is said first
         return []
     found = [v for v in session.tracking.versions(name) if str(v.version) in answered]
-    classes = [c for version in found for c in Manifest.load(session.tracking.folder(version)).classes]
+    classes = [c for version in found for c in recorded(session.tracking, version)[1].classes]
     return list(dict.fromkeys(classes))

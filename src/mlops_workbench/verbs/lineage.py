@@ -35,10 +35,10 @@ def lineage(
 
 def origin(session: Session, stored: RegisteredVersion) -> Origin:
     """Everything that is recorded about a version."""
-    from mlops_workbench.manifest import Manifest
     from mlops_workbench.package import records as images
     from mlops_workbench.registry import approvals, gates, ledger
     from mlops_workbench.registry import origin as origins
+    from mlops_workbench.registry.versions import recorded
     from mlops_workbench.rollout import records
     from mlops_workbench.verbs.models import described
 
@@ -51,7 +51,7 @@ def origin(session: Session, stored: RegisteredVersion) -> Origin:
     return origins.Origin(
         project=policy.name,
         stored=stored,
-        manifest=Manifest.load(tracking.folder(stored)),
+        manifest=recorded(tracking, stored)[1],
         run=tracking.run(stored.run_id) if stored.run_id else None,
         files=tracking.files(stored.run_id) if stored.run_id else (),
         data=origins.rows_of(session.store, stored),

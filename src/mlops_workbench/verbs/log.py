@@ -27,8 +27,8 @@ def log(
     """
     from mlops_workbench.config.names import reference
     from mlops_workbench.data import output
-    from mlops_workbench.manifest import Manifest
     from mlops_workbench.monitor import logged, watching
+    from mlops_workbench.registry.versions import recorded
 
     session.check_variable(variable)
     path = None if out is None else output.writable(session.path(out))
@@ -36,9 +36,7 @@ def log(
     chosen = session.version(name, version) if asked.version or asked.alias else None
     session.tracking.require_model(asked.model)
     newest = chosen or max(session.tracking.versions(asked.model), key=lambda v: v.version)
-    manifest = watching.readable(
-        Manifest.load(session.tracking.folder(newest)), session.project.policy.serving
-    )
+    manifest = watching.readable(recorded(session.tracking, newest)[1], session.project.policy.serving)
     session.progress("reading the logged requests")
     found = logged.frame(
         session.project.inference_url,

@@ -21,7 +21,7 @@ def predict(
 ) -> Predictions:
     """Send rows to the served model over HTTP; each answer is logged before it comes back."""
     from mlops_workbench.data import output
-    from mlops_workbench.manifest import Manifest
+    from mlops_workbench.registry.versions import recorded
     from mlops_workbench.rollout import following, records, requests
     from mlops_workbench.rollout.runtime.environment import api_key
 
@@ -29,7 +29,7 @@ def predict(
     following.sync_followers(session, name)
     deployment = records.require(session.store, name)
     stored = session.tracking.version(name, int(deployment.version))
-    manifest = Manifest.load(session.tracking.folder(stored))
+    manifest = recorded(session.tracking, stored)[1]
     frame, label = session.frame(data, manifest.kinds)
     key = api_key(session.project.policy.serving, session.project.root)
     found = requests.send(deployment, manifest, frame, label, batch=batch, key=key, progress=session.progress)

@@ -47,7 +47,9 @@ def register(
     session.progress("looking at the model")
     judging.warm()
     given = session.tracking.run(run) if run else None
-    fitted, label, made_by = registering.resolve_model(model, session.namespace, session.tracking, given)
+    fitted, label, made_by = registering.resolve_model(
+        model, session.namespace, session.tracking, judging.RUNTIME, given
+    )
     made_by = made_by or registering.logged_by(fitted, session.tracking) or session.run_of(fitted)
     if given is not None and made_by != given.id:
         makers.require_made_by(session, fitted, label, given)

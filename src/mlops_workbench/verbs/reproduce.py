@@ -17,11 +17,10 @@ def _work(session: Session, job: int, *, name: str, version: int, tolerance: flo
     from mlops_workbench.notebooks import recipe, reproduction
 
     stored = session.tracking.version(name, version)
-    folder = session.tracking.folder(stored)
     keep = session.project.folder("jobs", str(job))
     queue.set_notebook(session.store, job, keep / "reproduce.ipynb")
-    made_of = recipe.recorded(session.project, session.store, session.tracking, stored, folder)
-    return reproduction.reproduce(session.project, made_of, folder, keep, tolerance, session.progress)
+    made_of = recipe.recorded(session.project, session.store, session.tracking, stored)
+    return reproduction.reproduce(session.project, made_of, keep, tolerance, session.progress)
 
 
 @verb(stage="retrain", effect="writes", long=True, example="reproduce flights/1", work=_work)
@@ -44,9 +43,7 @@ def reproduce(
 
     stored = session.version(name, version)
     # reports at once what is missing
-    _ = recipe.recorded(
-        session.project, session.store, session.tracking, stored, session.tracking.folder(stored)
-    )
+    _ = recipe.recorded(session.project, session.store, session.tracking, stored)
     options = {"name": stored.name, "version": stored.version, "tolerance": tolerance}
     job = jobs.start(session, spec(reproduce), stored.name, options)
     if detach:

@@ -36,21 +36,28 @@ def start_container(
     """Run an image, published on 127.0.0.1 only, and wait until it is ready.
 
     The inference log is `inference.db` in `inference_dir` (mounted, so that the rows are on the host), else what
-    `launch` names. The folder of a file of API keys is mounted, too, so that the
-    file may be replaced. The container has a read-only file system
-    except /tmp, no capabilities, and cannot gain privileges. Raises EngineUnavailable, NotFound for an
-    image that is not here, Conflict if the port is in use, ServingFailed with the end of its log.
+    `launch` names. The folder of a file of API keys is mounted, too, so that the file may be replaced. The container is
+    confined (`docker_client.CONFINED`). Raises EngineUnavailable, NotFound for an image that is not here, Conflict if
+    the port is in use, ServingFailed with the end of its log.
     """
     with connect() as engine:
         found = engine.image(image)
         if found is None:
             raise NotFound(f"There is no image '{image}' here.", "Build it first.")
-        if found.labels.get("mlops.model.digest") != servable.digest:
+        labels = found.labels
+        other = (
+            servable.manifest and labels.get("mlops.manifest.digest", servable.manifest) != servable.manifest
+        )
+        if labels.get("mlops.model.digest") != servable.digest or other:
             raise ServingFailed(
                 f"The image '{image}' holds another model than digest {servable.digest[:16]}…."
             )
-        options = _confined(memory, cpus)
+        options: dict[str, Any] = {"mem_limit": memory, "nano_cpus": int(cpus * 1e9)}
         env, mounts = _told(launch.environment)
+        if (
+            FOLLOW in env
+        ):  # a version of MLflow's is copied before it is verified: as much as its memory holds
+            options["tmpfs"] = {"/tmp": f"rw,nosuid,nodev,size={memory}"}  # noqa: S108 (the container's own)
         env["MLOPS_ROLE"] = launch.role
         if inference_dir is not None:
             options |= _mounted(inference_dir)
@@ -126,17 +133,6 @@ def tail(deployment: Deployment, lines: int) -> str:
         if engine.container(_id(deployment)) is None:
             return ""
         return engine.logs(_id(deployment), lines)
-
-
-def _confined(memory: str, cpus: float) -> dict[str, Any]:
-    return {
-        "mem_limit": memory,
-        "nano_cpus": int(cpus * 1e9),
-        "read_only": True,
-        "tmpfs": {"/tmp": "rw,nosuid,size=64m"},  # noqa: S108 (the container's own)
-        "security_opt": ["no-new-privileges"],
-        "cap_drop": ["ALL"],
-    }
 
 
 def _told(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

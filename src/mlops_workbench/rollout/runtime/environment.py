@@ -39,6 +39,28 @@ def keys_file(policy: ServingPolicy, root: Path) -> Path | None:
     return (root / Path(name).expanduser()).absolute() if name else None
 
 
+def without_keys(variables: Mapping[str, str], folder: Path, owner: int | None) -> dict[str, str]:
+    """For a container, whose environment everybody reads who may ask the engine: its API keys are in a file.
+
+    `folder`: of this deployment's model, made for the one who runs in the container (`owner`; None: ourselves). Keys
+    beside a file of keys stay: the runtime reads one file.
+    """
+    found = dict(variables)
+    if KEYS_FILE in found or not (keys := found.pop(KEYS, "")):
+        return dict(variables)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "api-keys"
+    draft = folder / f".{os.getpid()}.draft"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        out.write(keys.replace(",", "\n") + "\n")
+    for path in (folder, draft):
+        path.chmod(0o700 if path is folder else 0o600)
+        if owner is not None:
+            os.chown(path, owner, owner)
+    draft.replace(file)
+    return found | {KEYS_FILE: str(file)}
+
+
 def api_key(policy: ServingPolicy, root: Path) -> str | None:
     """The key of the workbench's own requests: the first that is set, if any is. Raises `InvalidConfig`."""
     file = keys_file(policy, root)
@@ -56,6 +78,7 @@ def without_platform(environ: Mapping[str, str]) -> dict[str, str]:
         "MLOPS_FAST",
         "MLOPS_FOLLOW",
         "MLOPS_PLAN_",
+        "MLOPS_MANIFEST_",
         "MLOPS_MAX_",
         "MLOPS_LOG_",
         "MLOPS_API_KEYS",

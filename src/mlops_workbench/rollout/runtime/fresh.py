@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import mlops_workbench
 from mlops_workbench.base.errors import InvalidModel, ServingFailed
+from mlops_workbench.manifest import NO_DIGESTS, Digests
 from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.fresh_process import PLAIN, PYFUNC
 from mlops_workbench.serving.answers import Prediction
@@ -167,11 +168,14 @@ class Served:
     pid: int
 
     @classmethod
-    def load(cls, folder: Path, *, pyfunc: bool = False) -> Served:
-        """Raises `InvalidModel` with the reason, `ServingFailed` if no process can be started."""
+    def load(cls, folder: Path, digests: Digests = NO_DIGESTS, *, pyfunc: bool = False) -> Served:
+        """`digests`: the registry's, of a folder that others can write.
+
+        Raises `InvalidModel` with the reason, `ServingFailed` if no process can be started.
+        """
         served = cls(*server().connect(PYFUNC if pyfunc else PLAIN))
         try:
-            served._ask("load", str(Path(folder).absolute()), LOAD_SECONDS)
+            served._ask("load", (str(Path(folder).absolute()), digests), LOAD_SECONDS)
         except BaseException:
             served.close()
             raise

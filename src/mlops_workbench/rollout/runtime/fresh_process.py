@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -29,15 +31,20 @@ PLAIN, PYFUNC = b"0", b"1"
 
 
 def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="mlops-fresh-") as scratch:
+        _serve(socket.socket(fileno=int(sys.argv[1])), Path(scratch))
+
+
+def _serve(control: socket.socket, scratch: Path) -> None:
+    """`scratch`: where each child has its temporary files, which are removed when it has ended, however it did."""
     parent = os.getppid()
-    control = socket.socket(fileno=int(sys.argv[1]))
     for name in _PRELOADED:
         with contextlib.suppress(ImportError):
             import_module(name)
     children: set[int] = set()
     used = time.monotonic()
     while os.getppid() == parent:
-        _collect(children)
+        _collect(children, scratch)
         readable, _, _ = select.select([control], [], [], 1.0)
         if not readable:
             if not children and time.monotonic() - used > IDLE_SECONDS:
@@ -55,6 +62,8 @@ def main() -> None:
         if child == 0:
             control.close()
             try:
+                tempfile.tempdir = str(scratch / str(os.getpid()))
+                Path(tempfile.tempdir).mkdir(0o700)
                 _answer(Connection(descriptors[0]))
             finally:
                 os._exit(0)
@@ -65,10 +74,11 @@ def main() -> None:
             os.kill(child, signal.SIGKILL)
 
 
-def _collect(children: set[int]) -> None:
+def _collect(children: set[int], scratch: Path) -> None:
     for child in [*children]:
         if os.waitpid(child, os.WNOHANG)[0]:
             children.discard(child)
+            shutil.rmtree(scratch / str(child), ignore_errors=True)
 
 
 def _answer(asked: Connection) -> None:
@@ -88,8 +98,9 @@ def _answer(asked: Connection) -> None:
         try:
             match what:
                 case "load":
-                    os.chdir(given)
-                    plane = DataPlane.load(Path(given), name=Path(given).name, version="0")
+                    folder, digests = Path(given[0]), given[1]
+                    os.chdir("/")  # where images run: a file beside the model is no part of it
+                    plane = DataPlane.load(folder, name=folder.name, version="0", digests=digests)
                     said: tuple[Any, ...] = ("loaded",)
                 case "rows":
                     found = plane.predict([plane.from_json(row) for row in given])

@@ -51,17 +51,15 @@ def start_local(model_dir: Path, servable: Servable, launch: Launch, *, log_file
     before = log_file.stat().st_size if log_file.exists() else 0
     env = without_platform(os.environ) | {
         **launch.environment,
+        **servable.variables(),
         "MLOPS_MODEL_DIR": str(model_dir),
-        "MLOPS_MODEL_NAME": name,
-        "MLOPS_MODEL_VERSION": version,
-        "MLOPS_MODEL_DIGEST": digest,
         "MLOPS_ROLE": launch.role,
         "MLOPS_LOG_URL": launch.log_url or "",
         "HOST": _HOST,
         "PORT": str(port),
         "MLOPS_TAKE_PORT": str(launch.takes or ""),
     }
-    process = _launch(log_file, model_dir, env)
+    process = _launch(log_file, Path("/"), env)  # a file beside the model is no part of it
     deployment = Deployment(
         id=uuid.uuid4().hex[:12],
         model=name,

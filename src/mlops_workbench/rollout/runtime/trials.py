@@ -76,10 +76,8 @@ def process(model_dir: Path, servable: Servable, *, fast: bool = True) -> Iterat
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as scratch:
         log = Path(scratch) / "runtime.log"
         env = without_platform(os.environ) | {
+            **servable.variables(),
             "MLOPS_MODEL_DIR": str(Path(model_dir).absolute()),
-            "MLOPS_MODEL_NAME": servable.name,
-            "MLOPS_MODEL_VERSION": servable.version,
-            "MLOPS_MODEL_DIGEST": servable.digest,
             "MLOPS_ROLE": ROLE,
             "MLOPS_FAST": "1" if fast else "0",
             "MLOPS_LOG_URL": f"sqlite:///{scratch}/trial.db",

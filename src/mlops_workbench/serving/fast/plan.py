@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from mlops_workbench.manifest import read_plain
+
 HEADER = "fast.json"
 ARRAYS = "fast.npz"
 FORMAT = 1
@@ -33,7 +35,7 @@ class Plan:
     def read(cls, folder: Path, sha256: str) -> Plan:
         """Raises PlanRefused if a file is missing, differs from what was proven, or is of another format."""
         try:
-            header_text, stored = (folder / HEADER).read_bytes(), (folder / ARRAYS).read_bytes()
+            header_text, stored = read_plain(folder / HEADER), read_plain(folder / ARRAYS)
         except OSError as error:
             raise PlanRefused(f"The fast path's plan cannot be read: {error.strerror}.") from error
         if hashlib.sha256(header_text).hexdigest() != sha256:
