@@ -57,6 +57,7 @@ SLOW = (
     "unit/test_jobs.py",
     "unit/test_mlflow_server.py",
     "unit/test_reports.py",
+    "unit/test_scripts.py",
 )
 SLOW_PATHS = {Path(__file__).parent / place for place in SLOW}
 

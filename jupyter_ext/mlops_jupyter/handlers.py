@@ -19,7 +19,8 @@ from mlops_jupyter.pages import notebook_page
 from mlops_jupyter.request import VerbCall, call, from_query, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
-from mlops_workbench.interface.payloads import describe, from_json
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.payloads import describe
 from mlops_workbench.interface.words import line
 from mlops_workbench.workbench import verbs
 
@@ -139,7 +140,7 @@ class VerbHandler(MlopsHandler):
     @authenticated
     @authorized
     async def post(self, name: str) -> None:
-        if name in verbs() and verbs()[name].long:
+        if name in verbs() and verbs()[name].work is not None:
             self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
         await self.answer(name, self.body(), reading=False)
 
@@ -183,12 +184,12 @@ class LineHandler(MlopsHandler):
         verb = verbs().get(str(raw.get("verb")))
         if verb is None:
             raise UsageError(f"There is no verb '{raw.get('verb')}'.")
-        self.finish(json.dumps({"line": "%mlops " + line(verb, from_json(verb, raw.get("options") or {}))}))
+        self.finish(json.dumps({"line": "%mlops " + line(verb, checked(verb, raw.get("options") or {}))}))
 
 
 def carry_out(workbench: Any, asked: VerbCall) -> Any:
-    """Long verbs become a job and return at once; the others run here."""
-    if asked.verb.long:
+    """What has work for a job becomes one and returns at once; the others run here."""
+    if asked.verb.work is not None:
         return getattr(workbench, asked.verb.name)(**asked.options | {"detach": True})
     return getattr(workbench, asked.verb.name)(**asked.options)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound, closest
-from mlops_workbench.interface.payloads import changes, from_json
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.payloads import changes
 from mlops_workbench.interface.spec import Arg, Verb
 from mlops_workbench.workbench import verbs
 
@@ -67,7 +68,11 @@ def call(name: str, raw: dict[str, Any], folder: Path, root: Path, *, reading: b
         raise NotFound(f"There is no verb '{name}'.", closest(name, verbs()))
     if reading and (what := changes(verb, raw)):
         raise MethodNotAllowed(f"{what} changes something.", "Send it with POST.")
-    options = from_json(verb, raw)
+    options = checked(verb, raw)
+    if code := [arg for arg in verb.args if arg.offer == "code" and options[arg.name]]:
+        for arg in code:  # its variables are the file's own: nothing of a notebook is needed
+            options[arg.name] = str(_option_file(arg, options[arg.name], folder, root))
+        return VerbCall(verb, options, folder)
     variables = [arg for arg in verb.args if arg.offer == "variable" and options[arg.name]]
     if (verb.in_kernel and not variables) or not all(_is_data_file(options[arg.name]) for arg in variables):
         raise Conflict(

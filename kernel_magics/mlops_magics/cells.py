@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
 
+from mlops_workbench.base import tracebacks
 from mlops_workbench.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ def _watching(shell: Any, shown: Callable[[Mapping[str, Any]], None]) -> Iterato
         yield
     finally:
         publisher.publish, hook.write_format_data = publish, write
+
+
+def shown_as_theirs(shell: Any, problem: Exception) -> Exception:
+    """The error of a person's code, which IPython then shows as it shows others: their frames, then our sentence."""
+    frames, said = tracebacks.frames_of_code(problem), tracebacks.sentence(problem)
+    shown = problem
+    if (
+        frames is None
+    ):  # their code did not compile; of a SyntaxError IPython would show all frames, which are ours
+        found = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
+        shown = type(type(problem).__name__, (Exception,), {})(str(problem))
+    else:
+        found = shell.InteractiveTB.structured_traceback(type(problem), problem, frames, tb_offset=0)
+    shown._render_traceback_ = lambda: [*found, said]  # type: ignore[attr-defined]  # IPython asks for it
+    return shown.with_traceback(None)
 
 
 def _awaits(code: str, name: str, flags: int) -> bool:

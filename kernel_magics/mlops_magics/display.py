@@ -6,6 +6,7 @@ import html
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+from mlops_workbench.base.errors import spelled
 from mlops_workbench.base.values import Value
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def bundle(value: Value) -> dict[str, Any]:
         made = RunsWidget(cast("RunList", value))._repr_mimebundle_()
     if made is not None:
         return dict(made[0] if isinstance(made, tuple) else made)
-    return {"text/plain": value.text(), "text/html": value._repr_html_()}
+    return {
+        "text/plain": spelled(value.text(), "%mlops"),
+        "text/html": spelled(value._repr_html_(), "%mlops"),
+    }
 
 
 class Shown:

@@ -8,10 +8,13 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_magics.cells import cell_of
+from IPython.core.magic import no_var_expand
+
+from mlops_magics.cells import cell_of, shown_as_theirs
 from mlops_magics.completion import complete
 from mlops_magics.display import Bar, Shown, show_text
 from mlops_magics.history import Executed
+from mlops_workbench.base import tracebacks
 from mlops_workbench.base.errors import MlopsError, NotPassed, UsageError
 
 if TYPE_CHECKING:
@@ -63,13 +66,20 @@ class MlopsMagics:
 
         return Workbench(namespace=self.shell.user_ns)
 
+    # IPython would put a variable's text into a sentence for the ledger
+    @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not read for types
     def line(self, line: str) -> Any:
         """`%mlops VERB …`: one verb of the workbench; `%mlops` lists them, `%mlops VERB --help` explains one."""
         return self._call(line, None)
 
+    @no_var_expand  # type: ignore[untyped-decorator]
     def cell(self, line: str, cell: str) -> Any:
         """`%%mlops run --name NAME …`: the cell below as a tracked run."""
         return self._call(line, cell)
+
+    def _expanded(self, word: str) -> str:
+        """`{month}` and `$month` as IPython has them."""
+        return str(self.shell.var_expand(word)) if "{" in word or "$" in word else word
 
     def _call(self, line: str, cell: str | None) -> Any:
         if cell is not None and line.split()[:1] != ["run"]:
@@ -80,13 +90,16 @@ class MlopsMagics:
         from mlops_workbench.interface.words import spell
         from mlops_workbench.workbench import verbs
 
+        typed = f"%%{NAME} {line}\n{cell}"
+        while cell is not None and line.rstrip().endswith("\\"):  # IPython continues lines, but not these
+            more, _, cell = cell.partition("\n")
+            line = f"{line.rstrip()[:-1]} {more}"
         try:
-            call = parse(line, PROG if cell is None else f"%{PROG}", verbs())
+            call = parse(line, PROG if cell is None else f"%{PROG}", verbs(), self._expanded)
         except HelpRequested as asked:
             return show_text(asked.text)
         options = dict(call.options)
         if cell is not None:
-            typed = f"%%{NAME} {line}\n{cell}"
             options["script"] = cell_of(self.shell, cell, typed, self.executed.cells)
         before = self.workbench.progress  # of the tracked cell that this line stands in
         with Bar(call.verb) as progress:
@@ -98,6 +111,10 @@ class MlopsMagics:
                 if isinstance(problem, NotPassed) and problem.report is not None:
                     self.shown.evidence(problem.report)
                 raise
+            except Exception as problem:
+                if not tracebacks.from_code(problem):
+                    raise
+                raise shown_as_theirs(self.shell, problem) from None
             finally:
                 self.workbench.progress = before
                 self._point_mlflow()

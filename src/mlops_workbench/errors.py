@@ -19,6 +19,8 @@ from mlops_workbench.base.errors import (
     NotFound,
     NotPassed,
     ServingFailed,
+    StoreUnavailable,
+    UnexpectedError,
     UsageError,
 )
 
@@ -39,5 +41,7 @@ __all__ = [
     "NotFound",
     "NotPassed",
     "ServingFailed",
+    "StoreUnavailable",
+    "UnexpectedError",
     "UsageError",
 ]

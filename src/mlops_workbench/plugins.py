@@ -17,11 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from mlops_workbench.base.errors import NotFound, closest
+from mlops_workbench.base.errors import InvalidConfig, NotFound, closest
 from mlops_workbench.base.values import Value
+from mlops_workbench.config.project import FILE_NAME, Project
 from mlops_workbench.store.context import Context
 
 Group = Literal["verbs", "exports", "engines", "channels"]
+OWN: Mapping[str, tuple[str, ...]] = {"engines": ("local",), "channels": ("log",)}
+"""what is always installed, so that nothing has to be looked for"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,23 @@ class Channel(Protocol):
 def found(group: Group) -> dict[str, metadata.EntryPoint]:
     """What is installed, by name."""
     return {entry.name: entry for entry in metadata.entry_points(group=f"mlops_workbench.{group}")}
+
+
+def require_configured(project: Project) -> None:
+    """Raises `InvalidConfig` for a job engine or an alert channel in `mlops.toml` that is not installed."""
+    policy = project.policy
+    named: tuple[tuple[Group, str, tuple[str, ...]], ...] = (
+        ("engines", "[jobs] engine", (policy.jobs.engine,)),
+        ("channels", "[alerts] channels", policy.alerts.channels),
+    )
+    for group, key, names in named:
+        for name in names:
+            if name not in OWN[group] and name not in found(group):
+                known = sorted({*OWN[group], *found(group)})
+                raise InvalidConfig(
+                    f"{project.root / FILE_NAME}: {key} names '{name}', which is not installed.",
+                    closest(name, known) + " Others come with plugins.",
+                )
 
 
 def load(group: Group, name: str) -> Any:

@@ -17,6 +17,7 @@ from mlops_workbench.config import project as projects
 from mlops_workbench.config.names import reference
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Kind
+from mlops_workbench.track.home import require_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +101,11 @@ class Session:
             self._seen = found
             return found
 
+    @property
+    def seen_project(self) -> Project | None:
+        """The project as it was last read; None before it was."""
+        return self._seen
+
     def use(self, project: Project) -> None:
         """Work in this project from now on."""
         self.close()
@@ -115,15 +121,23 @@ class Session:
     @property
     def tracking(self) -> Tracking:
         """Runs and registered models."""
+        return cast("Tracking", self._part("mlflow.db", self._opened_tracking))
+
+    def _opened_tracking(self, project: Project) -> Tracking:
+        from mlops_workbench.track import lost_runs
         from mlops_workbench.track.tracking import Tracking
 
-        return cast("Tracking", self._part("mlflow.db", Tracking))
+        opened = Tracking(project)
+        lost_runs.close(opened)
+        return opened
 
     def _part(self, file: str, make: Callable[[Project], Any]) -> Any:
-        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost."""
+        """What is opened once. Raises `Conflict` when its file was taken away: what is written then is lost, and in a
+        project that was moved or copied: its records name files and processes of the old place."""
         with self._opening:
             project = self.project
             if file not in self._parts:
+                require_home(project)
                 self._parts[file] = make(project)
             found = _identity(project.state / file)
             known = self._files.setdefault(file, found) if found else self._files.get(file)
@@ -186,7 +200,10 @@ class Session:
             raise UsageError(f"Which version of '{name}'?", f"Say which: the option version, or {name}/N.")
         found = self.tracking.alias(asked.model, alias)
         if found is None and alias == CHAMPION:
-            raise NotFound(f"'{asked.model}' has no champion.", "Promote a version, or name one.")
+            raise NotFound(
+                f"'{asked.model}' has no champion.",
+                f"Promote a version, or name one: `promote {asked.model}/VERSION --why …`.",
+            )
         if found is None:
             known = self.tracking.aliases(asked.model)
             raise NotFound(f"'{asked.model}' has no alias '{alias}'.", closest(alias, known))

@@ -117,6 +117,7 @@ def test_without_a_seed_it_is_different_and_says_in_what(workbench: Workbench) -
     assert found.verdict == "different"
     assert found.largest > 1e-9
     assert any("answered otherwise" in d or "roc_auc was" in d for d in found.differences)
+    assert found.differences[0].startswith("no seed was set (randomforestclassifier__random_state is None)")
 
 
 def test_what_was_not_recorded_is_said_before_anything_runs(workbench: Workbench) -> None:

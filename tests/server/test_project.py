@@ -159,3 +159,18 @@ async def test_a_new_project_can_be_made(ask: Ask, root: Path) -> None:
     assert status == 200
     assert (root / "fresh" / "mlops.toml").is_file()
     assert (await ask("verbs/status", project="fresh"))[1]["project"] == "fresh"
+
+
+@pytest.mark.slow
+async def test_a_script_runs_as_a_job(ask: Ask, root: Path) -> None:
+    (root / "clinic" / "count.py").write_text("lift = 6 * 7\n")
+    wanted = {"script": "count.py", "name": "counted", "metrics": ["lift"]}
+    status, job = await ask("verbs/run", body=wanted, project="clinic")
+    assert (status, job["kind"], job["model"]) == (202, "run", "counted"), job
+    while job["state"] in ("queued", "running"):
+        await asyncio.sleep(0.2)
+        _, listed = await ask("verbs/jobs", project="clinic", id=str(job["id"]))
+        (job,) = listed["jobs"]
+    assert job["state"] == "succeeded", job
+    _, runs = await ask("verbs/runs", project="clinic", name="counted")
+    assert runs["runs"][0]["metrics"] == {"lift": 42.0}

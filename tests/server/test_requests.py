@@ -150,3 +150,21 @@ def test_a_query_has_the_types_that_json_would_have(root: Path) -> None:
         read("alerts", everything=["perhaps"])
     with pytest.raises(NotFound, match="There is no verb 'alrts'"):
         read("alrts", everything=["true"])
+
+
+def test_a_file_runs_without_a_notebook(root: Path) -> None:
+    folder = root / "work"
+    (folder / "fit.py").write_text("train = 1\n")
+    asked = call(
+        "run",
+        {"script": "fit.py", "name": "x", "data": ["train"], "evaluate": "test"},
+        folder,
+        root,
+        reading=False,
+    )
+    assert asked.options["script"] == str(folder / "fit.py")
+    assert (asked.options["data"], asked.options["evaluate"]) == (["train"], ["test"])
+    with pytest.raises(NotFound, match="There is no file"):
+        call("run", {"script": "../../secret/rows.csv"}, folder, root, reading=False)
+    with pytest.raises(Conflict, match="acts on the notebook"):
+        call("run", {"name": "x", "data": ["train"]}, folder, root, reading=False)

@@ -68,9 +68,13 @@ ALWAYS: dict[str, Any] = {
     "system.cpu_seconds": "0.05",
     "system.memory_before_mb": "400.0",
     "system.peak_memory_mb": "400.0",
+    "process.host": "laptop",
+    "process.pid": "4711",
+    "process.started": "1795689600.0",
 }
 """what differs from run to run or from machine to machine, by key"""
 PATTERNS = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d(?!:)", "2026-01-01 00:00"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?", "2026-01-01T00:00:00+00:00"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(?![\d:])", "2026-01-01 00:00"),
     (r"127\.0\.0\.1:\d+", f"127.0.0.1:{ALWAYS['port']}"),

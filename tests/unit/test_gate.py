@@ -39,7 +39,7 @@ def test_a_first_version_passes_by_a_persons_choice_and_the_report_keeps_whose(
 ) -> None:
     red = refused(workbench)
     assert "no worse than the champion: there is no champion to compare with" in red.message
-    assert red.next_step == "If it is to be the first version, say so: gate with the choice first."
+    assert red.next_step == "If it is to be the first version, say so: `gate trips --first`."
     monkeypatch.setenv("MLOPS_USER", "ada")
     report = workbench.gate("trips", first=True)
     assert isinstance(report, GateReport)

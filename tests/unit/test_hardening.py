@@ -29,7 +29,8 @@ from mlops_workbench.jobs.tables import jobs as job_table
 from mlops_workbench.registry import intents, ledger, promotion, tables
 from mlops_workbench.rollout.runtime import deployments as running
 from mlops_workbench.store.engine import VERSION_TABLE, Store
-from mlops_workbench.track.runs import Cell, script
+from mlops_workbench.track.runs import Cell
+from mlops_workbench.track.scripts import script
 from mlops_workbench.workbench import Workbench
 
 
@@ -60,8 +61,8 @@ def test_a_moved_project_says_so_and_writes_nothing_at_its_old_place(workbench: 
     new = old.with_name("moved ü")
     old.rename(new)
     moved = Workbench(new, namespace=workbench.namespace)
-    assert moved.history("trips").champion == 1
-    for verb in (lambda: moved.lineage("trips"), lambda: fit(moved)):
+    verbs = (moved.status, moved.jobs, moved.deployments, moved.models, moved.snapshot)
+    for verb in (*verbs, lambda: moved.history("trips"), lambda: moved.lineage("trips"), lambda: fit(moved)):
         with pytest.raises(Conflict, match="was moved or copied from"):
             verb()
     assert not old.exists()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from mlops_workbench import verbs as verbs_package
 from mlops_workbench.base.errors import UsageError
 from mlops_workbench.interface import parsers, parsing, words
+from mlops_workbench.interface.checking import checked
 from mlops_workbench.interface.parsing import HelpRequested
-from mlops_workbench.interface.payloads import changes, from_json
+from mlops_workbench.interface.payloads import changes
 from mlops_workbench.interface.spec import Arg, Verb
 from mlops_workbench.workbench import Workbench, verbs
 
@@ -176,7 +177,7 @@ def test_json_gives_the_same_options_as_words(call: tuple[str, dict[str, Any]]) 
     pairs = {arg.name for arg in VERBS[verb].args if arg.parse is parsers.setting}
     raw = {k: dict(v) if k in pairs else v for k, v in options.items()}
     wanted = {k: list(dict(v).items()) if k in pairs else v for k, v in options.items()}
-    assert from_json(VERBS[verb], raw) == wanted
+    assert checked(VERBS[verb], raw) == wanted
 
 
 @pytest.mark.parametrize(
@@ -191,5 +192,5 @@ def test_json_gives_the_same_options_as_words(call: tuple[str, dict[str, Any]]) 
 )
 def test_wrong_json_gets_one_sentence(verb: str, raw: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as refused:
-        from_json(VERBS[verb], raw)
+        checked(VERBS[verb], raw)
     assert sentence in str(refused.value)

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from projects import fit, trips
 
-from mlops_workbench.base.errors import NotFound
+from mlops_workbench.base.errors import InvalidConfig, NotFound, StoreUnavailable
 from mlops_workbench.track import ranking
 from mlops_workbench.track import remote_runs as elsewhere
+from mlops_workbench.track import server as tracking_server
 from mlops_workbench.track.ranking import RunTest as Comparison
 from mlops_workbench.workbench import Workbench
 
@@ -116,3 +118,62 @@ def test_sorting_all_runs_is_sorting_them_by_the_figure(
     assert {r.info.run_id for r in above} == {
         str(n) for n, (m, _) in enumerate(rows) if m is not None and m > 0
     }
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
+    """One that refuses, one that never answers, one that is not there: none keeps a person waiting for minutes."""
+    with socket.socket() as silent, socket.socket() as closed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking_server, "SECONDS", 0.3)
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        closed.bind(("127.0.0.1", 0))
+        reasons = {
+            f"http://me:secret@127.0.0.1:{silent.getsockname()[1]}": "it took too long",
+            f"http://127.0.0.1:{closed.getsockname()[1]}": "Connection refused",
+            "http://no.such.host.invalid:5000": "there is no host",
+        }
+        for url, reason in reasons.items():
+            (tmp_path / "mlops.toml").write_text(f'[project]\nname = "trips"\n[stores]\ntracking = "{url}"\n')
+            workbench = Workbench(tmp_path)
+            for verb in (
+                workbench.status,
+                workbench.runs,
+                workbench.models,
+                lambda w=workbench: w.history("trips"),
+            ):
+                with pytest.raises(StoreUnavailable) as refused:
+                    verb()
+                assert reason in refused.value.message
+                assert url.replace("me:secret@", "") in refused.value.message
+                assert "secret" not in str(refused.value)
+                assert "[stores] tracking" in refused.value.next_step
+            found = {f.what: f for f in workbench.doctor().findings}
+            assert (found["tracking store"].level, reason in found["tracking store"].found) == (
+                "problem",
+                True,
+            )
+            workbench.close()
+
+
+def test_a_server_that_went_away_is_noticed(server: str, tmp_path: Path) -> None:
+    (tmp_path / "mlops.toml").write_text(f'[project]\nname = "trips"\n[stores]\ntracking = "{server}"\n')
+    workbench = Workbench(tmp_path)
+    assert workbench.runs().runs == ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking_server, "_FRESH", 0.0)
+        (process,) = [p for p in psutil.Process().children() if "mlflow" in p.cmdline()]
+        os.killpg(process.pid, 9)
+        process.wait(30)
+        with pytest.raises(StoreUnavailable):
+            workbench.runs()
+    workbench.close()
+
+
+@pytest.mark.parametrize("store", ["tracking", "workbench", "inference"])
+def test_a_database_that_cannot_be_used_names_those_that_can(tmp_path: Path, store: str) -> None:
+    (tmp_path / "mlops.toml").write_text(
+        f'[project]\nname = "trips"\n[stores]\n{store} = "mysql://me:secret@db/x"\n'
+    )
+    with pytest.raises(InvalidConfig, match=r"SQLite.* PostgreSQL") as refused:
+        Workbench(tmp_path).init("trips")
+    assert "secret" not in str(refused.value)

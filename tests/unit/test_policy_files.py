@@ -198,7 +198,7 @@ def test_doctor_says_when_the_schema_is_not_this_releases(workbench: Workbench) 
     project = workbench.project
     (project.root / "mlops.schema.json").write_text("{}")
     (found,) = (f for f in workbench.doctor().findings if "schema" in f.what)
-    assert (found.level, found.next_step) == ("note", f"Write it: init {project.name}.")
+    assert (found.level, found.next_step) == ("note", f"Write it: `init {project.name}`.")
     workbench.init(project.name)
     (found,) = (f for f in workbench.doctor().findings if "schema" in f.what)
     assert found.level == "ok"

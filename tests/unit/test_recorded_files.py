@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from projects import trips
 
 from mlops_workbench.base.errors import NotFound
-from mlops_workbench.notebooks import recipe
+from mlops_workbench.notebooks import recipe, reproduction
 from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.notebooks.recorded_files import FilesRead
+from mlops_workbench.track.records import Run
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
@@ -135,3 +137,51 @@ def test_a_cell_that_only_read_the_given_rows_is_not_needed_and_not_reported(wor
     cells = ("import pandas as pd", "train = pd.read_csv('trips.csv')", FIT)
     made_of = recorded(workbench, *cells)
     assert (made_of.files, made_of.needed) == (FilesRead(), (2,))
+
+
+@pytest.mark.parametrize(
+    ("cell", "refused"),
+    [
+        ("train = pd.read_csv('trips.csv')\n", False),
+        ("train = pd.read_csv(\n    'trips.csv',\n)\nseen = pd.read_csv('trips.csv')\n", True),
+        (
+            "train = pd.read_csv('trips.csv')\ntrain['hour'] = train['hour'] + 0\n",
+            True,
+        ),  # what was kept came later
+        ("train = pd.read_csv('trips.csv'); x = 1\n", True),
+    ],
+)
+def test_a_cell_that_reads_the_rows_it_was_given_gets_them_from_the_record(
+    workbench: Workbench, cell: str, refused: bool
+) -> None:
+    trips(seed=3).drop(columns="carrier").to_csv(workbench.project.root / "trips.csv", index=False)
+    cells = ("import pandas as pd", cell + FIT)
+    if refused:
+        with pytest.raises(NotFound, match=r"'trips\.csv'"):
+            recorded(workbench, *cells)
+        return
+    made_of = recorded(workbench, *cells)
+    assert made_of.files == FilesRead()
+    assert "read_csv" not in made_of.cells[-1]
+    assert made_of.rows["train"] == workbench.tracking.run("tree").tags["data.sha256"]
+
+
+@pytest.mark.parametrize(
+    ("params", "tags", "said"),
+    [
+        (
+            {"forest__random_state": "None"},
+            {},
+            ("no seed was set (forest__random_state is None): each fit draws",),
+        ),
+        ({"C": "1"}, {}, ("no seed was set: each fit draws",)),
+        ({"random_state": "7"}, {}, ()),
+        ({"random_state": "None"}, {"seed.numpy.random.seed": "1"}, ()),
+        ({"random_state": "None"}, {"seed.PYTHONHASHSEED": "0"}, ("no seed was set (random_state is None)",)),
+    ],
+)
+def test_a_missing_seed_is_named(params: dict[str, str], tags: dict[str, str], said: tuple[str, ...]) -> None:
+    run = Run("1", "r", "finished", datetime.now(UTC), 1.0, {}, params, tags)
+    found = reproduction._unseeded(run)
+    assert len(found) == len(said)
+    assert all(text.startswith(wanted) for text, wanted in zip(found, said, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,22 @@ def test_the_slice_gives_the_value_that_all_cells_give(steps: list[tuple[str, li
     for place in slicing.needed(cells, f"print({last})\nresult = {last}"):
         exec(cells[place], {}, part)
     assert part[last] == whole[last]
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"),
+    [
+        ("a = read_csv('x')\nb = 1", "# a: as it was recorded\nb = 1"),
+        ("%%mlops run --name r \\\n --data a\na = pd.read_csv(\n  'x')\nb = 1", None),
+        ("a = load('x').dropna()", "# a: as it was recorded\n"),
+        ("a = 1", "a = 1"),
+        ("a = read_csv('x')\na = a[1:]", "a = read_csv('x')\na = a[1:]"),
+        ("a = read_csv('x')\na['b'] = 1", "a = read_csv('x')\na['b'] = 1"),
+        ("a = (", "a = ("),
+    ],
+)
+def test_rows_of_the_record_take_the_place_of_reading_them(cell: str, wanted: str | None) -> None:
+    if wanted is None:
+        wanted = "%%mlops run --name r \\\n --data a\n# a: as it was recorded\n\nb = 1"
+    assert slicing.with_recorded(cell, {"a"}) == wanted
+    assert slicing.with_recorded(cell, {"z"}) == cell

@@ -6,7 +6,7 @@ export interface IModelStatus {
   champion: number | null;
   versions: number;
   serving: string | null;
-  serving_version: string | null;
+  serving_version: number | null;
   follows: string | null;
 }
 
@@ -53,7 +53,7 @@ export interface IRun {
 export interface IDeployment {
   id: string;
   model: string;
-  version: string;
+  version: number;
   kind: 'process' | 'container';
   url: string;
   port: number;

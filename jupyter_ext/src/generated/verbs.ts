@@ -41,14 +41,14 @@ export interface IVerbOptions {
     replace?: boolean;
   };
   run: {
-    /** Python file to run (a cell in a notebook has none) */
+    /** Python file, or notebook, to run (a cell in a notebook has none) */
     script?: string;
-    /** name of the run */
-    name: string;
-    /** DataFrame that the model is fitted on (further ones are recorded too), or a snapshot */
+    /** name of the run (default: the file's) */
+    name?: string;
+    /** DataFrame that the model is fitted on, or features and label (X_train y_train), or a snapshot; further ones are recorded too */
     data?: string[];
-    /** held-out DataFrame for metrics and gate */
-    evaluate?: string;
+    /** held-out DataFrame for metrics and gate, or features and label (X_test y_test) */
+    evaluate?: string[];
     /** label column (default: the one column the model does not read) */
     target?: string;
     /** of two classes the one that F1, precision and recall are of (default: [model], else the last) */
@@ -57,6 +57,12 @@ export interface IVerbOptions {
     params?: string[];
     /** variable to record as a metric: a number, or a dict of numbers */
     metrics?: string[];
+    /** of a notebook */
+    parameters?: string[];
+    /** seconds that one cell of a notebook may take (default: 3600) */
+    timeout?: number;
+    /** run the file as a job and return at once; follow with jobs */
+    detach?: boolean;
   };
   runs: {
     /** how many */
@@ -79,7 +85,7 @@ export interface IVerbOptions {
     second: string;
   };
   register: {
-    /** variable that holds the model, runs:/… or models:/… of a logged one, or a .skops file */
+    /** variable that holds the model (of a script: with its run), runs:/… or models:/… of a logged one, or a .skops file */
     model: string;
     /** name to register under */
     name: string;
@@ -175,7 +181,7 @@ export interface IVerbOptions {
   history: {
     /** registered model */
     name: string;
-    /** who was champion then: a time such as 2026-11-01T12:00 (UTC) */
+    /** who was champion then: a time such as 2026-11-01T12:00 (UTC), or with its zone, 2026-11-01T12:00+02:00 */
     at?: string;
   };
   lineage: {

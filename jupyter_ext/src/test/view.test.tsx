@@ -184,7 +184,7 @@ describe('nextVerb', () => {
     nextVerb(
       version(number, { gate }),
       model,
-      served.map(one => deployment({ version: `${one}` })),
+      served.map(one => deployment({ version: one })),
       4
     )?.verb;
 

@@ -171,7 +171,7 @@ export function nextVerb(
     return null;
   }
   if (version.version === champion) {
-    const served = deployments.some(one => one.model === version.name && one.version === `${champion}`);
+    const served = deployments.some(one => one.model === version.name && one.version === champion);
     return served ? null : { verb: 'serve', label: 'Serve' };
   }
   if (version.gate === 'passed') {

@@ -7,12 +7,16 @@ cell, the command line exits with `exit_code`, HTTP answers with `status`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
 class MlopsError(Exception):
-    """Base of all errors that are meant for a person. `next_step` is neutral: faces add their own syntax."""
+    """Base of all errors that are meant for a person.
+
+    A verb to type stands between backticks, `gate NAME --first`; a face puts before it how it is called there.
+    """
 
     status: ClassVar[int] = 400
     exit_code: ClassVar[int] = 1
@@ -32,12 +36,16 @@ class MlopsError(Exception):
     def to_dict(self) -> dict[str, Any]:
         return {"error": self.kind, "message": self.message, "next_step": self.next_step}
 
+    def lines(self, prog: str) -> list[str]:
+        """What a face shows that is typed after `prog`."""
+        lines = [f"{self.kind}: {spelled(self.message, prog)}"]
+        if self.next_step:
+            lines.append(f"→ {spelled(self.next_step, prog)}")
+        return lines
+
     def _render_traceback_(self) -> list[str]:
         """IPython shows exactly these lines, and the cell still fails."""
-        lines = [f"{self.kind}: {self.message}"]
-        if self.next_step:
-            lines.append(f"→ {self.next_step}")
-        return lines
+        return self.lines("%mlops")
 
 
 class UsageError(MlopsError):
@@ -104,6 +112,12 @@ class EngineUnavailable(MlopsError):
     status = 503
 
 
+class StoreUnavailable(MlopsError):
+    """The server that keeps runs and models does not answer."""
+
+    status = 503
+
+
 class BuildFailed(MlopsError):
     """An image could not be built; the sentence ends with the tail of the log."""
 
@@ -130,6 +144,27 @@ class MissingDependency(MlopsError):
     """An optional part is not installed."""
 
     status = 501
+
+
+class UnexpectedError(MlopsError):
+    """A fault of the workbench itself; the log that the sentence names holds the traceback."""
+
+    status = 500
+    exit_code = 70  # EX_SOFTWARE
+
+
+_TYPED = re.compile(
+    r"`(?!(?:pip|uv|git|docker|python|mlops|jupyter) )(?=[a-z]+ [^`]*`|(?:doctor|jobs|runs|models|status)`)"
+)
+
+
+_OPTION = re.compile(r"\bthe option ([a-z_]+)")
+
+
+def spelled(text: str, prog: str) -> str:
+    """The text as it is typed after `prog`: `gate NAME` is `%mlops gate NAME` in a notebook, the option target
+    --target."""
+    return _OPTION.sub(lambda m: f"--{m[1].replace('_', '-')}", _TYPED.sub(f"`{prog} ", text))
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 
 def plain(value: Any) -> Any:
@@ -18,7 +18,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Value):
         return value.to_dict()
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return _fields(value)
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -32,15 +32,42 @@ def plain(value: Any) -> Any:
     return value
 
 
+AS_NUMBER = "a number in JSON"
+VersionText = Annotated[str, AS_NUMBER]
+"""A version as the serving contracts write it, "3". Verbs answer with the number, as the registry has it."""
+
+
+def version_number(text: str | None) -> int | str | None:
+    return int(text) if text and text.isdigit() else text or None
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {
+        f.name: version_number(getattr(value, f.name))
+        if "VersionText" in str(f.type)
+        else plain(getattr(value, f.name))
+        for f in fields(value)
+    }
+
+
 @dataclass(frozen=True)
 class Value:
     """Base of every verb's result. Subclasses give `table()` (and `title`), or override `text` and `_repr_html_`."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+        return _fields(self)
 
     @property
     def title(self) -> str:
+        return ""
+
+    @property
+    def exit_code(self) -> int:
+        """What a command line ends with."""
+        return 0
+
+    def page_of_pictures(self) -> str:
+        """An HTML page of what a terminal cannot show; empty where there is nothing."""
         return ""
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base import files
-from mlops_workbench.base.errors import Conflict, NotFound, UsageError
+from mlops_workbench.base.errors import Conflict, InvalidConfig, NotFound, UsageError
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import check_name
 
@@ -138,7 +138,9 @@ def find(folder: Path) -> Project:
     for candidate in (start, *start.parents):
         if (candidate / FILE_NAME).is_file():
             return load(candidate)
-    raise NotFound(f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: init NAME.")
+    raise NotFound(
+        f"There is no {FILE_NAME} in {start} or a folder above it.", "Make a project: `init NAME`."
+    )
 
 
 def around(folder: Path) -> Path | None:
@@ -153,7 +155,17 @@ def load(root: Path) -> Project:
     """Read and check `mlops.toml`. Raises `InvalidConfig` naming file, key and value."""
     from mlops_workbench.config import reading  # msgspec: not before a project is opened
 
-    return Project(root, reading.read(root / FILE_NAME))
+    policy = reading.read(root / FILE_NAME)
+    stores = {"MLOPS_STORE_URL": policy.stores.workbench, "MLOPS_INFERENCE_URL": policy.stores.inference}
+    for variable, stated in stores.items():
+        url = os.environ.get(variable) or stated
+        if url and not url.startswith(("sqlite", "postgres")):
+            raise InvalidConfig(
+                f"The store URL {url.split('@')[-1]!r} ([stores] or {variable}) cannot be used: records are kept in "
+                "SQLite or PostgreSQL.",
+                "Write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
+            )
+    return Project(root, policy)
 
 
 def write_schema(root: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.data import files
+from mlops_workbench.data import files, forms
 from mlops_workbench.manifest import Kind
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def resolve(
 ) -> tuple[pd.DataFrame, str]:
     """A DataFrame and what to call it, from a DataFrame, the name of a variable, or a file's path.
 
-    `kinds` of columns: what a file is read by. A table of polars or Arrow is taken as pandas' DataFrame.
-    Raises `NotFound` (no such variable or file), `UsageError` (not a DataFrame), `InvalidData` (no rows).
+    `kinds` of columns: what a file is read by. A table of polars or Arrow, an array and a Series are taken as one of
+    pandas. Raises `NotFound` (no such variable or file), `UsageError` (holds no rows), `InvalidData` (no rows).
     """
     if isinstance(data, str):
         frame, name = _named(data, namespace, kinds), data
     else:
         frame, name = data, "DataFrame"
-    frame = _of_pandas(frame)
+    frame = forms.as_frame(frame, name) if forms.form_of(frame) else _of_pandas(frame)
     if not is_frame(frame):
         raise UsageError(f"'{name}' must be a pandas DataFrame. Got {_type_name(frame)} instead.")
     if not len(frame.columns):
@@ -63,6 +63,10 @@ def resolve(
         raise InvalidData(
             f"'{name}' has a column named {odd[0]!r}, which is not a text.",
             "Rename the columns: frame.columns = …",
+        )
+    if "" in frame.columns:
+        raise InvalidData(
+            f"'{name}' has a column whose name is empty.", "Name it: frame.rename(columns={'': 'NAME'})."
         )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):

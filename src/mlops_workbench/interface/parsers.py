@@ -7,12 +7,18 @@ import re
 
 from mlops_workbench.config import resources
 
+LARGEST = 2**63 - 1
+
 
 def number(text: str) -> int:
+    """Of the size that databases keep."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number. Got '{text}' instead.") from None
+        value = LARGEST + 1
+    if abs(value) > LARGEST:
+        raise argparse.ArgumentTypeError(f"must be a whole number. Got '{text}' instead.")
+    return value
 
 
 def version(text: str) -> int:

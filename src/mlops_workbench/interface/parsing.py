@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mlops_workbench.base.errors import UsageError, closest
-from mlops_workbench.interface.spec import Verb
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.spec import Arg, Verb
 
 _WORD = re.compile(r"""\s+|(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+|.""", re.DOTALL)
 
@@ -18,6 +20,10 @@ _WORD = re.compile(r"""\s+|(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+|.""", re
 def _without_comment(line: str) -> str:
     """The line up to a word that begins with `#`, as in a shell; in quotes it is no comment."""
     return next((line[: word.start()] for word in _WORD.finditer(line) if word[0].startswith("#")), line)
+
+
+CODE_FILES = (".py", ".ipynb")
+"""what ends a list of several values: the script after `--data X_train y_train`"""
 
 
 class HelpRequested(Exception):
@@ -56,16 +62,11 @@ def verb_parser(verb: Verb, prog: str) -> VerbParser:
         allow_abbrev=False,
     )
     for arg in verb.args:
-        options: dict[str, Any] = {"help": arg.help}
+        options: dict[str, Any] = {"help": _help(arg)}
         if arg.switch:
             options["action"] = "store_true"
         else:
-            options |= {
-                "type": arg.parse,
-                "default": arg.default,
-                "choices": arg.choices,
-                "metavar": arg.metavar or None,
-            }
+            options["metavar"] = arg.metavar or (f"{{{','.join(arg.choices)}}}" if arg.choices else None)
             if arg.repeat:
                 options |= {"action": "append", "default": []}
         if arg.flags:
@@ -74,7 +75,20 @@ def verb_parser(verb: Verb, prog: str) -> VerbParser:
             if not arg.required:
                 options["nargs"] = "?"
             parser.add_argument(arg.name, **options)
+    if not prog.startswith("%"):
+        parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=AS_JSON)
     return parser
+
+
+AS_JSON = "print the result, or the error, as JSON"
+
+
+def _help(arg: Arg) -> str:
+    """With its default, where the text does not name it. argparse takes `%` for its own."""
+    shown = (
+        "" if arg.default in (None, False, (), "") or "default" in arg.help else f" (default: {arg.default})"
+    )
+    return f"{arg.help}{' (may be repeated)' if arg.repeat else ''}{shown}".replace("%", "%%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +99,20 @@ class ParsedLine:
     options: dict[str, Any]
 
 
-def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> ParsedLine:
-    """One line or list of words to a `ParsedLine`. `prog`: how this face calls itself.
+def parse(
+    words: str | Sequence[str],
+    prog: str,
+    verbs: Mapping[str, Verb],
+    expand: Callable[[str], str] = str,
+) -> ParsedLine:
+    """One line or list of words to a `ParsedLine`. `prog`: how this face calls itself; `expand`: what it makes of a
+    word, sentences for people excepted (a notebook puts variables in).
 
     Raises `UsageError` (unknown verb or option, missing or bad value) or `HelpRequested`.
     """
     if isinstance(words, str):
         try:
-            words = shlex.split(_without_comment(words))
+            words = shlex.split(_without_comment(words).rstrip().removesuffix("\\"))  # continued by nothing
         except ValueError as problem:
             raise UsageError(
                 f"The line {words!r} cannot be read: {problem}.", "Close the quotation."
@@ -104,18 +124,48 @@ def parse(words: str | Sequence[str], prog: str, verbs: Mapping[str, Verb]) -> P
     if verb is None:
         raise UsageError(f"There is no verb '{name}'.", closest(name, verbs) or f"See {prog} --help.")
     parser = verb_parser(verb, f"{prog} {name}")
-    _known_options(verb, rest)  # argparse would complain of what is missing before what is wrong
-    return ParsedLine(verb, vars(parser.parse_args(rest)))
+    typed = vars(parser.parse_args(_joined(verb, rest)))
+    prose = {arg.name for arg in verb.args if arg.prose}
+    return ParsedLine(
+        verb, checked(verb, {k: v if k in prose else _expanded(v, expand) for k, v in typed.items()})
+    )
 
 
-def _known_options(verb: Verb, words: Sequence[str]) -> None:
-    known = [flag for arg in verb.args for flag in arg.flags] + ["--help", "-h"]
-    for word in words:
+def _expanded(value: Any, expand: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [expand(one) for one in value]
+    return expand(value) if isinstance(value, str) else value
+
+
+def _joined(verb: Verb, words: Sequence[str]) -> list[str]:
+    """`--why VALUE` as `--why=VALUE`: to argparse a value that begins with a dash would be an option.
+
+    Raises `UsageError` for an option that is not known; argparse would complain of what is missing before that.
+    """
+    by_flag = {flag: arg for arg in verb.args for flag in arg.flags}
+    known = [*by_flag, "--help", "-h"]
+    joined: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         option = word.partition("=")[0]
+        arg = by_flag.get(word)
         if option == "--":
-            return
+            return [*joined, word, *rest]
         if option.startswith("--") and option not in known:
             raise UsageError(f"The verb '{verb.name}' has no option '{option}'.", closest(option, known))
+        if arg is not None and not arg.switch and rest and rest[0] not in known:
+            joined.append(f"{arg.flag}={rest.pop(0)}")
+            while (
+                arg.several
+                and rest
+                and not rest[0].startswith("-")
+                and Path(rest[0]).suffix not in CODE_FILES
+            ):
+                joined.append(f"{arg.flag}={rest.pop(0)}")
+        else:
+            joined.append(word)
+    return joined
 
 
 def overview(prog: str, verbs: Mapping[str, Verb]) -> str:
@@ -126,4 +176,4 @@ def overview(prog: str, verbs: Mapping[str, Verb]) -> str:
         head = verb.stage if verb.stage != stage else ""
         stage = verb.stage
         lines.append(f"  {head:<9} {verb.name:<12} {verb.summary}")
-    return "\n".join(lines)
+    return "\n".join(lines if prog.startswith("%") else [*lines, "", f"--json behind any verb: {AS_JSON}"])

@@ -1,112 +1,26 @@
-"""A verb's description, derived from the signature of its function: nothing about an option is written twice.
+"""Marks a function as a verb: described by its signature, its arguments checked, its faults put into words.
 
-    @verb(stage="registry", effect="writes", example='promote flights/3 --why "better in June"')
-    def promote(session: Session, name: ModelVersion, *, why: Why, force: Force = False) -> Entry:
-        \"\"\"Make a version the champion.\"\"\"
-
-Parameters before the `*` are positional (optional ones have a default), those after it are options: `fast_only` is
-`--fast-only`, unless its `Opt` spells it otherwise. `bool` is a switch, a `Sequence` may be repeated, a `Literal` has
-choices.
+@verb(stage="registry", effect="writes", example='promote flights/3 --why "better in June"')
+def promote(session: Session, name: ModelVersion, *, why: Why, force: Force = False) -> Entry:
+    \"\"\"Make a version the champion.\"\"\"
 """
 
 from __future__ import annotations
 
-import inspect
-import sys
-import types
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from mlops_workbench.interface.parsers import number
+from mlops_workbench.interface import calling
+from mlops_workbench.interface.description import Arg as Arg
+from mlops_workbench.interface.description import Effect
+from mlops_workbench.interface.description import Opt as Opt
+from mlops_workbench.interface.description import Verb as Verb
 
-Effect = Literal["reads", "writes", "kernel"]
-Offer = Literal["model", "version", "variable", "run", "job", "file", "contract", "export", ""]
+if TYPE_CHECKING:
+    from mlops_workbench.session import Session
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Opt:
-    """What a signature cannot say about a parameter; stands in its `Annotated`. An outer one completes an inner one.
-
-    `flags`: further or other spellings; a short one alone (`-n`) is added to the one made from the name.
-    `parse`: from the typed word to the value; raises `argparse.ArgumentTypeError`. `offer`: what completion proposes.
-    `writes`: with this option (or with these of its values) a reading verb changes something.
-    """
-
-    help: str = ""
-    flags: tuple[str, ...] = ()
-    parse: Callable[[str], Any] | None = None
-    metavar: str = ""
-    offer: Offer = ""
-    writes: bool | tuple[str, ...] = False
-    output: bool = False
-    """names a file that is written: it need not exist"""
-
-
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """One argument of a verb. Without `flags` it is positional."""
-
-    name: str
-    help: str
-    flags: tuple[str, ...]
-    parse: Callable[[str], Any]
-    default: Any
-    required: bool
-    switch: bool
-    repeat: bool
-    choices: tuple[str, ...] | None
-    metavar: str
-    offer: Offer
-    writes: bool | tuple[str, ...]
-    output: bool
-
-    @property
-    def flag(self) -> str:
-        """Its longest spelling; empty for a positional one."""
-        return max(self.flags, key=len, default="")
-
-    @property
-    def kind(self) -> str:
-        """The type of one value, for forms and documents."""
-        if self.switch:
-            return "switch"
-        if self.choices:
-            return "choice"
-        return "text" if self.parse is str else self.parse.__name__
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One verb. `effect`: what it does to the records, or that it acts on a notebook's variable; `long`: REST runs it
-    as a job. `work`: what the job's process does, if that is not the verb itself."""
-
-    name: str
-    stage: str
-    effect: Effect
-    function: Callable[..., Any]
-    long: bool = False
-    example: str = ""
-    work: Callable[..., Any] | None = None
-
-    @cached_property
-    def summary(self) -> str:
-        """The first line of the docstring, as a phrase: without a capital and a full stop."""
-        line = (self.function.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        return line[:1].lower() + line[1:]
-
-    @cached_property
-    def args(self) -> tuple[Arg, ...]:
-        return tuple(_derived(self.function))
-
-    def arg(self, name: str) -> Arg:
-        return next(arg for arg in self.args if arg.name == name)
-
-    @property
-    def in_kernel(self) -> bool:
-        return self.effect == "kernel"
 
 
 def verb(
@@ -117,13 +31,17 @@ def verb(
     example: str = "",
     work: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
-    """Mark a function as the verb of its name. It stays the function that it is."""
+    """Mark a function as the verb of its name. Whoever calls it, its arguments are checked first."""
 
     def marked(function: F) -> F:
+        @functools.wraps(function)
+        def called(session: Session, *given: Any, **options: Any) -> Any:
+            return calling.call(described, function, session, given, options)
+
         name = function.__name__.rstrip("_")
-        spec = Verb(name, stage, effect, function, long=long, example=example, work=work)
-        function.__verb__ = spec  # type: ignore[attr-defined]
-        return function
+        described = Verb(name, stage, effect, called, long=long, example=example, work=work)
+        called.__verb__ = described  # type: ignore[attr-defined]
+        return cast("F", called)
 
     return marked
 
@@ -138,70 +56,3 @@ def verbs_of(table: type) -> dict[str, Verb]:
     """The verbs of a class body, in its order."""
     marked = (getattr(value, "__verb__", None) for value in vars(table).values())
     return {found.name: found for found in marked if found is not None}
-
-
-def _derived(function: Callable[..., Any]) -> Sequence[Arg]:
-    names = vars(sys.modules[function.__module__])
-    _, *parameters = inspect.signature(function).parameters.values()
-    return [_arg(parameter, _evaluated(parameter.annotation, names)) for parameter in parameters]
-
-
-def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
-    """Only parameters are evaluated: a result's type is imported for the type checker alone."""
-    return eval(annotation, names) if isinstance(annotation, str) else annotation  # noqa: S307
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {int: number, float: float}
-
-
-def _arg(parameter: inspect.Parameter, annotation: Any) -> Arg:
-    kind, opt = _unwrapped(annotation)
-    repeat = get_origin(kind) in (list, tuple, Sequence) or kind in (list, tuple)
-    if repeat:
-        kind, inner = _unwrapped(get_args(kind)[0])
-        opt = _completed(opt, inner)
-    choices = get_args(kind) if get_origin(kind) is Literal else None
-    empty = parameter.default is inspect.Parameter.empty
-    return Arg(
-        name=parameter.name,
-        help=opt.help,
-        flags=_flags(parameter, opt.flags),
-        parse=opt.parse or _PARSERS.get(kind, str),
-        default=None if empty else parameter.default,
-        required=empty,
-        switch=kind is bool,
-        repeat=repeat,
-        choices=choices,
-        metavar=opt.metavar,
-        offer=opt.offer,
-        writes=opt.writes,
-        output=opt.output,
-    )
-
-
-def _flags(parameter: inspect.Parameter, opt: tuple[str, ...]) -> tuple[str, ...]:
-    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-        return ()
-    if any(flag.startswith("--") for flag in opt):
-        return opt
-    return ("--" + parameter.name.replace("_", "-"), *opt)
-
-
-def _unwrapped(annotation: Any) -> tuple[Any, Opt]:
-    """The bare type, and what the `Opt`s around and inside `| None` say together."""
-    opt = Opt()
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, *notes = get_args(annotation)
-            for note in reversed(notes):
-                opt = _completed(opt, note) if isinstance(note, Opt) else opt
-        elif get_origin(annotation) in (Union, types.UnionType):
-            # str | Cell: a face types the first; what else it may be comes from Python alone
-            annotation = next(one for one in get_args(annotation) if one is not type(None))
-        else:
-            return annotation, opt
-
-
-def _completed(outer: Opt, inner: Opt) -> Opt:
-    lacking = {f.name: getattr(inner, f.name) for f in fields(Opt) if not getattr(outer, f.name)}
-    return replace(outer, **lacking)

@@ -6,9 +6,9 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from datetime import datetime
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mlops_workbench.base.values import Value
+from mlops_workbench.base.values import AS_NUMBER, Value
 from mlops_workbench.interface.spec import Arg, Verb
 
 _NUMBERS = {"number", "version", "port", "positive", "share", "float", "cpus"}
@@ -105,7 +105,7 @@ def _interface(one: type, merged: Mapping[type, str], known: dict[type, str]) ->
         flat = merged.get(one)
         own_form = getattr(one, "to_dict", Value.to_dict) is not Value.to_dict
         assert not own_form or flat, f"{one.__name__}.to_dict says otherwise than its fields"
-        hints = get_type_hints(one)
+        hints = get_type_hints(one, include_extras=True)
         base = f" extends {_interface(hints.pop(flat), merged, known)}" if flat else ""
         lines = [f"  {name}: {_json(hint, merged, known)};" for name, hint in hints.items()]
         doc = " ".join((one.__doc__ or "").partition("\n\n")[0].split())
@@ -118,6 +118,9 @@ _JSON = {str: "string", int: "number", float: "number", bool: "boolean", types.N
 
 def _json(hint: Any, merged: Mapping[type, str], known: dict[type, str]) -> str:
     """The type of a value of this annotation, as `base.values.plain` writes it."""
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        return "number" if AS_NUMBER in notes else _json(hint, merged, known)
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return " | ".join(_json(one, merged, known) for one in inner)

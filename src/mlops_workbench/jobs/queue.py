@@ -18,7 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.base import faults, processes, tracebacks
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound
+from mlops_workbench.base.processes import alive
 from mlops_workbench.base.progress import Progress
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.names import user
@@ -153,17 +155,15 @@ def running(store: Store, number: int) -> Iterator[Progress]:
 
     Raises `Conflict` if the job was cancelled before it began.
     """
-    import psutil
-
-    me = psutil.Process()
+    pid, pid_started = processes.me()
     begun = _update(
         store,
         number,
         state="running",
         started=store.now(),
         heartbeat=store.now(),
-        pid=me.pid,
-        pid_started=me.create_time(),
+        pid=pid,
+        pid_started=pid_started,
     )
     if not begun:
         raise Conflict(f"Job {number} has ended already.", "Start another one.")
@@ -214,12 +214,20 @@ def settle(store: Store, number: int, work: Callable[[], Mapping[str, Any]]) -> 
         print(problem, flush=True)
         finish(store, number, error=str(problem))
         return False
-    except Exception as problem:
-        traceback.print_exc()
-        finish(store, number, error=f"{type(problem).__name__}: {problem}")
+    except (Exception, SystemExit) as problem:
+        theirs = tracebacks.from_code(problem)
+        if isinstance(problem, SystemExit) and not theirs:
+            raise  # it was cancelled
+        print(faults.without_secrets("".join(_lines(problem, theirs))), flush=True)
+        said = faults.without_secrets(f"{type(problem).__name__}: {problem}")
+        finish(store, number, error=said if theirs else f"A fault of the workbench: {said}")
         return False
     finish(store, number, result=result)
     return True
+
+
+def _lines(problem: BaseException, theirs: bool) -> list[str]:
+    return tracebacks.lines(problem) if theirs else traceback.format_exception(problem)
 
 
 def hand_back(store: Store, number: int, model: str, version: int) -> None:
@@ -237,6 +245,12 @@ def handed_back(store: Store, number: int, model: str) -> int | None:
     return None if row is None or row["version"] is None else int(row["version"])
 
 
+def all_handed_back(store: Store, number: int) -> list[tuple[str, int]]:
+    """Models and versions that a job has registered, by model."""
+    sql = "SELECT model, version FROM workbench_job_versions WHERE job = :job ORDER BY model, version"
+    return [(row["model"], int(row["version"])) for row in store.read(sql, {"job": number})]
+
+
 def set_notebook(store: Store, number: int, path: Path) -> None:
     _update(store, number, notebook=str(path))
 
@@ -250,7 +264,7 @@ def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
 def _row(store: Store, number: int) -> StoreRow:
     row = store.read_one("SELECT * FROM workbench_jobs WHERE id = :id", {"id": number}, _JSON)
     if row is None:
-        raise NotFound(f"There is no job {number}.", "List the jobs.")
+        raise NotFound(f"There is no job {number}.", "List the jobs: `jobs`.")
     return row
 
 
@@ -303,19 +317,9 @@ def _lost(store: Store, row: StoreRow) -> bool:
     yet, or on another machine that shares the store)."""
     here = row["host"] == socket.gethostname()
     if here and row["pid"] is not None:
-        return not _alive(row["pid"], row["pid_started"])
+        return not alive(row["pid"], row["pid_started"])
     silent = store.clock.now() - datetime.fromisoformat(row["heartbeat"] or row["created"])
     return silent.total_seconds() > SILENT_SECONDS
-
-
-def _alive(pid: int, started: float) -> bool:
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def cancel(store: Store, number: int) -> Job:
@@ -329,7 +333,7 @@ def cancel(store: Store, number: int) -> Job:
             f"Job {number} has ended already ({_row(store, number)['state']}).", "There is nothing to cancel."
         )
     row = _row(store, number)  # its process may have begun between the two
-    if row["pid"] is not None and _alive(row["pid"], row["pid_started"]):
+    if row["pid"] is not None and alive(row["pid"], row["pid_started"]):
         _end_group(row["pid"], row["pid_started"])
     return _job(_row(store, number))
 
@@ -341,12 +345,12 @@ def _end_group(pid: int, started: float) -> None:
         children = psutil.Process(pid).children(recursive=True)  # a kernel has a session of its own
         os.killpg(pid, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
-        while _alive(pid, started) and time.monotonic() < deadline:
+        while alive(pid, started) and time.monotonic() < deadline:
             time.sleep(0.05)
         for process in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        if _alive(pid, started):
+        if alive(pid, started):
             os.killpg(pid, signal.SIGKILL)
 
 

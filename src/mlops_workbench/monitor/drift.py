@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_workbench.base.errors import InvalidData, NotFound, closest
-from mlops_workbench.base.values import Value, text_table
+from mlops_workbench.base.values import Value, VersionText, text_table
 from mlops_workbench.data.kinds import as_kind
 from mlops_workbench.manifest import Kind
 from mlops_workbench.monitor.columns import columns_of, read, series
@@ -26,7 +26,7 @@ class DriftReport(Value):
     """Features ranked: drifted first, then by PSI weighted with importance."""
 
     model: str
-    version: str
+    version: VersionText
     period: str
     reference_rows: int
     current_rows: int

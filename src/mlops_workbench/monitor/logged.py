@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import NotFound
-from mlops_workbench.base.values import Value, plain
+from mlops_workbench.base.values import Value, plain, version_number
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.monitor import inference
 from mlops_workbench.monitor.inference import LogSelection
@@ -42,7 +42,7 @@ class LoggedFrame(Value):
         names = list(self.frame.columns)
         return {
             "model": self.model,
-            "version": self.version,
+            "version": version_number(self.version),
             "rows": self.rows,
             "labelled": self.labelled,
             "log": [

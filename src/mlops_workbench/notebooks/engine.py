@@ -114,10 +114,16 @@ def typed(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     known = declared(notebook)
     values: dict[str, Any] = {}
     for name, value in given.items():
+        if not known:
+            raise UsageError(
+                f"The notebook '{notebook.name}' has no cell tagged 'parameters', so it takes none. Got '{name}'.",
+                "In JupyterLab select the cell that sets them and add the tag 'parameters' in the property inspector "
+                "(the gears on the right).",
+            )
         if name not in known:
             raise UsageError(
                 f"The notebook '{notebook.name}' has no parameter '{name}'.",
-                closest(name, known) or "Tag its parameter cell 'parameters'.",
+                closest(name, known),
             )
         values[name] = _convert(known[name], value)
     return values

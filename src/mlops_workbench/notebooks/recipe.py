@@ -32,6 +32,8 @@ class Recipe:
     variable: str
     rows: Mapping[str, str]
     """variable → SHA-256 of the snapshot that it held"""
+    forms: Mapping[str, str]
+    """variable → how it held them, where that was no DataFrame"""
     asked: str
     """SHA-256 of the snapshot that both models are asked"""
     changes: bytes
@@ -67,6 +69,7 @@ def recorded(
     for sha256 in {*rows.values(), asked}:
         snapshots.file(project, sha256)
     cells, changes = _cells(tracking, run), tracking.content(run.id, CHANGES) or b""
+    cells = tuple(slicing.with_recorded(cell, {*rows}) for cell in cells)
     needed = (*slicing.needed(cells[:-1], cells[-1], {*rows}), len(cells) - 1)
     return Recipe(
         stored,
@@ -77,6 +80,7 @@ def recorded(
         environments.pins(tracking.text(run.id, ENVIRONMENT)),
         _variable(stored, run),
         rows,
+        _forms(run),
         asked,
         changes,
         recorded_files.require(project, store, run, changes, cells, needed),
@@ -104,6 +108,13 @@ def _variable(stored: RegisteredVersion, run: Run) -> str:
         f"Which variable of the run '{run.name}' was registered as '{stored.name}' is not recorded.",
         "Register a variable that the run made.",
     )
+
+
+def _forms(run: Run) -> dict[str, str]:
+    tags = run.tags
+    return {
+        tags[key.removesuffix("form") + "name"]: form for key, form in tags.items() if key.endswith(".form")
+    }
 
 
 def _rows(run: Run) -> dict[str, str]:

@@ -28,7 +28,7 @@ from mlops_workbench.notebooks import engine, environments
 from mlops_workbench.notebooks.recipe import Recipe
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track import slicing
-from mlops_workbench.track.records import CHANGES
+from mlops_workbench.track.records import CHANGES, Run
 
 ANSWERS = "answers.json"
 VERDICTS = ("equal", "equal within tolerance", "different")
@@ -170,10 +170,11 @@ def _git(root: Path, work: Path, commit: str) -> bool:
 _HEAD = """\
 import json as _json
 from pathlib import Path as _Path
+from mlops_workbench.data import forms as _forms
 from mlops_workbench.data import parquet as _parquet
 
-def _rows(sha256):
-    return _parquet.read(_Path({place!r}) / (sha256 + ".parquet"))
+def _rows(sha256, form="frame"):
+    return _forms.restored(_parquet.read(_Path({place!r}) / (sha256 + ".parquet")), form)
 """
 
 _TAIL = """\
@@ -187,9 +188,7 @@ else:
         _original = _loader.load(_file)
 
 def _answers(model):
-    asked = _rows({asked!r})[{columns!r}]
-    if hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_"):
-        asked = asked.to_numpy()
+    asked = _forms.for_model(model, _rows({asked!r})[{columns!r}])
     probabilities = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None
     return {{"values": model.predict(asked).tolist(), "probabilities": probabilities}}
 
@@ -204,7 +203,10 @@ def _write(path: Path, made_of: Recipe, place: Path, model: Path, kernel: str) -
     import nbformat
 
     *kept, last = (slicing.runnable(made_of.cells[place]) for place in made_of.needed)
-    rows = "\n".join(f"{name} = _rows({sha256!r})" for name, sha256 in made_of.rows.items())
+    rows = "\n".join(
+        f"{name} = _rows({sha256!r}, {made_of.forms.get(name, 'frame')!r})"
+        for name, sha256 in made_of.rows.items()
+    )
     manifest = made_of.manifest
     head = _HEAD.format(place=str(place))
     tail = _TAIL.format(
@@ -278,11 +280,26 @@ def _compared(
         labels=labels,
         largest=largest,
         metrics=figures,
-        differences=_differences(made_of, answers["python"], figures, tolerance, labels),
+        differences=(
+            *(_unseeded(made_of.run) if verdict == VERDICTS[2] else ()),
+            *_differences(made_of, answers["python"], figures, tolerance, labels),
+        ),
         packages=len(made_of.requirements),
         python=answers["python"],
         seconds=round(seconds, 1),
         notebook=notebook,
+    )
+
+
+def _unseeded(run: Run) -> tuple[str, ...]:
+    """Says that no seed was set, where that is why: nothing fixed what the fit draws at random."""
+    if any(key.startswith("seed.") and key != "seed.PYTHONHASHSEED" for key in run.tags):
+        return ()
+    open_ones = sorted(k for k, v in run.params.items() if k.endswith("random_state") and v == "None")
+    if not open_ones and any(k.endswith("random_state") for k in run.params):
+        return ()  # the model's own seed is among its parameters
+    return (
+        f"no seed was set{f' ({open_ones[0]} is None)' if open_ones else ''}: each fit draws at random otherwise",
     )
 
 

@@ -112,7 +112,10 @@ def require_green(
     `policy`: digest of `[gate]`.
     """
     if seen is None:
-        raise GateFailed(f"Version {version} of '{name}' was not judged by the gate.", "Run the gate first.")
+        raise GateFailed(
+            f"Version {version} of '{name}' was not judged by the gate.",
+            f"Run the gate first: `gate {name} --version {version}`.",
+        )
     if not seen.passed:
         raise GateFailed(
             f"Version {version} of '{name}' did not pass the gate (report {seen.id}).",
@@ -123,12 +126,12 @@ def require_green(
         raise GateFailed(
             f"The gate compared version {version} of '{name}' with {was}, but the champion is "
             f"{f'version {champion}' if champion else 'none'} now.",
-            "Run the gate again.",
+            f"Run the gate again: `gate {name} --version {version}`.",
         )
     if seen.policy_digest != policy:
         raise GateFailed(
             f"The gate judged version {version} of '{name}' by another policy than mlops.toml has now.",
-            "Run the gate again.",
+            f"Run the gate again: `gate {name} --version {version}`.",
         )
 
 

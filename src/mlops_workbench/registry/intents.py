@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base import processes
 from mlops_workbench.base.errors import Conflict
 from mlops_workbench.config.names import user
 from mlops_workbench.registry import ledger
@@ -80,18 +81,17 @@ class Intent:
 
 
 def _claim(store: Store, model: str, key: str) -> StoreRow:
-    import psutil
     from sqlalchemy.exc import IntegrityError
 
     from mlops_workbench.registry.tables import intents
 
-    me = psutil.Process()
+    pid, pid_started = processes.me()
     row = {
         "model": key,
         "entry": {},
         "host": socket.gethostname(),
-        "pid": me.pid,
-        "pid_started": me.create_time(),
+        "pid": pid,
+        "pid_started": pid_started,
         "at": store.now(),
     }
     try:
@@ -222,9 +222,4 @@ def _alive(store: Store, row: StoreRow) -> bool:
     if row["host"] != socket.gethostname():
         age = store.clock.now() - datetime.fromisoformat(row["at"])
         return age.total_seconds() < ABANDONED_SECONDS
-    import psutil
-
-    try:
-        return bool(abs(psutil.Process(row["pid"]).create_time() - row["pid_started"]) < 1)
-    except psutil.NoSuchProcess:
-        return False
+    return processes.alive(row["pid"], row["pid_started"])

@@ -111,7 +111,7 @@ class History(Value):
     def title(self) -> str:
         if self.at is not None:
             if self.then is None:
-                return f"At {_at(self.at)} '{self.model}' had no champion yet."
+                return f"At {_at(self.at)} UTC '{self.model}' had no champion yet."
             who = f"version {self.then.version}" if self.then.version else "no version"
             return f"At {_at(self.at)} UTC {who} of '{self.model}' was champion."
         now_serving = f"champion: version {self.champion}" if self.champion else "no champion"
@@ -122,7 +122,10 @@ class History(Value):
             return _HEADS, [_row(e) for e in self.entries]
         if self.then is None:
             return ["", ""], []
-        span = [["from", _at(self.then.since)], ["until", _at(self.then.until) if self.then.until else "now"]]
+        span = [
+            ["from (UTC)", _at(self.then.since)],
+            ["until (UTC)", _at(self.then.until) if self.then.until else "now"],
+        ]
         return ["", ""], [*span, ["by", self.then.entry.action], *self.then.table()[1]]
 
 

@@ -131,7 +131,8 @@ def back(store: Store, tracking: Tracking, name: str) -> tuple[int, Mapping[str,
     before = [number for number in stack[:-1] if number in usable and number != stack[-1]]
     if not before:
         raise Conflict(
-            f"'{name}' had no champion before the present one that could serve.", "Look at its history."
+            f"'{name}' had no champion before the present one that could serve.",
+            f"Look at its history: `history {name}`.",
         )
     number = before[-1]
     assert number is not None, "None is in no set of versions"

@@ -20,7 +20,7 @@ from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.versions import Inspected, NewModel, ServingRuntime
-from mlops_workbench.track import flavours, requirements, source
+from mlops_workbench.track import flavours, kept_models, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import HeldOutAnswers
@@ -33,17 +33,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) -> tuple[Any, str]:
-    """A model and what to call it, from an object, a variable's name, a .skops file, or what MLflow keeps.
+def resolve_model(
+    model: Any, namespace: Mapping[str, Any], tracking: Tracking, run: Run | None = None
+) -> tuple[Any, str, str | None]:
+    """A model, what to call it, and the run that kept it: from an object, a variable's name (of the namespace, or of
+    the script that `run` was), a .skops file, or what MLflow keeps.
 
     Raises `NotFound`.
     """
     if not isinstance(model, str):
-        return model, type(model).__name__
+        return model, type(model).__name__, None
     if model in namespace:
-        return namespace[model], model
+        return namespace[model], model, None
+    if run is not None and model in kept_models.names(run):
+        return kept_models.load(tracking, run, model), model, run.id
     if logged := flavours.logged(model, tracking):
-        return logged, model
+        return logged, model, None
     path = Path(model).expanduser()
     if path.suffix != ".skops":
         known = [
@@ -51,20 +56,26 @@ def resolve_model(model: Any, namespace: Mapping[str, Any], tracking: Tracking) 
         ]
         raise NotFound(
             f"There is no variable '{model}'.",
-            closest(model, known) or "Give a model, the address of a logged one, or a .skops file.",
+            closest(model, [*known, *(kept_models.names(run) if run else [])])
+            or "Give a model, the address of a logged one, a .skops file, or what a script made with its run.",
         )
     if not path.is_file():
         raise NotFound(f"There is no file '{path}'.", "Check the path.")
     import skops.io
 
-    foreign = [
-        t for t in skops.io.get_untrusted_types(file=path) if not t.startswith(versions.TRUSTED_PREFIXES)
-    ]
+    try:
+        types = skops.io.get_untrusted_types(file=path)
+    except Exception as problem:  # no archive, or none that skops has written
+        raise InvalidModel(
+            f"'{path}' cannot be read as a skops file: {' '.join(str(problem).split())[:200]}.",
+            "Write it again.",
+        ) from None
+    foreign = [t for t in types if not t.startswith(versions.TRUSTED_PREFIXES)]
     if foreign:
         raise InvalidModel(
             f"'{path}' holds {foreign[0]}, which is not trusted.", "Load it in a notebook yourself."
         )
-    return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path)), str(path)
+    return skops.io.load(path, trusted=types), str(path), None
 
 
 def logged_by(model: Any, tracking: Tracking) -> str | None:

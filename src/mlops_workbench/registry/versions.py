@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
+from mlops_workbench.data.forms import for_model
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
@@ -137,9 +138,7 @@ def holds_none(series: Any) -> bool:
 
 def ask(model: Any, rows: pd.DataFrame, label: str) -> tuple[Any, Any]:
     """The model's answers and probabilities (or None). Raises `InvalidModel` when it cannot predict."""
-    # A model fitted on an array warns of names; the serving runtime gives it an array too.
-    plain_array = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
-    asked = rows.to_numpy() if plain_array else rows
+    asked = for_model(model, rows)  # as the serving runtime does
     try:
         predicted = model.predict(asked)
         probabilities = model.predict_proba(asked) if hasattr(model, "predict_proba") else None

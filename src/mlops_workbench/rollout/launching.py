@@ -54,7 +54,10 @@ def serve(
     project, store, progress = context.project, context.store, context.progress
     kind = request.kind or ("container" if image and docker_client.engine_answers() else "process")
     if kind == "container" and image is None:
-        raise NotFound(f"Version {stored.version} of '{stored.name}' has no image.", "Build it first.")
+        raise NotFound(
+            f"Version {stored.version} of '{stored.name}' has no image.",
+            f"Build it first: `build {stored.name} --version {stored.version}`.",
+        )
     if kind == "process" and (request.memory or request.cpus):
         raise UsageError(
             "A local process has no limits of memory and cores.", "Serve the version as a container."

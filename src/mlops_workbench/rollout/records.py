@@ -169,7 +169,9 @@ def require(store: Store, model: str) -> Deployment:
         if live.state in ("ready", "starting"):
             return live.deployment
     served = sorted({d.model for d in current(store) if d.state == "ready"})
-    raise NotFound(f"Nothing serves '{model}'.", closest(model, served) or "Serve it first.")
+    raise NotFound(
+        f"Nothing serves '{model}'.", closest(model, served) or f"Serve it first: `serve {model}`."
+    )
 
 
 def of_version(store: Store, model: str, version: int) -> tuple[DeploymentPeriod, ...]:

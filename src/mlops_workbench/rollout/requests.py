@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, closest
 from mlops_workbench.base.progress import Progress
-from mlops_workbench.base.values import Value, plain
+from mlops_workbench.base.values import Value, plain, version_number
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.rollout.runtime import client
@@ -51,7 +51,7 @@ class Predictions(Value):
         ]
         return {
             "model": self.model,
-            "version": self.version,
+            "version": version_number(self.version),
             "url": self.url,
             "requests": self.requests,
             "seconds": self.seconds,

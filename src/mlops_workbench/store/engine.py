@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HEAD = "0005"
 """Newest migration. Kept here so that opening an up-to-date store does not import Alembic; a test compares."""
 
+CONNECT_SECONDS = 10
+"""that a database server may take to answer at all"""
+
 WRITE_LOCK = 7245701
 """PostgreSQL's advisory lock that stands for SQLite's one write lock; any fixed number."""
 
@@ -155,9 +158,16 @@ def open_engine(url: str, *, pooled: bool = True) -> Engine:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
+    if not url.startswith(("sqlite", "postgres")):
+        raise InvalidConfig(
+            f"The store URL {url.split('@')[-1]!r} cannot be used: records are kept in SQLite or PostgreSQL.",
+            "Write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
+        )
     options: dict[str, Any] = (
         {"pool_pre_ping": not url.startswith("sqlite")} if pooled else {"poolclass": NullPool}
     )
+    if url.startswith("postgres") and "connect_timeout" not in url:
+        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
     try:
         engine = create_engine(url, **options)
     except (ArgumentError, NoSuchModuleError) as problem:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
-from mlops_workbench.base.errors import InvalidConfig
+from mlops_workbench.base.errors import Conflict, InvalidConfig, MlopsError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -104,7 +104,12 @@ class StoreReader:
         except DatabaseError as problem:
             raise self._unreadable(problem.orig) from None
 
-    def _unreadable(self, problem: BaseException | None) -> InvalidConfig:
+    def _unreadable(self, problem: BaseException | None) -> MlopsError:
+        if self.file is not None and "readonly database" in str(problem):
+            return Conflict(
+                f"The project is read-only: {self.file} cannot be written, which reading needs too.",
+                f"Give yourself the right to write in {self.file.parent}, or work in a copy made by its owner.",
+            )
         return InvalidConfig(
             f"The store {self.name} cannot be opened: {problem}.",
             "Check [stores] in mlops.toml and the rights on its folder.",

@@ -18,13 +18,14 @@ from typing import Any
 from mlops_workbench.base.errors import InvalidConfig
 from mlops_workbench.config.project import Project
 from mlops_workbench.store.reader import sqlite_file
-from mlops_workbench.track import remote_runs, template
+from mlops_workbench.track import remote_runs, server, template
 from mlops_workbench.track.queries import NameKind
 from mlops_workbench.track.reading import RunQuery
 from mlops_workbench.track.records import (
     Experiment,
     RegisteredVersion,
     Run,
+    metrics_in_order,
     moment,
     own_tags,
     seconds_between,
@@ -55,9 +56,15 @@ class Client:
             logging.getLogger(name).setLevel(logging.ERROR)  # migrations line by line are no news to a person
         return mlflow
 
-    @cached_property
+    @property
     def raw(self) -> Any:
-        """The `MlflowClient` itself. A store that is new is made when it is opened."""
+        """The `MlflowClient` itself. Raises `StoreUnavailable` for a server that does not answer."""
+        server.require_answer(self.project.tracking_url)
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> Any:
+        """A store that is new is made when it is opened."""
         url = self.project.tracking_url
         file = sqlite_file(url)
         with self._lock:
@@ -72,6 +79,11 @@ class Client:
             except self.mlflow.MlflowException as problem:
                 raise InvalidConfig(
                     f"The tracking store cannot be opened: {problem}.", "Check [stores]."
+                ) from None
+            except ModuleNotFoundError as problem:
+                raise InvalidConfig(
+                    f"The tracking store {url.partition(':')[0]}:… needs the package '{problem.name}'.",
+                    "Install it, or keep runs in SQLite, PostgreSQL or an MLflow server.",
                 ) from None
 
     def point(self) -> None:
@@ -114,6 +126,12 @@ class Client:
     def find_runs(self, query: RunQuery) -> list[Run]:
         runs = list(self._all_runs(query.experiment))
         found = remote_runs.chosen(runs, query.tests, query.kind, query.key, query.ascending, query.limit)
+        return [_run(run) for run in found]
+
+    def running(self, experiment: str) -> list[Run]:
+        found = self.raw.search_runs(
+            [experiment], filter_string="attributes.status = 'RUNNING'", max_results=_PAGE
+        )
         return [_run(run) for run in found]
 
     def has(self, experiment: str, kind: NameKind, key: str) -> bool:
@@ -208,16 +226,16 @@ def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def _run(run: Any) -> Run:
-    info = run.info
+    info, tags = run.info, own_tags(run.data.tags)
     return Run(
         id=info.run_id,
         name=info.run_name or "",
         status=info.status.lower(),
         started=moment(info.start_time),
         seconds=seconds_between(info.start_time, info.end_time),
-        metrics=dict(run.data.metrics),
+        metrics=metrics_in_order(run.data.metrics, tags),
         params=dict(run.data.params),
-        tags=own_tags(run.data.tags),
+        tags=tags,
     )
 
 

@@ -39,6 +39,10 @@ class RunReader(Protocol):
 
     def find_runs(self, query: RunQuery) -> list[Run]: ...
 
+    def running(self, experiment: str) -> list[Run]:
+        """Runs that have not ended."""
+        ...
+
     def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         """Whether a run has a metric, parameter or tag of that name."""
         ...

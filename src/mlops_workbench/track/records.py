@@ -39,6 +39,11 @@ class Run(Value):
     tags: Mapping[str, str]
 
     @property
+    def held_out(self) -> frozenset[str]:
+        """The metrics that were measured on held-out rows."""
+        return frozenset(filter(None, self.tags.get("held_out", "").split(",")))
+
+    @property
     def chosen(self) -> dict[str, str]:
         """The parameters that somebody chose; all, where it is not known which are defaults."""
         names = json.loads(self.tags.get(CHOSEN) or "null")
@@ -48,6 +53,20 @@ class Run(Value):
     def judged_on(self) -> RowsMark | None:
         """The held-out rows that its metrics are of."""
         return RowsMark.of(self.tags, "evaluate")
+
+
+TRAINING = "training_"
+"""how MLflow's autologging begins the names of metrics on the rows that a model was fitted on"""
+
+
+def is_training(metric: str) -> bool:
+    return metric.startswith(TRAINING)
+
+
+def metrics_in_order(metrics: Mapping[str, float], tags: Mapping[str, str]) -> dict[str, float]:
+    """Those on held-out rows first, those on the rows fitted on last."""
+    held_out = set(tags.get("held_out", "").split(","))
+    return dict(sorted(metrics.items(), key=lambda item: (item[0] not in held_out, is_training(item[0]))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,8 +58,14 @@ def named(names: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, float
                     f"The metric '{part}' must be a finite number. Got {content!r:.80} instead.",
                     "Name a variable that holds a number, or a dict of numbers.",
                 )
-            found[part] = figure
+            found[_allowed(part)] = figure
     return found
+
+
+def _allowed(name: str) -> str:
+    """A metric's name as MLflow takes it: `precision@5` is `precision_at_5`, `lift_%` is `lift_percent`."""
+    spelled = name.replace("@", "_at_").replace("%", "percent")
+    return re.sub(r"[^\w.\- :/]", "_", spelled)[:250]
 
 
 def number(value: Any) -> float | None:

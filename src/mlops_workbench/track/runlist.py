@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.base.page import page
 from mlops_workbench.base.values import Html, Value, is_number
 from mlops_workbench.track import drawing
 from mlops_workbench.track.records import Run
@@ -83,6 +84,11 @@ class RunList(Value):
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + self.picture()
+
+    def page_of_pictures(self) -> str:
+        if not self.plot:
+            return ""
+        return page(", ".join(self.plot), self._repr_html_())
 
     def picture(self) -> Html:
         """SVG; empty when none was asked for."""

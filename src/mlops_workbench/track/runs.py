@@ -6,32 +6,28 @@ import contextlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import InvalidData, NotFound, closest
+from mlops_workbench.base.errors import NotFound, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
 from mlops_workbench.data.files import is_table
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.data.kinds import kind_of
-from mlops_workbench.data.overlap import overlap
-from mlops_workbench.track import evaluation, flavours, metrics, notebook, requirements, seeds, source
+from mlops_workbench.track import autologging, flavours, lost_runs, notebook, requirements, seeds, source
 from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.context import TrackedContext
-from mlops_workbench.track.evaluation import Evaluation, HeldOutAnswers
-from mlops_workbench.track.input_data import Given, KeptRows
+from mlops_workbench.track.evaluation import Evaluation
+from mlops_workbench.track.held_out import HeldOutMeasure, Judged, attach, judge, not_held_out
+from mlops_workbench.track.input_data import Given, GivenRows, KeptRows
 from mlops_workbench.track.observing import Observed, open_figures, picture_of
-from mlops_workbench.track.records import CHANGES, CHOSEN, ENVIRONMENT, NOTEBOOK, SOURCE, Run
+from mlops_workbench.track.records import CHANGES, CHOSEN, ENVIRONMENT, NOTEBOOK, SOURCE, Run, is_training
 from mlops_workbench.track.tracking import Tracking
 
 _LONGEST_TAG = 4000
 
-Measure = Callable[[Any, Any, str, str | None], HeldOutAnswers | None]
 Watch = Callable[[Callable[[Mapping[str, Any]], None]], AbstractContextManager[None]]
 
 
@@ -74,9 +70,13 @@ class Finished(Value):
     also: tuple[Fingerprint, ...] = ()
     evaluation: Evaluation | None = field(default=None)
     note: str = ""
+    script: bool = False
+
+    def with_note(self, more: str) -> Finished:
+        return replace(self, note=" ".join(filter(None, (self.note, more))))
 
     def to_dict(self) -> dict[str, Any]:
-        return self.run.to_dict() | {"models": list(self.models)}
+        return self.run.to_dict() | {"models": list(self.models), "note": self.note}
 
     @property
     def title(self) -> str:
@@ -94,61 +94,44 @@ class Finished(Value):
             for what, mark in marks
             if mark
         ]
-        rows += [[name, value] for name, value in self.run.metrics.items()]
-        return ["", ""], rows + ([["note", self.note]] if self.note else [])
+        held_out = self.run.held_out
+        rows += [[name, value] for name, value in self.run.metrics.items() if name in held_out]
+        rows += [
+            [f"{name} (rows fitted on)" if is_training(name) else name, value]
+            for name, value in self.run.metrics.items()
+            if name not in held_out
+        ]
+        rows += [["note", self.note]] if self.note else []
+        if self.script and self.models:
+            rows += [["register", f"`register {next(iter(self.models))} --run {self.run.id} --name NAME`"]]
+        return ["", ""], rows
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + (self.evaluation._repr_html_() if self.evaluation else "")
 
 
-def script(path: Path) -> Cell:
-    """A Python file as a cell with a namespace of its own. Raises `NotFound`, `InvalidData`."""
-    if not path.is_file():
-        raise NotFound(f"There is no script '{path}'.", "Give a Python file, or a cell.")
-    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as problem:
-        raise InvalidData(f"'{path}' is not a text in UTF-8: {problem}.", "Give a Python file.") from None
-
-    def execute() -> None:
-        sys.path.insert(0, str(path.resolve().parent))  # as `python SCRIPT` does, for what lies beside it
-        try:
-            # Without dont_inherit the script would get this file's `from __future__ import annotations`.
-            exec(compile(text, str(path), "exec", dont_inherit=True), namespace)  # noqa: S102 - run as asked
-        except SystemExit as end:
-            if end.code not in (None, 0):  # `sys.exit(main())` is how a script ends well
-                raise
-        finally:
-            with contextlib.suppress(ValueError):  # the script may have taken it out itself
-                sys.path.remove(str(path.resolve().parent))
-
-    return Cell(text, execute, namespace, script=True)
-
-
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked of a run. `data`: variables or snapshots, the first is what a model is fitted on;
-    `evaluate`: held-out rows; `params`, `metrics`: variables to record."""
+    """What is asked of a run. `data`: variables or snapshots, the first is what a model is fitted on, a label that is
+    apart comes after it; `evaluate`: held-out rows in the same way; `params`, `metrics`: variables to record."""
 
     name: str
     data: tuple[str, ...] = ()
-    evaluate: str | None = None
+    evaluate: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     target: str | None = None
     positive: str | None = None
 
 
-def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: Measure) -> Finished:
+def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: HeldOutMeasure) -> Finished:
     """Run the cell inside an MLflow run. What the cell raises fails the run and is raised on.
 
     `measure(model, frame, name, target)`: the model's answers on held-out rows; handed in by the verb.
     """
-    project, store, tracking = context.project, context.store, context.tracking
-    data, evaluate, target = request.data, request.evaluate, request.target
-    rows = [*data, *([evaluate] if evaluate is not None else [])]
-    given = Given(project, store, rows)
+    project, tracking = context.project, context.tracking
+    rows = [*request.data, *request.evaluate]
+    given = Given(project, context.store, rows)
     given.before(cell.namespace, cell.names, source.assigned_in(cell.python or cell.source))
     _check_names(cell, [*(r for r in rows if not given.known(r)), *request.params, *request.metrics])
     changed, omitted = source.changes(project.root)
@@ -157,66 +140,74 @@ def track(context: TrackedContext, cell: Cell, request: RunRequest, *, measure: 
         tracking.log(run_id, files=_files(cell) | ({CHANGES: changed} if changed else {}))
         before = source.FittedBefore(_models(cell).values())
         value, seen = _execute(tracking, run_id, cell)
-        kept = given.after(cell.namespace)
-        made = {name: model for name, model in _models(cell).items() if not before.same(model)}
-        mentioned = source.models_in(cell.names, cell.namespace)
-        models = {name: model for name, model in mentioned.items() if name in made}
-        recorded = tracking.run(run_id)  # by the cell itself or MLflow's autologging
-        asked = None
-        judged_ones = models or mentioned
-        if len(judged_ones) == 1 and evaluate is not None:
-            held_out = kept[evaluate]
-            model = next(iter(judged_ones.values()))
-            if asked := measure(model, held_out.frame, held_out.mark.name, target):
-                usual = project.policy.model.positive
-                asked = replace(
-                    asked, positive=metrics.positive_class(asked.classes, request.positive, usual)
-                )
-        figures = {
-            **{n: v for n, v in _own_figures(cell, value, seen).items() if n not in recorded.metrics},
-            **figures_of.named(request.metrics, cell.namespace),
-            **(_measured(asked) if asked else {}),
-        }
-        params_found = _params(cell, models, request.params)
-        tracking.log(
-            run_id,
-            params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
-            metrics=figures,
-            series=_series(seen, models, recorded),
-            tags=_data_tags(kept, data, evaluate)
-            | ({"target": asked.target} if asked else {"target": target} if target else {})
-            | ({"positive": str(request.positive)} if request.positive is not None else {})
-            | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
-        )
-        judged, note = None, ""
-        if asked is not None:
-            context.progress("drawing the evaluation")
-            try:
-                if models and data:
-                    note = _not_held_out(asked, kept[data[0]], kept[str(evaluate)])
-                judged = _attach(tracking, run_id, asked, project.policy.gate.metric)
-            except Exception as problem:  # a model that took hours is not lost for a picture of it
-                failed = f"no evaluation: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
-                note = f"{note} {failed}".strip()
-                tracking.log(run_id, tags={"evaluation": failed})
-    marks = {n: k.mark for n, k in kept.items()}
-    first = marks.get(data[0]) if data else None
-    others = tuple(marks[n] for n in dict.fromkeys(data[1:]) if n not in (data[0], evaluate))
-    held = marks[evaluate] if evaluate is not None else None
-    return Finished(tracking.run(run_id), made, first, held, others, judged, note)
+        with autologging.off():
+            done = _recorded(context, cell, request, measure, _Ran(run_id, given, before, value, seen))
+    return replace(done, run=tracking.run(run_id))  # as it has ended
 
 
-def _not_held_out(asked: HeldOutAnswers, fitted_on: KeptRows, judged: KeptRows) -> str:
-    """Says when rows that the model was fitted on are among those it is measured on; empty when they are not."""
-    if not {*asked.features, asked.target} <= {*fitted_on.frame.columns}:
-        return ""
-    columns = {name: kind_of(fitted_on.frame[name]) for name in (*asked.features, asked.target)}
-    found = overlap(fitted_on.frame, judged.frame, columns)
-    if found.trained == 0:
-        return ""
-    return (
-        f"{found.trained:.1%} of the rows of '{judged.mark.name}' are rows of '{fitted_on.mark.name}', which the model "
-        "was fitted on: its metrics are not those of rows that it has not seen."
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """Code that ran, in which run: what stood before it, what it came to, and what was seen meanwhile."""
+
+    run_id: str
+    given: Given
+    before: source.FittedBefore
+    value: Any
+    seen: Observed
+
+
+def _recorded(
+    context: TrackedContext, cell: Cell, request: RunRequest, measure: HeldOutMeasure, ran: _Ran
+) -> Finished:
+    """What came out of the code, written down."""
+    tracking, run_id, given, seen = context.tracking, ran.run_id, ran.given, ran.seen
+    kept, unkept = given.after(cell.namespace)
+    fitted_on = given.joined(request.data, kept, cell.namespace)
+    held_out = given.joined(request.evaluate, kept, cell.namespace)
+    target = request.target or held_out.label or fitted_on.label
+    made = {name: model for name, model in _models(cell).items() if not ran.before.same(model)}
+    mentioned = source.models_in(cell.names, cell.namespace)
+    models = {name: model for name, model in mentioned.items() if name in made}
+    recorded = tracking.run(run_id)  # by the cell itself or MLflow's autologging
+    judged = Judged()
+    if held_out.rows is not None:
+        usual = context.project.policy.model.positive
+        judged = judge(measure, models or mentioned, held_out.rows, target, (request.positive, usual))
+    asked = judged.answers
+    figures = {
+        **{n: v for n, v in _own_figures(cell, ran.value, seen).items() if n not in recorded.metrics},
+        **figures_of.named(request.metrics, cell.namespace),
+        **judged.metrics,
+    }
+    params_found = _params(cell, models, request.params)
+    tracking.log(
+        run_id,
+        params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
+        metrics=figures,
+        series=_series(seen, models, recorded),
+        tags=_data_tags(kept, fitted_on, held_out)
+        | ({"target": asked.target} if asked else {"target": target} if target else {})
+        | ({"positive": str(request.positive)} if request.positive is not None else {})
+        | ({"held_out": ",".join(judged.metrics)} if judged.metrics else {})
+        | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
+    )
+    evaluation, notes = None, [unkept, judged.note]
+    if asked is not None and held_out.rows is not None:
+        context.progress("drawing the evaluation")
+        if models and fitted_on.rows is not None:
+            notes.append(not_held_out(asked, fitted_on.rows, held_out.rows))
+        evaluation, failed = attach(tracking, run_id, asked, context.project.policy.gate.metric)
+        notes.append(failed)
+    others = [kept[n].mark for n in dict.fromkeys(request.data) if n in kept and n not in held_out.parts]
+    return Finished(
+        tracking.run(run_id),
+        made,
+        fitted_on.rows.mark if fitted_on.rows else None,
+        held_out.rows.mark if held_out.rows else None,
+        tuple(mark for mark in others if fitted_on.rows is None or mark is not fitted_on.rows.mark),
+        evaluation,
+        " ".join(filter(None, notes)),
+        cell.script,
     )
 
 
@@ -229,7 +220,7 @@ def _models(cell: Cell) -> dict[str, Any]:
 
 
 def _tags(project: Project) -> dict[str, str]:
-    tags = {"folder": str(project.root)} | source.git_state(project.root)
+    tags = {"folder": str(project.root)} | lost_runs.mark() | source.git_state(project.root)
     if job := os.environ.get("MLOPS_JOB_ID"):
         tags["job"] = job
     if opened := os.environ.get("IPYNB_FILE") or os.environ.get("JPY_SESSION_NAME"):
@@ -246,6 +237,7 @@ def _files(cell: Cell) -> dict[str, str]:
 
 def _execute(tracking: Tracking, run_id: str, cell: Cell) -> tuple[Any, Observed]:
     """Run it, watched; what was seen is recorded however it ends."""
+    __mlops_runs_code__ = f"The run is kept as failed: {run_id}."  # noqa: F841 - see base/tracebacks.py
     seen = Observed()
     value, well = None, False
     try:
@@ -281,12 +273,6 @@ def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
     """What the cell printed without a step, and what its last expression came to."""
     printed = {name: v for (name, step), v in seen.reader.found.items() if step is None}
     return printed | figures_of.returned(value, cell.python or cell.source)
-
-
-def _measured(asked: HeldOutAnswers) -> dict[str, float]:
-    return metrics.evaluate(
-        asked.truth, asked.predicted, asked.probabilities, asked.classes, asked.task, asked.positive
-    )
 
 
 def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -326,28 +312,15 @@ def _series(seen: Observed, models: Mapping[str, Any], recorded: Run) -> dict[st
     return {name: figures_of.thinned(points) for name, points in _loggable(found).items()}
 
 
-def _data_tags(kept: Mapping[str, KeptRows], data: Sequence[str], evaluate: str | None) -> dict[str, str]:
-    tags = kept[data[0]].tags("data") if data else {}
-    if len(set(data)) > 1:  # each of them by its name; the first has the short tags too
-        for name in data:
-            (label,) = _loggable({kept[name].mark.name: None})
-            tags |= kept[name].tags(f"data.{label}")
-    return tags | (kept[evaluate].tags("evaluate") if evaluate is not None else {})
-
-
-def _attach(tracking: Tracking, run_id: str, asked: HeldOutAnswers, wanted: str) -> Evaluation | None:
-    """The standard evaluation as artifacts; None for a task that has none."""
-    from mlops_workbench.track import plots as pictures
-
-    if asked.task == "other":
-        return None
-    found = evaluation.evaluate(asked, wanted)
-    picture, singles = pictures.draw(found)
-    files: dict[str, str | bytes] = {f"evaluation/{name}.png": content for name, content in singles.items()}
-    files["evaluation/evaluation.json"] = json.dumps(found.to_dict(), indent=1)
-    files["evaluation/segments.json"] = json.dumps(found.to_dict()["segments"], indent=1)
-    tracking.log(run_id, files=files)
-    return replace(found, picture=picture)
+def _data_tags(kept: Mapping[str, KeptRows], fitted_on: GivenRows, held_out: GivenRows) -> dict[str, str]:
+    tags = fitted_on.rows.tags("data") if fitted_on.rows else {}
+    apart = held_out.parts if held_out.label else ()
+    if len(fitted_on.parts) > 1 or apart:  # each of them by its name; the first has the short tags too
+        for name in dict.fromkeys((*fitted_on.parts, *apart)):
+            if name in kept:
+                (label,) = _loggable({kept[name].mark.name: None})
+                tags |= kept[name].tags(f"data.{label}")
+    return tags | (held_out.rows.tags("evaluate") if held_out.rows else {})
 
 
 def _loggable(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 _MAGIC_LINE = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 _MAGIC_VALUE = re.compile(r"^(\s*[\w., \[\]\"']+=\s*)[%!].*$", re.MULTILINE)
-_CELL_MAGIC = re.compile(r"\A\s*%%(\w+)[^\n]*\n?")
+_CELL_MAGIC = re.compile(r"\A\s*%%(\w+)(?:[^\n]*\\[ \t]*\n)*[^\n]*\n?")
 _PYTHON_CELLS = {"mlops", "time", "timeit", "capture", "prun"}
 """cell magics whose body is Python that runs here"""
 _SEEDS = {"seed", "manual_seed", "set_seed", "set_random_seed", "seed_everything"}
@@ -88,8 +88,7 @@ def _look(node: ast.AST, found: Names) -> None:
     elif isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
         found.may_change |= _root(node)
     elif isinstance(node, ast.Call):
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        found.seeds = found.seeds or called in _SEEDS
+        found.seeds = found.seeds or _called(node) in _SEEDS
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         call = node.value
         if getattr(call.func, "id", "") in _HARMLESS:
@@ -120,6 +119,49 @@ def _bound(node: ast.AST) -> set[str]:
     return {
         n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
+
+
+_READING = re.compile(r"(?:read|scan)_\w+|load|loadtxt|genfromtxt|fromfile")
+
+
+def with_recorded(cell: str, given: Collection[str]) -> str:
+    """The cell without the statements that only read a file into one of these names, which it gets from a record.
+
+    A name that the cell changes later keeps its statement: what was recorded is how the cell left it.
+    """
+    try:
+        tree = ast.parse(python(cell))
+    except (SyntaxError, ValueError):
+        return cell
+    changed = names(cell).may_change
+    bound = [
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    head = len(cell) - len(body(cell))
+    lines = cell[head:].splitlines(keepends=True)
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
+                name in given and name not in changed and bound.count(name) == 1 and _reads(value)
+            ):
+                first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
+                if all(other is statement or not _shares_lines(other, statement) for other in tree.body):
+                    lines[first] = f"# {name}: as it was recorded\n"
+                    lines[first + 1 : last] = ["\n"] * (last - first - 1)
+    return cell[:head] + "".join(lines)
+
+
+def _reads(value: ast.expr) -> bool:
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return any(_READING.fullmatch(_called(call)) for call in calls)
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _shares_lines(one: ast.stmt, other: ast.stmt) -> bool:
+    return one.lineno <= (other.end_lineno or other.lineno) and other.lineno <= (one.end_lineno or one.lineno)
 
 
 def needed(earlier: Sequence[str], last: str, given: Collection[str] = ()) -> list[int]:

@@ -20,6 +20,7 @@ from mlops_workbench.track.records import (
     Experiment,
     RegisteredVersion,
     Run,
+    metrics_in_order,
     moment,
     own_tags,
     seconds_between,
@@ -108,6 +109,13 @@ class SqlReader:
         return [
             run for start in range(0, len(order), _PAGE) for run in self._runs(order[start : start + _PAGE])
         ]
+
+    def running(self, experiment: str) -> list[Run]:
+        sql = """
+            SELECT run_uuid FROM runs
+            WHERE experiment_id = :experiment AND status = 'RUNNING' AND lifecycle_stage = 'active'
+        """
+        return self._runs(run for (run,) in self._ask(sql, {"experiment": int(experiment)}))
 
     def has(self, experiment: str, kind: NameKind, key: str) -> bool:
         return ranking.exists(self._ask, experiment, kind, key)
@@ -204,13 +212,15 @@ def _run(
     tags: Mapping[str, str],
 ) -> Run:
     run_id, name, status, started, ended = row
+    figures = {key: float("nan") if value is None else value for key, value in metrics.items()}
+    own = own_tags(tags)
     return Run(
         id=run_id,
         name=name or tags.get("mlflow.runName") or "",
         status=status.lower(),
         started=moment(started),
         seconds=seconds_between(started, ended),
-        metrics={key: float("nan") if value is None else value for key, value in metrics.items()},
+        metrics=metrics_in_order(figures, own),
         params=dict(params),
-        tags=own_tags(tags),
+        tags=own,
     )

@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import Conflict, NotFound, closest
-from mlops_workbench.config.project import ARTIFACTS, Project
+from mlops_workbench.base.errors import NotFound, closest
+from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import FILE_NAME
 from mlops_workbench.store.reader import sqlite_file
 from mlops_workbench.track import queries, sql_reader, template, writing
 from mlops_workbench.track.client import Client
+from mlops_workbench.track.home import require_place
 from mlops_workbench.track.reading import RunQuery, TrackingReader
 from mlops_workbench.track.records import PREFIX, Experiment, RegisteredVersion, Run, local_path
 
@@ -87,19 +88,8 @@ class Tracking:
         absolute paths."""
         found = self._reader.experiment(self.project.name)
         if found is not None:
-            self._require_home(found.artifact_location)
+            require_place(self.project, found.artifact_location)
         return found
-
-    def _require_home(self, location: str) -> None:
-        there = local_path(location)
-        here = self.project.state / ARTIFACTS
-        if there is None or there.parts[-2:] != here.parts[-2:] or there.resolve() == here.resolve():
-            return
-        old, new = there.parents[1], self.project.root
-        raise Conflict(
-            f"The project was moved or copied from {old} to {new}, and its records name files by their old place.",
-            "Move it back, or leave a symbolic link to the new folder at the old place.",
-        )
 
     # runs
 
@@ -168,6 +158,18 @@ class Tracking:
         key = PREFIX + key if kind == "tag" else key
         return tuple(self._reader.find_runs(RunQuery(experiment.id, tests, kind, key, ascending, limit)))
 
+    def running(self) -> tuple[Run, ...]:
+        """Those that have not ended."""
+        experiment = self.experiment
+        if experiment is None:
+            return ()
+        return tuple(self._reader.running(experiment.id))
+
+    def end_lost(self, run_id: str, why: str) -> None:
+        """A run whose process is gone. When it ended nobody knows: none is written."""
+        self.client.set_tag(run_id, PREFIX + "ended", why)
+        self.client.update_run(run_id, status="KILLED")
+
     def require_metric(self, name: str) -> None:
         """Raises `NotFound` when no run has a metric, parameter or tag of that name."""
         self._kind_of(self.experiment, name)
@@ -184,7 +186,8 @@ class Tracking:
         known = {n for run in self._newest(experiment) for n in (*run.metrics, *run.params)}
         raise NotFound(
             f"No run has a metric, parameter or tag '{name}'.",
-            closest(name, sorted(known | set(queries.ATTRIBUTES))) or "Run something.",
+            closest(name, sorted(known | set(queries.ATTRIBUTES)))
+            or "Run something: `run FILE`, or a cell below %%mlops run.",
         )
 
     def _newest(self, experiment: Experiment | None) -> list[Run]:
@@ -256,7 +259,10 @@ class Tracking:
         """Raises `NotFound` if nothing is registered under that name."""
         known = self.model_names()
         if name not in known:
-            raise NotFound(f"There is no model '{name}'.", closest(name, known) or "Register one first.")
+            raise NotFound(
+                f"There is no model '{name}'.",
+                closest(name, known) or "Register one first.",
+            )
 
     def versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
         """Versions, newest first. Raises `NotFound` when `name` is given and is not registered."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench import plugins
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.base.values import Html, Value, html_table
 from mlops_workbench.config import project as projects
@@ -40,6 +41,10 @@ class Doctor(Value):
     def title(self) -> str:
         return "The set-up is in order." if self.healthy else "The set-up needs a hand."
 
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.healthy else 1
+
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"healthy": self.healthy}
 
@@ -73,6 +78,7 @@ def doctor(session: Session) -> Doctor:
     findings.append(Finding("project", "ok", f"'{project.name}' in {project.root}"))
     findings += [
         _editor_schema(project),
+        _try("plugins", lambda: _plugins(project)),
         _try("workbench store", lambda: _store(project)),
         _try("tracking store", lambda: _tracking(project)),
         _try("Docker engine", lambda: _docker(project), level="note"),
@@ -94,7 +100,7 @@ def _editor_schema(project: Project) -> Finding:
         "schema for editors",
         "note",
         "mlops.schema.json is not this release's",
-        f"Write it: init {project.name}.",
+        f"Write it: `init {project.name}`.",
     )
 
 
@@ -105,6 +111,14 @@ def _try(what: str, look: Callable[[], Finding], level: str = "problem") -> Find
         return Finding(what, level, problem.message, problem.next_step)
     except Exception as problem:  # a driver's own error must not end the examination
         return Finding(what, level, f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}")
+
+
+def _plugins(project: Project) -> Finding:
+    plugins.require_configured(project)
+    policy = project.policy
+    return Finding(
+        "plugins", "ok", f"jobs: {policy.jobs.engine}; alerts: {', '.join(policy.alerts.channels) or 'none'}"
+    )
 
 
 def _store(project: Project) -> Finding:

@@ -15,7 +15,12 @@ def history(
     session: Session,
     name: Model,
     *,
-    at: Annotated[str | None, Opt("who was champion then: a time such as 2026-11-01T12:00 (UTC)")] = None,
+    at: Annotated[
+        str | None,
+        Opt(
+            "who was champion then: a time such as 2026-11-01T12:00 (UTC), or with its zone, 2026-11-01T12:00+02:00"
+        ),
+    ] = None,
 ) -> History:
     """Every champion there was: who, when, why, on what evidence."""
     from mlops_workbench.registry import ledger, promotion

@@ -27,7 +27,7 @@ def init(
     if around is not None and not nested:
         raise Conflict(
             f"This folder belongs to the project in {around}.",
-            "Work in that project, or make one in it with the option nested.",
+            f"Work in that project, or make one in it: `init {name} --nested`.",
         )
     made = projects.init(session.folder, name)
     session.use(made)

@@ -17,7 +17,8 @@ def register(
     model: Annotated[
         Any,
         Opt(
-            "variable that holds the model, runs:/… or models:/… of a logged one, or a .skops file",
+            "variable that holds the model (of a script: with its run), runs:/… or models:/… of a logged one, or a "
+            ".skops file",
             offer="variable",
         ),
     ],
@@ -38,18 +39,18 @@ def register(
 ) -> Version:
     """Keep a model as a new version, after the serving runtime answered as the notebook does."""
     from mlops_workbench.jobs import queue
-    from mlops_workbench.registry import registering
+    from mlops_workbench.registry import makers, registering
     from mlops_workbench.rollout import judging
     from mlops_workbench.verbs.models import described
 
     check_name(name, "model")
     session.progress("looking at the model")
-    fitted, label = registering.resolve_model(model, session.namespace, session.tracking)
-    made_by = (
-        session.tracking.run(run).id
-        if run
-        else registering.logged_by(fitted, session.tracking) or session.run_of(fitted)
-    )
+    given = session.tracking.run(run) if run else None
+    fitted, label, made_by = registering.resolve_model(model, session.namespace, session.tracking, given)
+    made_by = made_by or registering.logged_by(fitted, session.tracking) or session.run_of(fitted)
+    if given is not None and made_by != given.id:
+        makers.require_made_by(session, fitted, label, given)
+        made_by = given.id
     stored = registering.register(
         session,
         fitted,

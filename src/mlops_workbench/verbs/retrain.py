@@ -20,12 +20,12 @@ def _work(
     session: Session, job: int, *, name: str, notebook: str, parameters: dict[str, Any], timeout: int
 ) -> Retrained:
     """What the job's process does: run the notebook, judge what it registered, promote that if it passes."""
-    from mlops_workbench.notebooks.retraining import Retrained, execute
+    from mlops_workbench.notebooks.retraining import NotebookJob, Retrained, execute
     from mlops_workbench.rollout import judging
     from mlops_workbench.verbs.gate import judged
     from mlops_workbench.verbs.promote import promote
 
-    version = execute(session, job, name, Path(notebook), parameters, timeout)
+    version = execute(session, job, name, NotebookJob(Path(notebook), parameters, timeout))
     session.progress(f"gate: version {version}", 0.95)
     report = judged(session, name, version)
     if not report.passed:
@@ -71,10 +71,11 @@ def retrain(
 
     Raises `UsageError` for parameters that the notebook does not declare, `JobFailed` when it fails.
     """
-    from mlops_workbench.notebooks import engine
+    from mlops_workbench.notebooks import engine, registered
 
     check_name(name, "model")
     path = engine.find_notebook(session.path(notebook))
+    registered.require(path, name)
     options = {
         "name": name,
         "notebook": str(path),

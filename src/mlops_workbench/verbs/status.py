@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base.values import Value
+from mlops_workbench import plugins
+from mlops_workbench.base.values import Value, VersionText
 from mlops_workbench.interface.spec import verb
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ModelStatus:
     champion: int | None
     versions: int
     serving: str | None
-    serving_version: str | None
+    serving_version: VersionText | None
     follows: str | None = None
 
 
@@ -70,6 +71,7 @@ def status(session: Session) -> ProjectStatus:
     from mlops_workbench.registry import gates, ledger, promotion
     from mlops_workbench.rollout import following, records
 
+    plugins.require_configured(session.project)
     store, tracking = session.store, session.tracking
     promotion.reconcile_all(store, tracking)
     following.sync_followers(session)

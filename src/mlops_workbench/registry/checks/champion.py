@@ -68,7 +68,7 @@ def _first(case: Case) -> Check:
     return unknown(
         TITLE,
         "there is no champion to compare with",
-        next_step="If it is to be the first version, say so: gate with the choice first.",
+        next_step=f"If it is to be the first version, say so: `gate {case.candidate.manifest.name} --first`.",
     )
 
 

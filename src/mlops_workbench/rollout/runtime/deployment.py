@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mlops_workbench.base.clock import SYSTEM
-from mlops_workbench.base.values import Value
+from mlops_workbench.base.values import Value, VersionText
 
 State = Literal["ready", "starting", "stopped", "failed"]
 
@@ -36,7 +36,7 @@ class Deployment(Value):
 
     id: str
     model: str
-    version: str
+    version: VersionText
     kind: Literal["process", "container"]
     url: str
     port: int
@@ -63,4 +63,5 @@ class Deployment(Value):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Deployment:
         """The inverse of `to_dict`."""
-        return cls(**{**values, "started_at": datetime.fromisoformat(values["started_at"])})
+        moment = datetime.fromisoformat(values["started_at"])
+        return cls(**{**values, "version": str(values["version"]), "started_at": moment})

@@ -1,0 +1,62 @@
+"""How every face calls a verb: its arguments are checked, and what it raises is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.base import faults, files, tracebacks
+from mlops_workbench.base.errors import MlopsError, UsageError
+from mlops_workbench.interface.checking import checked
+from mlops_workbench.interface.description import Verb
+
+if TYPE_CHECKING:
+    from mlops_workbench.session import Session
+
+
+def call(
+    verb: Verb,
+    function: Callable[..., Any],
+    session: Session,
+    given: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Any:
+    """The verb's result. Raises `MlopsError`, and what a person's own code raises in a tracked run."""
+    asked = checked(verb, _named(verb, given, options))
+    return in_words(verb.name, session, lambda: function(session, **asked))
+
+
+def in_words(what: str, session: Session, work: Callable[[], Any]) -> Any:
+    """The same for a piece of work: whatever nobody put into words is written to a log, and is one sentence."""
+    try:
+        return work()
+    except MlopsError:
+        raise
+    except Exception as problem:
+        if tracebacks.from_code(problem):
+            raise
+        if (said := faults.known(problem)) is not None:
+            raise said from None
+        raise faults.unexpected(what, problem, _folders(session), session.clock.now()) from None
+
+
+def _named(verb: Verb, given: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    places = [arg.name for arg in verb.args if not arg.flags]
+    if len(given) > len(places):
+        raise UsageError(
+            f"The verb '{verb.name}' takes {len(places)} values without a name. Got {len(given)} instead.",
+            "Name the others.",
+        )
+    named = dict(zip(places, given, strict=False))
+    for name in options:
+        if name in named:
+            raise UsageError(f"The verb '{verb.name}' was given '{name}' twice.", "Give it once.")
+    return named | dict(options)
+
+
+def _folders(session: Session) -> tuple[Path, ...]:
+    """Where the log may lie: in the project, else in the person's cache."""
+    project = session.seen_project
+    own = () if project is None else (project.state / "logs",)
+    return (*own, files.user_cache())
