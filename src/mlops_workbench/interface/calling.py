@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base import faults, files, tracebacks
+from mlops_workbench.base import damage, faults, files, tracebacks
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.checking import checked
 from mlops_workbench.interface.description import Verb
@@ -36,6 +36,8 @@ def in_words(what: str, session: Session, work: Callable[[], Any]) -> Any:
     except Exception as problem:
         if tracebacks.from_code(problem):
             raise
+        if damage.is_damage(problem):
+            raise _damaged(session, problem) from None
         if (said := faults.known(problem)) is not None:
             raise said from None
         raise faults.unexpected(what, problem, _folders(session), session.clock.now()) from None
@@ -53,6 +55,15 @@ def _named(verb: Verb, given: Sequence[Any], options: Mapping[str, Any]) -> dict
         if name in named:
             raise UsageError(f"The verb '{verb.name}' was given '{name}' twice.", "Give it once.")
     return named | dict(options)
+
+
+def _damaged(session: Session, problem: BaseException) -> MlopsError:
+    """MLflow's and SQLAlchemy's errors do not name the file: each is looked at."""
+    from mlops_workbench.store.damage import look
+
+    project = session.seen_project
+    found = None if project is None else look(project)
+    return found or damage.damaged("of the project", " ".join(str(problem).split())[:200])
 
 
 def _folders(session: Session) -> tuple[Path, ...]:
