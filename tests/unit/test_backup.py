@@ -53,7 +53,6 @@ def works(workbench: Workbench) -> None:
     assert len(workbench.snapshot("rows@1").frame) == 800
     assert workbench.lineage("trips").version == 1
     workbench.register(fit(workbench, c=0.5, run="later"), name="trips")
-    assert workbench.gate("trips", version=2).passed in (True, False)
 
 
 @pytest.mark.prepared(by=in_use)

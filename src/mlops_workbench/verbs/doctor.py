@@ -79,6 +79,7 @@ def doctor(session: Session) -> Doctor:
     findings += [
         _editor_schema(project),
         _try("plugins", lambda: _plugins(project)),
+        _try("databases", lambda: _whole(project)),
         _try("workbench store", lambda: _store(project)),
         _try("tracking store", lambda: _tracking(project)),
         _try("Docker engine", lambda: _docker(project), level="note"),
@@ -119,6 +120,14 @@ def _plugins(project: Project) -> Finding:
     return Finding(
         "plugins", "ok", f"jobs: {policy.jobs.engine}; alerts: {', '.join(policy.alerts.channels) or 'none'}"
     )
+
+
+def _whole(project: Project) -> Finding:
+    from mlops_workbench.store.damage import look
+
+    if (problem := look(project)) is not None:
+        raise problem
+    return Finding("databases", "ok", "no damage in SQLite's files")
 
 
 def _store(project: Project) -> Finding:

@@ -52,6 +52,7 @@ def restore(
     it was packed, `Conflict` in a folder of another project and while something is served.
     """
     from mlops_workbench.store import archive as archives
+    from mlops_workbench.track.client import let_go
 
     file = session.path(archive).absolute()
     contents, _ = archives.check(file, sha256)
@@ -64,6 +65,7 @@ def restore(
     session.progress("unpacking")
     contents, aside = archives.unpack(file, root, sha256, f"{session.clock.now():%Y%m%dT%H%M%S%fZ}")
     project = projects.load(root)
+    let_go(project.tracking_url)
     at_new_place(project, Path(contents.root), session.clock, stop=False)
     session.use(project)
     return Restored(
