@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FILE_NAME = "mlops.toml"
 STATE = ".mlops"
 ARTIFACTS = "artifacts"
+STARTING = "starting"
+"""notes about deployments that are being started"""
 
 
 @dataclass(frozen=True)

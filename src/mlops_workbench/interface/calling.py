@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base import damage, faults, files, tracebacks
 from mlops_workbench.base.errors import MlopsError, UsageError
+from mlops_workbench.config.project import STARTING
 from mlops_workbench.interface.checking import checked
 from mlops_workbench.interface.description import Verb
 
@@ -24,7 +26,18 @@ def call(
 ) -> Any:
     """The verb's result. Raises `MlopsError`, and what a person's own code raises in a tracked run."""
     asked = checked(verb, _named(verb, given, options))
+    _repair(session)
     return in_words(verb.name, session, lambda: function(session, **asked))
+
+
+def _repair(session: Session) -> None:
+    """End what a killed `serve` has left. What keeps it from that, the verb says itself if it concerns it."""
+    with suppress(MlopsError):
+        notes = session.project.state / STARTING
+        if notes.is_dir() and any(notes.iterdir()):
+            from mlops_workbench.rollout import unfinished
+
+            unfinished.finish(session)
 
 
 def in_words(what: str, session: Session, work: Callable[[], Any]) -> Any:
