@@ -84,6 +84,9 @@ def test_what_was_computed_again_is_found_against_tags_and_those_of_a_remote(
         workbench.ledger("verify", git=True)
     assert "mlops-ledger/trips/" in workbench.ledger("anchor", git=True, remote="origin").where
     workbench.ledger("anchor", git=True)  # again is no error
+    for address in ("--upload-pack=touch x", "ext::sh -c 'touch x'", str(remote)):
+        with pytest.raises(UsageError, match="no remote"):
+            workbench.ledger("verify", git=True, remote=address)
     assert workbench.ledger("verify", git=True).anchored == workbench.ledger("verify", git=True).entries
     forge(workbench)
     assert workbench.ledger("verify").holds
@@ -101,7 +104,6 @@ def test_what_cannot_be_anchored_or_compared_is_said(workbench: Workbench, tmp_p
         {"action": "show", "git": True},
         {"against": "a"},
         {"action": "verify", "remote": "origin"},
-        {"action": "verify", "git": True, "remote": "--upload-pack=touch x"},
     ):
         with pytest.raises(UsageError):
             workbench.ledger(**wrong)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, UsageError
+from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
 from mlops_workbench.registry import ledger
 from mlops_workbench.store.engine import Store
@@ -72,6 +72,13 @@ def tag(anchor: Anchor, root: Path, remote: str | None) -> str:
     if remote is not None:
         _git(root, "push", "--quiet", "--", remote, f"refs/tags/{name}")
     return f"the tag {name}" + (f" of {remote}" if remote else "")
+
+
+def require_remote(root: Path, remote: str) -> None:
+    """Only one that the repository knows: git takes any address, and runs commands for some. Raises `UsageError`."""
+    known = _git(root, "remote").split()
+    if remote not in known:
+        raise UsageError(f"The repository has no remote '{remote}'.", closest(remote, known))
 
 
 def in_file(file: Path, project: str) -> list[Anchor]:

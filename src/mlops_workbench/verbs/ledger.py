@@ -38,8 +38,12 @@ def ledger(
     from mlops_workbench.registry import anchors
     from mlops_workbench.registry import ledger as ledgers
 
-    if remote is not None and (remote.startswith("-") or not git):
-        raise UsageError("A remote is the name of one of the repository's, with the option git.", "Say both.")
+    if remote is not None:
+        if not git:
+            raise UsageError(
+                "A remote is the name of one of the repository's, with the option git.", "Say both."
+            )
+        anchors.require_remote(session.project.root, remote)
     if action == "anchor":
         if (to is None) == (not git) or against is not None:
             raise UsageError(

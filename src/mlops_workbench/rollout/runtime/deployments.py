@@ -22,16 +22,6 @@ __all__ = [
     "stop",
     "stop_unrecorded",
 ]
-    "Deployment",
-    "State",
-    "alive",
-    "logs",
-    "predict",
-    "start_container",
-    "start_local",
-    "stop",
-    "stop_unrecorded",
-]
 
 
 def stop(deployment: Deployment) -> None:
