@@ -217,7 +217,7 @@ def kill(root: Path, number: int, round_: int, after: float | None) -> tuple[flo
 
 
 def run(root: Path, kills: int, seed: int, report: Callable[[str], None] = lambda _: None) -> Kills:
-    """Kill verbs in turn, `kills` in total, each between its begin and its usual end; look at the project after each."""
+    """Kill verbs in turn, `kills` in total, each somewhere in its usual time; look at the project after each."""
     rng, found = random.Random(seed), Kills()
     usual: dict[int, float] = {}
     round_ = 0

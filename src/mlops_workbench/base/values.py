@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 
 def plain(value: Any) -> Any:
-    """JSON-ready: dataclasses to dicts, tuples to lists, times to ISO 8601, paths to text, NumPy scalars to Python's."""
+    """JSON-ready: dataclasses to dicts, tuples to lists, times to ISO 8601, paths to text, NumPy's to Python's."""
     if isinstance(value, Value):
         return value.to_dict()
     if is_dataclass(value) and not isinstance(value, type):

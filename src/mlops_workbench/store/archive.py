@@ -136,6 +136,7 @@ def unpack(archive: Path, root: Path, sha256: str | None, stamp: str) -> tuple[C
             for name in KEPT:
                 with suppress(FileNotFoundError):
                     (root / name).rename(aside / name)
+        (scratch / STATE).chmod(0o700)
         for name in KEPT:
             with suppress(FileNotFoundError):
                 (scratch / name).rename(root / name)

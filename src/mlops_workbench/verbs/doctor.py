@@ -79,6 +79,7 @@ def doctor(session: Session) -> Doctor:
     findings += [
         _editor_schema(project),
         _try("plugins", lambda: _plugins(project)),
+        _rights(project),
         _try("databases", lambda: _whole(project)),
         _try("workbench store", lambda: _store(project)),
         _try("tracking store", lambda: _tracking(project)),
@@ -119,6 +120,18 @@ def _plugins(project: Project) -> Finding:
     policy = project.policy
     return Finding(
         "plugins", "ok", f"jobs: {policy.jobs.engine}; alerts: {', '.join(policy.alerts.channels) or 'none'}"
+    )
+
+
+def _rights(project: Project) -> Finding:
+    mode = project.folder().stat().st_mode & 0o777
+    if mode & 0o077 == 0:
+        return Finding("rights", "ok", ".mlops is readable by its owner only")
+    return Finding(
+        "rights",
+        "note",
+        f".mlops has the mode {mode:o}: others may read it",
+        f"chmod 700 {project.state}, if not meant.",
     )
 
 
