@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import threading
@@ -22,6 +23,12 @@ from mlops_workbench.config import project as projects
 from mlops_workbench.workbench import Workbench
 
 API_KEY, HASH_KEY, PASSWORD = "planted-api-key-7f3a", "planted-hash-key-91cc", "planted-password-b2d4"
+NOTEBOOK = {
+    "cells": [{"cell_type": "code", "source": "%load_ext kernel_magics\n%mlops status\n1 / 0", "metadata": {},
+               "outputs": [], "execution_count": None, "id": "a"}],
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
 URLS = ("MLOPS_TRACKING_URL", "MLOPS_STORE_URL", "MLOPS_INFERENCE_URL")
 
 
@@ -99,7 +106,9 @@ def test_planted_secrets_are_nowhere(
         show(lambda: workbench.predict("trips", "test"))
         show(lambda: workbench.drift("trips", report=str(workbench.project.root / "drift.html")))
         show(lambda: workbench.log("trips"))
-        show(lambda: workbench.build("trips", base="none:at-all", detach=True))
+        notebook = workbench.project.root / "retrain.ipynb"
+        notebook.write_text(json.dumps(NOTEBOOK))
+        show(lambda: workbench.retrain("trips", notebook=str(notebook), detach=True))
         while not workbench.jobs(id=1).jobs[0].ended:
             time.sleep(0.1)
         show(lambda: workbench.export("grafana"))
