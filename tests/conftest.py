@@ -15,6 +15,7 @@ import databases
 import forks
 import projects
 import pytest
+from hypothesis import settings
 from projects import Prepared
 from serving_kit import KSERVE
 
@@ -23,6 +24,9 @@ from mlops_workbench.package import docker_client
 from mlops_workbench.workbench import Workbench
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("house")
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"

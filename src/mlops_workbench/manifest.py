@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,16 @@ class Manifest:
         if self.target is not None:
             found[self.target] = kind_of_labels(self.classes)
         return found
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Columns that the model was fitted with and does not read: it takes rows without them."""
+        return tuple(self.extra.get("unread", ()))
+
+    def taken_from(self, columns: Iterable[str]) -> list[str]:
+        """Which columns of a table are given to the model: all of its own, but for unread ones that are not there."""
+        there = set(columns)
+        return [c for c in self.columns if c in there or c not in self.unread]
 
     @property
     def runs_code(self) -> bool:

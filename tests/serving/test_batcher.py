@@ -100,6 +100,26 @@ def test_what_waits_is_one_call_and_one_commit(make: Any) -> None:
     assert setup.logged() == 41
 
 
+def test_small_requests_do_not_wait_for_a_large_one(make: Any) -> None:
+    setup = make()
+    first = setup.hold()
+    large = setup.send("large", *[GOOD] * 5000)
+    small = setup.send("small")
+    other = setup.send("other large", *[GOOD] * 3000)
+    small.add_done_callback(lambda _: done.append("small"))
+    large.add_done_callback(lambda _: done.append("large"))
+    done: list[str] = []
+    setup.plane.open.set()
+    answers = large.result(30).prediction
+    assert (len(answers.values), set(answers.values), len(answers.probabilities)) == (5000, {"late"}, 5000)
+    assert len(other.result(30).prediction.values) == 3000
+    assert first.result(30).prediction.values == small.result(30).prediction.values == ["late"]
+    assert done == ["small", "large"]
+    assert setup.plane.calls[:4] == [1, 1024, 1, 1024]
+    assert setup.logged() == 8002
+    assert setup.batcher.waiting_rows == 0
+
+
 def test_an_answer_is_in_the_log_before_it_is_given(make: Any) -> None:
     setup = make()
     setup.plane.open.set()

@@ -348,5 +348,7 @@ def test_what_cannot_be_compiled_never_stops_a_registration(tmp_path: Path) -> N
     )
     manifest = model_folders.save(tmp_path, model, inputs=fast_models.INPUTS, sample=frame.head(4))
     del model[-1].coef_
-    record = judging.compile_fast_path(tmp_path, model, manifest, {"fitted on": model_folders.rows_of(frame)})
+    original = DataPlane.load(tmp_path, name="m", version="1", fast=False)
+    rows = {"fitted on": model_folders.rows_of(frame)}
+    record = judging.compile_fast_path(tmp_path, model, manifest, rows, original.predict)
     assert record["reason"].startswith("it could not be compiled (AttributeError")

@@ -145,7 +145,7 @@ def waiting(classifier_folder: Path, request: pytest.FixtureRequest) -> Iterator
     there = plane(classifier_folder)
     there.warm()
     model = _Waits(there.model)
-    there.original._head, there.original._last = None, model
+    there.original._head, there.original._last = [], model
     limits = Limits(**getattr(request, "param", {"request_seconds": 1}))
     with served(create_app(there, options=AppOptions(limits=limits))) as url:
         yield url, model

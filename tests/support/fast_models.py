@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.rollout import judging
+from mlops_workbench.serving.dataplane import DataPlane
 
 INPUTS = (
     Field("delay", "double"),
@@ -77,7 +78,8 @@ def saved(folder: Path, model: Any, classes: int | None, fitted_on: pd.DataFrame
         **changes,
     )
     rows = model_folders.rows_of(fitted_on)
-    record = judging.compile_fast_path(folder, model, manifest, {"fitted on": rows})
+    original = DataPlane.load(folder, name="m", version="1", fast=False)
+    record = judging.compile_fast_path(folder, model, manifest, {"fitted on": rows}, original.predict)
     manifest = replace(manifest, extra={"fast": record})
     manifest.dump(folder)
     return manifest

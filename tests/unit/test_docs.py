@@ -32,7 +32,7 @@ def test_the_settings_are_the_sections() -> None:
 def test_each_line_of_the_tour_parses() -> None:
     tour = README.split("## The tour")[1].split("\n## ")[0]
     lines = [line.strip() for line in tour.splitlines() if line.startswith("    %")]
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line in lines[1:]:
         prog, _, words = line.partition(" ")
         parse(words, prog, verbs())

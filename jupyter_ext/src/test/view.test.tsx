@@ -110,7 +110,7 @@ describe('the sidebar', () => {
   });
 
   it('says what a deployment follows', () => {
-    const one = deployment({ version: '2' });
+    const one = deployment({ version: 2 });
     show(snapshot({ deployments: [one, { ...one, id: '2', follows: 'champion' }] }));
     const rows = [...host.querySelectorAll('section[aria-label=Deployments] li')].map(row => row.textContent);
     expect(rows[0]).not.toContain('follows');

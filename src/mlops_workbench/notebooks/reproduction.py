@@ -188,7 +188,8 @@ else:
         _original = _loader.load(_file)
 
 def _answers(model):
-    asked = _forms.for_model(model, _rows({asked!r})[{columns!r}])
+    asked = _rows({asked!r})
+    asked = _forms.for_model(model, asked[[name for name in {columns!r} if name in asked.columns]])
     probabilities = model.predict_proba(asked).tolist() if hasattr(model, "predict_proba") else None
     return {{"values": model.predict(asked).tolist(), "probabilities": probabilities}}
 

@@ -75,7 +75,10 @@ def card(origin: Origin, notes: str) -> Card:
         "## Intended use",
         _notes(notes) or f"Not written yet: put it into `cards/{stored.name}.md`.",
         "## What it reads and answers",
-        _table(["input", "type"], [[f.name, f.kind] for f in manifest.inputs]),
+        _table(
+            ["input", "type"],
+            [[f.name, f.kind + (", not read" if f.name in manifest.unread else "")] for f in manifest.inputs],
+        ),
         _answers(origin),
         "## Data",
         *_data(origin),

@@ -30,4 +30,4 @@ def importance(candidate: Contestant, frame: pd.DataFrame, name: str) -> Importa
         value = metric(name, truth[places], answers, chances, manifest.classes, positive=manifest.positive)
         return None if value is None else sign * value
 
-    return permutation_importance(frame, manifest.columns, ask, measure, prepare=as_read)
+    return permutation_importance(frame, manifest.taken_from(frame.columns), ask, measure, prepare=as_read)

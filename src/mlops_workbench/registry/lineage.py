@@ -87,6 +87,9 @@ def _html(tree: Tree) -> str:
     return (f'<table style="{_LEAVES}">{leaves}</table>' if leaves else "") + branches
 
 
+_KEPT = {"converted": "kept with", "local_modules": "modules in the model's file"}
+
+
 def trace(origin: Origin) -> Lineage:
     """Put the records together; what does not exist is named, not left out."""
     stored, manifest = origin.stored, origin.manifest
@@ -96,7 +99,8 @@ def trace(origin: Origin) -> Lineage:
         "registered by": stored.facts.registered_by,
         "aliases": stored.aliases or None,
         "sha256": manifest.sha256,
-        "reads": [f.name for f in manifest.inputs],
+        "reads": [f.name for f in manifest.inputs if f.name not in manifest.unread],
+        **({"takes without reading": list(manifest.unread)} if manifest.unread else {}),
         "label": manifest.target,
         "data": {rows.what: _data(rows) for rows in origin.data} or "not recorded",
         "run": _run(origin) if origin.run else "not made in a tracked run",
@@ -104,6 +108,7 @@ def trace(origin: Origin) -> Lineage:
             "python": manifest.python,
             "format": manifest.serialization,
             "requirements": list(manifest.requirements),
+            **{what: manifest.extra[key] for key, what in _KEPT.items() if key in manifest.extra},
         },
         "answers by": _path(manifest),
         "gate": _gate(origin.gate, origin.later_gate) if origin.gate else "not evaluated",

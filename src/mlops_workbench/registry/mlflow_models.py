@@ -14,10 +14,10 @@ from mlops_workbench.base.values import plain
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, tree_sha256
-from mlops_workbench.registry import versions
+from mlops_workbench.registry import proof, versions
 from mlops_workbench.registry.fastpath.proving import FastPathProof
 from mlops_workbench.registry.versions import KeptModel, NewModel, ServingRuntime
-from mlops_workbench.track import flavours, requirements
+from mlops_workbench.track import flavours, modules, requirements
 from mlops_workbench.track.flavours import Logged, SignatureColumn
 from mlops_workbench.track.tracking import Tracking
 
@@ -44,6 +44,10 @@ class Looked:
     sample: tuple[dict[str, Any], ...]
     expected: tuple[Any, ...]
     null_is_none: tuple[str, ...]
+    types: versions.ColumnTypes
+    proof: Any
+    """rows that it must answer where it is served as it does here"""
+    right: proof.NotebookAnswers
 
 
 def prepare(model: Any, tracking: Tracking, scratch: Path) -> Path:
@@ -52,9 +56,10 @@ def prepare(model: Any, tracking: Tracking, scratch: Path) -> Path:
     if known is not None:
         return flavours.copy(known, tracking, scratch)
     ours = flavours.flavour_of(model) == "python_function"
-    modules = flavours.modules_of(model) | {"cloudpickle"} if ours else {type(model).__module__}
+    needs = modules.needed(model)
+    wanted = needs.installed - {"mlflow"} | ({"cloudpickle"} if ours else set())
     folder = scratch / "model"
-    flavours.save(model, folder, requirements.distributions_of(modules))
+    flavours.save(model, folder, requirements.distributions_of(wanted), needs)
     return folder
 
 
@@ -99,6 +104,7 @@ def keep(
             expected=looked.expected,
             extra={
                 "null_is_none": list(looked.null_is_none),
+                **looked.types.to_extra(),
                 "dtypes": looked.dtypes,
                 "flavour": flavour,
                 "fast": fast,
@@ -106,7 +112,7 @@ def keep(
         )
         manifest.dump(place)
         served = runtime.load(place)
-        versions.prove(manifest, served, label)
+        proof.prove(served(to_rows(looked.proof, looked.inputs)), looked.right, label)
         _prove_alone(manifest, served, label)
         if tree_sha256(place) != digest:
             raise InvalidModel(
@@ -133,16 +139,20 @@ def look(
     inputs = _inputs(columns, frame, features)
     rows = frame[list(features)]
     require_finite(rows)
-    sample = versions.sample_of(rows)
+    sample = proof.sample_of(rows)
     gapless = [f.name for f in inputs if not f.nullable]
     if gaps := [n for n in gapless if rows[n].isna().any()]:
         raise InvalidData(
             f"The column '{gaps[0]}' of '{data_name}' has gaps; the model's signature says that it has none.",
             "Log the model with a signature inferred from such rows.",
         )
-    dtypes = _types(columns, frame, features)
+    booster = columns is None and flavours.name_of(folder) in versions.BOOSTERS
+    types = versions.column_types(frame, features, categories=booster)
+    dtypes = {n: d for n, d in _types(columns, frame, features).items() if n not in types.categories}
     expected = _asked(model, _typed(sample, dtypes), label, read)
-    some = _typed(versions.some(rows, _ASKED), dtypes)
+    proven = proof.proof_rows(rows)
+    right = proof.NotebookAnswers(plain(_asked(model, _typed(proven, dtypes), label, read)))
+    some = _typed(proof.some(rows, _ASKED), dtypes)
     task, classes = _task(_asked(model, some, label, read), frame[target] if target else None)
     return Looked(
         task=task,
@@ -151,11 +161,14 @@ def look(
         inputs=inputs,
         dtypes=dtypes,
         target=target if task != "other" else None,
-        sample=tuple(to_rows(sample)),
+        sample=tuple(to_rows(sample, inputs)),
         expected=tuple(plain(expected)),
         null_is_none=tuple(
             f.name for f in inputs if f.kind == "string" and versions.holds_none(frame[f.name])
         ),
+        types=types,
+        proof=proven,
+        right=right,
     )
 
 
@@ -276,7 +289,7 @@ def _task(answers: Sequence[Any], truth: Any) -> tuple[Task, tuple[Any, ...]]:
 def _prove_alone(manifest: Manifest, served: versions.Predictor, label: str) -> None:
     """Requests that come together are asked together: an answer must not depend on its neighbours."""
     alone = [value for row in manifest.sample for value in served([row]).values]
-    if any(not versions.alike(a, b) for a, b in zip(alone, manifest.expected, strict=True)):
+    if any(not proof.alike(a, b) for a, b in zip(alone, manifest.expected, strict=True)):
         raise InvalidModel(
             f"'{label}' answers a row otherwise when it is asked alone; requests that come together are one call.",
             "Let each answer depend on its own row only.",

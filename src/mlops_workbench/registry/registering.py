@@ -15,12 +15,12 @@ from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
+from mlops_workbench.registry import harmless, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
-from mlops_workbench.registry import versions
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
 from mlops_workbench.registry.versions import Inspected, NewModel, ServingRuntime
-from mlops_workbench.track import flavours, kept_models, requirements, source
+from mlops_workbench.track import flavours, kept_models, modules, requirements, source
 from mlops_workbench.track import metrics as measures
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import HeldOutAnswers
@@ -143,16 +143,13 @@ def register(
             wanted = request.positive or (run.tags.get("positive") if run else None)
             usual = context.project.policy.model.positive
             new = replace(new, positive=measures.positive_class(looked.classes, wanted, usual))
-            trusted = versions.trusted_types(model, label) if request.serialization == "skops" else ()
+            written, form = _form(context, model, label, request.serialization)
             kept = versions.keep(
                 tracking,
                 looked,
+                written,
                 new,
-                ModelFormat(
-                    request.serialization,
-                    requirements.for_model(versions.modules_in(trusted, model)),
-                    trusted,
-                ),
+                form,
                 runtime=runtime,
                 ordinary=versions.ordinary(fitted_on, held_out_rows, looked.features),
             )
@@ -174,6 +171,23 @@ def register(
         stored = tracking.create_version(name, kept.source, new.run_id, tags | {"digest": kept.sha256})
         change.settle(new_version=stored.version)
     return stored
+
+
+def _form(context: TrackedContext, model: Any, label: str, serialization: str) -> tuple[Any, ModelFormat]:
+    """The model as it is written down, and how. Says what is changed, or comes along."""
+    needs = modules.needed(model)
+    notes: dict[str, Any] = {}
+    trusted: tuple[str, ...] = ()
+    if serialization == "skops":
+        model, changed = harmless.plainly(model)
+        trusted = versions.trusted_types(model, label)
+        if changed:
+            notes["converted"] = changed
+            context.progress(f"kept with {changed}")
+    elif needs.local:
+        notes["local_modules"] = sorted(needs.local)
+        context.progress(f"written down with the model: {', '.join(notes['local_modules'])}")
+    return model, ModelFormat(serialization, requirements.for_model(needs.installed), trusted, needs, notes)
 
 
 def _not_a_model(model: Any, label: str) -> InvalidModel:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidData, InvalidModel, closest
 from mlops_workbench.base.values import plain
@@ -14,6 +17,9 @@ from mlops_workbench.data.forms import for_model
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
+from mlops_workbench.registry import proof
+from mlops_workbench.registry.proof import Answers
+from mlops_workbench.track import served_estimator
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
 from mlops_workbench.track.writing import ModelFormat, save_sklearn
@@ -21,19 +27,8 @@ from mlops_workbench.track.writing import ModelFormat, save_sklearn
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLE_ROWS = 5
 TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.", "collections.", "functools.partial")
 """Of a partial, skops lists the function too: it must be trusted by itself. Nothing of `builtins`: eval is there."""
-
-
-class Answers(Protocol):
-    """What a served model says: one label or number a row, and probabilities (rows × classes) if it has them."""
-
-    @property
-    def values(self) -> Sequence[Any]: ...
-
-    @property
-    def probabilities(self) -> Sequence[Sequence[float]] | None: ...
 
 
 Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
@@ -42,15 +37,15 @@ Predictor = Callable[[Sequence[Mapping[str, Any]]], Answers]
 
 @dataclass(frozen=True)
 class ServingRuntime:
-    """The real serving runtime, in this process; handed in by the verb."""
+    """The real serving runtime; handed in by the verb."""
 
     load: Callable[[Path], Predictor]
-    """a model folder → what answers"""
+    """a model folder → what answers, in a fresh process"""
     compile_fast_path: Callable[
-        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]]], dict[str, Any]
+        [Path, Any, Manifest, Mapping[str, Sequence[Mapping[str, Any]]], Predictor], dict[str, Any]
     ]
-    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out. Returns the
-    record that the manifest keeps (`fastpath.proving.Proof`)"""
+    """makes and proves the fast path of a model in a folder, given rows keyed by split: train, held-out, and what
+    `load` made of the folder. Returns the record that the manifest keeps (`fastpath.proving.Proof`)"""
     open_pyfunc: Callable[[Path], Any]
     """a folder → MLflow's `PyFuncModel`"""
     read_pyfunc: Callable[[Any, int], list[Any]]
@@ -93,6 +88,75 @@ class Inspected:
     frame: Any
     null_is_none: tuple[str, ...]
     """text columns whose missing values are None, not NaN: to a OneHotEncoder these are two categories"""
+    types: ColumnTypes
+    proof: Any
+    """rows that it must answer where it is served as it does here"""
+    right: proof.NotebookAnswers
+    unread: tuple[str, ...] = ()
+    """columns that it was fitted with and does not read"""
+
+
+@dataclass(frozen=True)
+class ColumnTypes:
+    """What of a column's type its kind does not say. `zones`: of times; `categories`: values of a pandas category, in
+    their order; `numbers`: booleans that the model takes as numbers."""
+
+    zones: Mapping[str, str]
+    categories: Mapping[str, list[Any]]
+    numbers: tuple[str, ...] = ()
+
+    def to_extra(self) -> dict[str, Any]:
+        """As the manifest keeps it: only what there is."""
+        found = {
+            "zones": dict(self.zones),
+            "categories": dict(self.categories),
+            "as_numbers": list(self.numbers),
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
+"""they read a category by its place among all, and booleans as numbers; scikit-learn reads values"""
+
+
+def takes_categories(model: Any) -> bool:
+    """Whether the model, or a part of it, is a booster of another library."""
+    params = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    return any(type(part).__module__.startswith(BOOSTERS) for part in (model, *params.values()))
+
+
+def column_types(frame: pd.DataFrame, features: Sequence[str], *, categories: bool) -> ColumnTypes:
+    """`categories`: whether the model reads categories and booleans as boosters do. Raises `InvalidData`."""
+    import pandas as pd
+
+    zones: dict[str, str] = {}
+    known: dict[str, list[Any]] = {}
+    booleans: list[str] = []
+    for name in features:
+        dtype = frame[name].dtype
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            zones[name] = _zone(name, dtype.tz)
+        elif categories and isinstance(dtype, pd.CategoricalDtype):
+            known[name] = plain(dtype.categories.tolist())
+        elif categories and pd.api.types.is_bool_dtype(dtype):
+            booleans.append(name)
+    return ColumnTypes(zones, known, tuple(booleans))
+
+
+def _zone(name: str, zone: Any) -> str:
+    """What the zone is called, which must name it everywhere."""
+    import pandas as pd
+
+    called = str(zone)
+    try:
+        if str(pd.DatetimeTZDtype(tz=called).tz) == called:
+            return called
+    except (TypeError, ValueError, KeyError, LookupError):
+        pass
+    raise InvalidData(
+        f"The times of '{name}' are in a zone without a name ({called[:80]}).",
+        "Convert them with tz_convert to a named one, such as Europe/Vienna, and fit the model again.",
+    )
 
 
 def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target: str | None) -> Inspected:
@@ -101,22 +165,31 @@ def inspect(model: Any, label: str, frame: pd.DataFrame, data_name: str, target:
     target = target_of(frame, features, data_name, target)
     task = task_of(model)
     require_finite(frame[list(features)])
-    rows = sample_of(frame[list(features)])
+    rows = proof.sample_of(frame[list(features)])
     predicted, probabilities = ask(model, rows, label)
+    proven = proof.proof_rows(frame[list(features)])
+    right = ask(model, proven, label)
+    inputs = tuple(Field(name, kind_of(frame[name])) for name in features)
     return Inspected(
         model=model,
         task=task,
         classes=tuple(plain(list(model.classes_))) if task == "classification" else (),
         features=features,
-        inputs=tuple(Field(name, kind_of(frame[name])) for name in features),
+        inputs=inputs,
         target=target,
-        sample=tuple(to_rows(rows)),
+        sample=tuple(to_rows(rows, inputs)),
         expected=tuple(plain(list(predicted))),
         expected_probabilities=tuple(tuple(map(float, p)) for p in probabilities)
         if probabilities is not None
         else (),
         frame=rows,
-        null_is_none=tuple(n for n in features if kind_of(frame[n]) == "string" and holds_none(frame[n])),
+        null_is_none=tuple(f.name for f in inputs if f.kind == "string" and holds_none(frame[f.name])),
+        types=column_types(frame, features, categories=takes_categories(model)),
+        proof=proven,
+        right=proof.NotebookAnswers(
+            plain(list(right[0])), None if right[1] is None else [list(map(float, p)) for p in right[1]]
+        ),
+        unread=served_estimator.unread(model, features),
     )
 
 
@@ -161,13 +234,14 @@ def features_of(model: Any, frame: pd.DataFrame, data_name: str, target: str | N
     """The columns the model reads: what it was fitted with, else all but the label. Raises `InvalidData`."""
     named = getattr(model, "feature_names_in_", None)
     if named is not None:
-        missing = [str(n) for n in named if n not in frame.columns]
+        unread = served_estimator.unread(model, tuple(named))
+        missing = [str(n) for n in named if n not in frame.columns and n not in unread]
         if missing:
             raise InvalidData(
-                f"'{data_name}' has no column '{missing[0]}', which the model reads.",
+                f"'{data_name}' has no column '{missing[0]}', which the model was fitted with.",
                 closest(missing[0], frame.columns),
             )
-        return tuple(map(str, named))
+        return tuple(str(n) for n in named if n in frame.columns)
     columns = tuple(c for c in frame.columns if c != target)
     wanted = getattr(model, "n_features_in_", None)
     if target is None and wanted != len(columns):
@@ -204,15 +278,6 @@ def target_of(frame: pd.DataFrame, features: Sequence[str], data_name: str, targ
     return rest[0] if rest else None
 
 
-def sample_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """The first rows, and some with missing values if there are any."""
-    import numpy as np
-
-    incomplete = frame.isna().any(axis=1).to_numpy()
-    some = np.flatnonzero(incomplete)[:2]
-    return frame.iloc[np.concatenate([np.flatnonzero(~incomplete)[: SAMPLE_ROWS - len(some)], some])]
-
-
 def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     """Type names that skops must be allowed to load: scikit-learn's, NumPy's and SciPy's of a model made here.
 
@@ -221,7 +286,9 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     import skops.io
 
     try:
-        found = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+        data = skops.io.dumps(model)
+        # Which of these skops trusts by itself depends on what was imported before it.
+        found = sorted({*skops.io.get_untrusted_types(data=data), *_experimental(data)})
     except Exception as problem:
         raise InvalidModel(
             f"'{label}' cannot be kept as skops: {' '.join(str(problem).split())[:300]}.",
@@ -242,17 +309,30 @@ def trusted_types(model: Any, label: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def modules_in(trusted: Sequence[str], model: Any) -> set[str]:
-    """Top-level modules that a model needs when it is loaded."""
-    names = {t.partition(".")[0] for t in trusted} | {type(model).__module__.partition(".")[0]}
-    params = model.get_params(deep=True) if hasattr(model, "get_params") else {}
-    names |= {type(v).__module__.partition(".")[0] for v in params.values()}
-    return {n for n in names if n not in sys.stdlib_module_names and n != "__main__"}
+_EXPERIMENTAL = ("sklearn.impute._iterative", "sklearn.model_selection._search_successive_halving")
+"""modules of estimators that scikit-learn shows only after an import of `sklearn.experimental`"""
+
+
+def _experimental(data: bytes) -> set[str]:
+    """Types of these modules in a skops file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        waiting = [json.loads(archive.read("schema.json"))]
+    found = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            if node.get("__module__") in _EXPERIMENTAL:
+                found.add(f"{node['__module__']}.{node['__class__']}")
+    return found
 
 
 def keep(
     tracking: Tracking,
     looked: Inspected,
+    model: Any,
     new: NewModel,
     form: ModelFormat,
     *,
@@ -261,7 +341,7 @@ def keep(
 ) -> KeptModel:
     """Log model and manifest, prove that the serving runtime answers as the notebook does, and make its fast path.
 
-    `ordinary`: the rows that the fast path is proven on, by what they are.
+    `model`: as it is written down (`harmless`). `ordinary`: the rows that the fast path is proven on, by what they are.
     """
 
     digest = ""
@@ -285,21 +365,27 @@ def keep(
             sample=looked.sample,
             expected=looked.expected,
             expected_probabilities=looked.expected_probabilities,
-            extra={"null_is_none": list(looked.null_is_none)},
+            extra={
+                "null_is_none": list(looked.null_is_none),
+                **looked.types.to_extra(),
+                **({"unread": list(looked.unread)} if looked.unread else {}),
+                **form.notes,
+            },
             positive=plain(new.positive),
         )
         manifest.dump(folder)
         digest = manifest.sha256
-        prove(manifest, runtime.load(folder), new.label)
+        served = runtime.load(folder)
+        proof.prove(served(to_rows(looked.proof, looked.inputs)), looked.right, new.label)
         rows = {
-            kind: to_rows(some(frame[list(looked.features)]), looked.inputs)
+            kind: to_rows(proof.some(frame[list(looked.features)]), looked.inputs)
             for kind, frame in ordinary.items()
         }
-        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows)
+        fast = runtime.compile_fast_path(folder, looked.model, manifest, rows, served)
         replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder)
 
     save = save_sklearn(
-        looked.model,
+        model,
         form,
         run_id=new.run_id,
         signature_rows=looked.frame.astype({f.name: float for f in looked.inputs if f.kind == "double"}),
@@ -322,19 +408,6 @@ def ordinary(
     }
 
 
-_PROOF_ROWS = 2_000
-
-
-def some(frame: pd.DataFrame, most: int = _PROOF_ROWS) -> pd.DataFrame:
-    """Rows to ask, from all over the frame. Infinities are no rows that can be asked."""
-    import numpy as np
-
-    numbers = frame.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan)
-    finite = np.flatnonzero(~np.isinf(numbers).any(axis=1))
-    chosen = np.random.default_rng(0).permutation(finite)[:most]
-    return frame.iloc[np.sort(chosen)]
-
-
 def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manifest]:
     """A version's folder and manifest, which must name the model and the fast path that the registry recorded.
 
@@ -353,42 +426,3 @@ def recorded(tracking: Tracking, stored: RegisteredVersion) -> tuple[Path, Manif
             "Register it again.",
         )
     return folder, manifest
-
-
-def prove(manifest: Manifest, served: Predictor, label: str) -> None:
-    """Raises `InvalidModel` if the runtime does not answer the sample rows as the notebook's model did."""
-    found = difference(manifest, served(manifest.sample))
-    if found:
-        raise InvalidModel(
-            f"Served from its file, '{label}' answers otherwise than in the notebook: {found}.",
-            "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
-        )
-
-
-def difference(manifest: Manifest, answers: Answers, tolerance: float = 1e-9) -> str:
-    """How answers on the sample rows differ from the recorded ones; empty when they do not."""
-    import numpy as np
-
-    for row, (got, wanted) in enumerate(zip(answers.values, manifest.expected, strict=True)):
-        if not alike(got, wanted, tolerance):
-            return f"sample row {row}: {got!r}, recorded {wanted!r}"
-    if manifest.expected_probabilities:
-        gap = np.abs(np.asarray(answers.probabilities) - np.asarray(manifest.expected_probabilities)).max()
-        if gap > tolerance:
-            return f"probabilities differ by up to {gap:.2g}"
-    return ""
-
-
-def alike(got: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
-    """Numbers within the tolerance, all else equal; inside of lists and objects too."""
-    import numpy as np
-
-    if isinstance(wanted, float) and isinstance(got, int | float):
-        return bool(np.isclose(got, wanted, rtol=tolerance, atol=tolerance))
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        return got.keys() == wanted.keys() and all(alike(got[k], v, tolerance) for k, v in wanted.items())
-    if isinstance(wanted, list) and isinstance(got, list):
-        return len(got) == len(wanted) and all(
-            alike(a, b, tolerance) for a, b in zip(got, wanted, strict=True)
-        )
-    return bool(got == wanted)

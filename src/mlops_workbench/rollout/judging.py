@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.base.errors import InvalidModel, NotFound
+from mlops_workbench.base.errors import NotFound
 from mlops_workbench.base.page import page
 from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.versions import Predictor, ServingRuntime
 from mlops_workbench.serving import pyfunc
-from mlops_workbench.serving.original import Original
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
@@ -25,59 +24,52 @@ if TYPE_CHECKING:
     from mlops_workbench.package.image import Image
     from mlops_workbench.registry.checks.check import Contestant, Measured
     from mlops_workbench.registry.gate_report import GateReport
-    from mlops_workbench.serving.dataplane import DataPlane, Prediction
+    from mlops_workbench.rollout.runtime.fresh import Served
 
 
 def load(folder: Path) -> Predictor:
-    """A model folder behind the real serving runtime. Raises `InvalidModel`."""
-    return _predictor(_plane(folder))
+    """A model folder behind the real serving runtime, in a process of its own. Raises `InvalidModel`."""
+    return _fresh(folder, Manifest.load(folder))
 
 
-def _plane(folder: Path) -> DataPlane:
-    from mlops_workbench.serving.dataplane import DataPlane
-    from mlops_workbench.serving.errors import ModelRefused
+def _fresh(folder: Path, manifest: Manifest) -> Served:
+    from mlops_workbench.rollout.runtime.fresh import Served
 
-    try:
-        return DataPlane.load(folder, name=folder.name, version="0")
-    except ModelRefused as problem:
-        raise InvalidModel(str(problem)) from None
+    return Served.load(folder, pyfunc=manifest.serialization == "pyfunc")
 
 
-def _predictor(plane: DataPlane) -> Predictor:
-    def served(rows: Sequence[Mapping[str, Any]]) -> Prediction:
-        try:
-            return plane.predict([plane.from_json(row) for row in rows])
-        except Exception as problem:  # whatever a model raises means the same here
-            sentence = " ".join(str(problem).split())[:300]
-            raise InvalidModel(
-                f"Loaded from its file, the model cannot answer: {type(problem).__name__}: {sentence}.",
-                "A served column holds numbers, texts, booleans or times: fit the model on such columns.",
-            ) from None
+def warm() -> None:
+    """Start what models are loaded in: it has its imports done by the time that one is."""
+    from mlops_workbench.rollout.runtime import fresh
 
-    return served
+    fresh.server().warm()
 
 
 def compile_fast_path(
-    folder: Path, model: Any, manifest: Manifest, ordinary: Mapping[str, Sequence[Mapping[str, Any]]]
+    folder: Path,
+    model: Any,
+    manifest: Manifest,
+    ordinary: Mapping[str, Sequence[Mapping[str, Any]]],
+    served: Predictor,
 ) -> dict[str, Any]:
     """Compile the model to a plan in its folder and prove it against the real runtime. Returns the record.
 
-    `ordinary`: rows as JSON carries them, keyed by split: train, held-out. Whatever goes wrong, the original
-    path answers.
+    `ordinary`: rows as JSON carries them, keyed by split: train, held-out. `served`: what `load` made of the folder.
+    Whatever goes wrong, the original path answers.
     """
     from mlops_workbench.registry.fastpath import NotCovered, compiling, proving
-    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.dataplane import from_json
     from mlops_workbench.serving.fast.evaluator import Evaluator
     from mlops_workbench.serving.fast.plan import ARRAYS, HEADER, Plan
+    from mlops_workbench.serving.original import as_frame
 
-    plane = DataPlane.load(folder, name=folder.name, version="0", fast=False)
     try:
         plan = compiling.compiled(
-            model, manifest, lambda rows: plane.frame([plane.from_json(r) for r in rows]), folder
+            model, manifest, lambda rows: as_frame(manifest, [from_json(manifest, r) for r in rows]), folder
         )
         fast = Evaluator(Plan.read(folder, plan.sha256))
-        rows = {kind: [plane.from_json(r) for r in rows] for kind, rows in ordinary.items()}
-        found = proving.proof(plan, manifest, rows, plane.predict, fast.answer)
+        rows = {kind: [from_json(manifest, r) for r in rows] for kind, rows in ordinary.items()}
+        found = proving.proof(plan, manifest, rows, served, fast.answer)
     except NotCovered as reason:
         found = proving.FastPathProof(False, str(reason))
     except (
@@ -100,6 +92,8 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
     from mlops_workbench.registry import registering
     from mlops_workbench.registry.checks.check import Contestant, ModelItself
     from mlops_workbench.registry.versions import recorded
+    from mlops_workbench.serving.dataplane import from_json
+    from mlops_workbench.serving.original import as_frame
 
     def fitted_on() -> pd.DataFrame | None:
         try:
@@ -108,12 +102,14 @@ def contestant(project: Project, tracking: Tracking, stored: RegisteredVersion) 
             return None
 
     folder, manifest = recorded(tracking, stored)
-    plane = _plane(folder)
+    served = _fresh(folder, manifest)
     itself = None
     # an MLflow model's columns have types that depend on the row
-    if isinstance(model := plane.original, Original):
-        itself = ModelItself(lambda rows: plane.frame([plane.from_json(row) for row in rows]), model.answer)
-    return Contestant(stored.version, manifest, _predictor(plane), fitted_on, itself)
+    if manifest.serialization != "pyfunc":
+        itself = ModelItself(
+            lambda rows: as_frame(manifest, [from_json(manifest, row) for row in rows]), served.frame
+        )
+    return Contestant(stored.version, manifest, served, fitted_on, itself)
 
 
 def judge(
@@ -128,6 +124,7 @@ def judge(
     """Judge a version by the project's policy and keep the report: stored, tagged, and with the version's run."""
     project, store, tracking = context.project, context.store, context.tracking
     progress = context.progress
+    warm()
     from mlops_workbench.data import snapshots
     from mlops_workbench.registry import gate, gates, registering
     from mlops_workbench.registry.checks.check import GateContext

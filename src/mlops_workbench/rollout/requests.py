@@ -72,13 +72,14 @@ def send(
     """Raises `InvalidData` when columns do not fit, and what the served model answers otherwise."""
     import pandas as pd
 
-    missing = [c for c in manifest.columns if c not in frame.columns]
+    columns = manifest.taken_from(frame.columns)
+    missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise InvalidData(
             f"'{label}' has no column '{missing[0]}', which the model reads.",
             closest(missing[0], frame.columns),
         )
-    rows = to_rows(frame[manifest.columns], manifest.inputs)
+    rows = to_rows(frame[columns], manifest.inputs)
     parts: list[pd.DataFrame] = []
     started = time.perf_counter()
     version = deployment.version

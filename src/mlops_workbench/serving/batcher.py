@@ -26,6 +26,10 @@ from mlops_workbench.serving.predlog import LogEntry, PredictionLog
 logger = logging.getLogger("mlops_workbench.serving")
 
 
+_SLICE_ROWS = 1024
+"""of one model call while small requests may be waiting"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is taken at once. All are there to bound memory and waiting."""
@@ -42,7 +46,7 @@ class Limits:
     """from a request's first byte to its answer; then 408 while it is still being sent, else 503"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """A request that waits for its answer."""
 
@@ -204,7 +208,7 @@ class Batcher:
         (a single request is put aside)."""
         rows = [row for pending in batch for row in pending.rows]
         try:
-            answer = self._dataplane.predict(rows, wait=self._closing)
+            answer = self._asked(rows)
         except StillLoading:
             if len(batch) == 1:
                 self._put_aside(batch[0])
@@ -215,6 +219,40 @@ class Batcher:
             return None
         self._metrics.batch_rows.observe(len(rows))
         return self._entries(batch, answer)
+
+    def _asked(self, rows: Sequence[dict[str, Any]]) -> Prediction:
+        """The model's answers. Of many rows a slice at a time: small requests that came meanwhile are answered in
+        between, so that they never wait for more than a slice."""
+        if len(rows) <= _SLICE_ROWS:
+            return self._dataplane.predict(rows, wait=self._closing)
+        values: list[Any] = []
+        probabilities: list[list[float]] | None = []
+        for start in range(0, len(rows), _SLICE_ROWS):
+            if start:
+                self._answer_small()
+            part = self._dataplane.predict(rows[start : start + _SLICE_ROWS], wait=self._closing)
+            values += part.values
+            if probabilities is not None and part.probabilities is not None:
+                probabilities += part.probabilities
+            else:
+                probabilities = None
+        return Prediction(values, probabilities)
+
+    def _answer_small(self) -> None:
+        """What waits and is together no more than a slice, in its order; large requests keep their places."""
+        with self._changed:
+            small: list[Pending] = []
+            rows = 0
+            for pending in [*self._pending]:
+                if rows + len(pending.rows) <= _SLICE_ROWS:
+                    small.append(pending)
+                    rows += len(pending.rows)
+            for pending in small:
+                self._pending.remove(pending)
+            self._waiting_rows -= rows
+        live = [p for p in small if p.future.running() or p.future.set_running_or_notify_cancel()]
+        if live:
+            self._answer(live)
 
     def _entries(self, batch: Sequence[Pending], answer: Prediction) -> list[LogEntry]:
         now, clock = time.time(), time.perf_counter()

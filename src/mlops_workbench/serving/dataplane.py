@@ -229,11 +229,15 @@ class DataPlane:
             self._fast = None
 
     def from_json(self, row: Row) -> dict[str, Any]:
-        """A sample row of the manifest: times are ISO 8601 text there."""
-        times = {f.name for f in self.manifest.inputs if f.kind == "datetime"}
-        return {
-            k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()
-        }
+        return from_json(self.manifest, row)
+
+
+def from_json(manifest: Manifest, row: Row) -> dict[str, Any]:
+    """A sample row of the manifest: times are ISO 8601 text there."""
+    times = {f.name for f in manifest.inputs if f.kind == "datetime"}
+    if not times:
+        return dict(row)
+    return {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
 
 
 def _kind(manifest: Manifest) -> type[Original] | type[PyFunc]:

@@ -44,8 +44,8 @@ class Original:
         rows = len(frame)
         if self._plain_array:
             frame = frame.to_numpy()
-        if self._head is not None:
-            frame = self._head.transform(frame)
+        for step in self._head:
+            frame = step.transform(frame)
         values = self._last.predict(frame)
         if getattr(values, "ndim", 1) == 2 and values.shape[1] == 1:  # fitted on a frame of one column
             values = values[:, 0]
@@ -75,15 +75,40 @@ def require_digest(found: str, manifest: Manifest, digest: str | None, path: Pat
 
 def as_frame(manifest: Manifest, rows: Sequence[Row]) -> pd.DataFrame:
     """Rows as the DataFrame the model was fitted on: the manifest's columns, order and types."""
+    import numpy as np
     import pandas as pd
 
+    extra = manifest.extra
+    names = manifest.columns
+    numbers = set(extra.get("as_numbers", ()))
+    zones, categories = extra.get("zones", {}), extra.get("categories", {})
+    if not categories and all(f.kind == "double" or f.name in numbers for f in manifest.inputs):
+        # one array at once: a wide model has thousands of columns. Column by column in memory, as pandas has it.
+        block = np.array([[row.get(name) for name in names] for row in rows], dtype="float64")
+        return pd.DataFrame(np.asfortranarray(block.reshape(len(rows), len(names))), columns=names)
     # A string that is missing is NaN, pandas' and SimpleImputer's default, except in columns that
     # were seen with None: to a OneHotEncoder these are two different categories.
-    none = frozenset(manifest.extra.get("null_is_none", ()))
-    columns = {
-        f.name: _column(f, [row.get(f.name) for row in rows], none=f.name in none) for f in manifest.inputs
-    }
-    return pd.DataFrame(columns, columns=manifest.columns)
+    none = frozenset(extra.get("null_is_none", ()))
+    columns: dict[str, Any] = {}
+    for f in manifest.inputs:
+        values = [row.get(f.name) for row in rows]
+        if f.name in categories:
+            columns[f.name] = _category(values, categories[f.name])
+        elif f.name in numbers:
+            columns[f.name] = np.array(values, dtype="float64")
+        else:
+            columns[f.name] = _column(f, values, none=f.name in none)
+        if f.name in zones:
+            columns[f.name] = pd.DatetimeIndex(columns[f.name]).tz_localize("UTC").tz_convert(zones[f.name])
+    return pd.DataFrame(columns, columns=names)
+
+
+def _category(values: list[Any], known: list[Any]) -> Any:
+    """A pandas category of all values that the column had, in their order; any other value is missing."""
+    import pandas as pd
+
+    own = {str(value): value for value in known} | {value: value for value in known}
+    return pd.Categorical([None if v is None else own.get(v) for v in values], categories=known)
 
 
 def _column(field: Field, values: list[Any], *, none: bool) -> Any:
@@ -132,17 +157,19 @@ def _deserialize(data: bytes, manifest: Manifest, path: Path) -> Any:
         ) from error
 
 
-def _split(model: Any) -> tuple[Any, Any]:
-    """(preprocessing, final estimator) of a scikit-learn Pipeline, so that labels and probabilities share one
-    preprocessing pass (most of the time of a call); (None, model) for anything else.
+def _split(model: Any) -> tuple[list[Any], Any]:
+    """(steps before it, final estimator) of a scikit-learn Pipeline, so that labels and probabilities share one
+    preprocessing pass (most of the time of a call); no steps for anything else.
 
-    Only for exactly Pipeline: a subclass may do something else in `predict`.
+    Only for exactly Pipeline: a subclass may do something else in `predict`. Step by step, as `predict` does: the
+    pipeline without its last step would ask whether it was fitted, which a transformer without state cannot say.
     """
     from sklearn.pipeline import Pipeline
 
     if type(model) is not Pipeline or len(model.steps) < 2 or model.steps[-1][1] in (None, "passthrough"):
-        return None, model
-    return model[:-1], model[-1]
+        return [], model
+    steps = [step for _, step in model.steps]
+    return [step for step in steps[:-1] if step is not None and step != "passthrough"], steps[-1]
 
 
 def _utc(value: datetime | None) -> datetime | None:

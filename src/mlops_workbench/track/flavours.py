@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dis
 import importlib
 import logging
 import shutil
-import sys
-import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from typing import Any
 
 from mlops_workbench.base.errors import InvalidModel, NotFound
 from mlops_workbench.manifest import FILE_NAME, Kind
+from mlops_workbench.track import modules
 from mlops_workbench.track.tracking import Tracking
 
 MLMODEL = "MLmodel"
@@ -113,10 +111,10 @@ def copy(given: Logged, tracking: Tracking, scratch: Path) -> Path:
     return Path(shutil.copytree(found, scratch / "model", ignore=beside))
 
 
-def save(model: Any, folder: Path, requirements: Sequence[str]) -> None:
-    """An object as its flavour keeps it. Raises `InvalidModel`."""
+def save(model: Any, folder: Path, requirements: Sequence[str], needs: modules.Needed) -> None:
+    """An object as its flavour keeps it, with the local modules that it needs. Raises `InvalidModel`."""
     flavour = flavour_of(model)
-    with calm():
+    with calm(), modules.shipped(needs, type(model).__name__):
         try:
             if flavour == "python_function":
                 import mlflow.pyfunc
@@ -222,52 +220,6 @@ def requirements_of(folder: Path) -> tuple[str, ...]:
     path = folder / "requirements.txt"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return tuple(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))
-
-
-def modules_of(model: Any) -> set[str]:
-    """Top-level modules that a `PythonModel` names: in its code, in what it holds, and in functions it calls."""
-    found: set[str] = set()
-    seen: set[int] = set()
-    waiting: list[Any] = [type(model), *vars(model).values()]
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, types.ModuleType):
-            found.add(thing.__name__)
-        elif isinstance(thing, type | types.FunctionType):
-            home = thing.__module__ or ""
-            if home == "__main__":
-                waiting += _named_in(thing)
-            found.add(home)
-        elif isinstance(thing, list | tuple | set | dict):
-            waiting += list(thing.values() if isinstance(thing, dict) else thing)[:100]
-        elif type(thing).__module__ != "builtins":
-            waiting.append(type(thing))
-    tops = {name.partition(".")[0] for name in found}
-    return {t for t in tops if t and t not in sys.stdlib_module_names and t not in ("__main__", "mlflow")}
-
-
-def _named_in(thing: Any) -> list[Any]:
-    """What the code of a class or function of the notebook refers to."""
-    if isinstance(thing, type):
-        return [
-            *thing.__bases__,
-            *(v for v in vars(thing).values() if isinstance(v, types.FunctionType | type)),
-        ]
-    thing = getattr(thing, "__wrapped__", thing)
-    found: list[Any] = []
-    codes = [thing.__code__]
-    while codes:
-        code = codes.pop()
-        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        found += [thing.__globals__[n] for n in code.co_names if n in thing.__globals__]
-        for step in dis.get_instructions(code):
-            if step.opname == "IMPORT_NAME":
-                with contextlib.suppress(ImportError):
-                    found.append(importlib.import_module(str(step.argval).partition(".")[0]))
-    return found
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ ROWS = 2000
 FEWEST_ROWS = 500
 REPEATS = 5
 EACH = 100
-"""columns that are shuffled one by one; those of a wider model are searched for in groups"""
+"""columns that are shuffled one by one; of a wider model the heaviest `SEARCHED` are, which are searched for in groups
+with `SEARCH_ROWS` rows"""
+SEARCHED = 50
+SEARCH_ROWS = 250
 MOST_VALUES = 40_000_000
 """rows × columns × shufflings of up to `EACH` columns: of what is larger, repeats are fewer, then rows"""
 _AT_ONCE = 2_000_000
@@ -69,7 +72,7 @@ def permutation_importance(
 
     features = list(features)
     rng = np.random.default_rng(0)
-    apart = min(len(features), EACH)
+    apart = len(features) if len(features) <= EACH else SEARCHED
     affordable = MOST_VALUES // max(1, apart * len(features))  # rows × repeats of a column
     rows = min(len(frame), ROWS, max(FEWEST_ROWS, affordable))
     repeats = min(REPEATS, max(1, affordable // max(1, rows)))
@@ -82,21 +85,26 @@ def permutation_importance(
         if base is None:
             return Importance(rows=rows, of=len(frame))
 
-        def falls(groups: Sequence[Sequence[str]], turn: Any) -> list[float]:
-            found = []
+        def falls(groups: Sequence[Sequence[str]], turn: Any, before: float = base) -> list[float]:
+            """How much the metric falls when each group of columns is shuffled, of as many rows as `turn` has."""
+            found, own = [], some.iloc[: len(turn)]
             for start in range(0, len(groups), at_once):
                 part = groups[start : start + at_once]
-                answers, probabilities = ask(_stacked(some, part, turn))
+                answers, probabilities = ask(_stacked(own, part, turn))
                 for i in range(len(part)):
-                    mine = slice(i * rows, (i + 1) * rows)
+                    mine = slice(i * len(turn), (i + 1) * len(turn))
                     chances = None if probabilities is None else probabilities[mine]
-                    value = measure(places, answers[mine], chances)
-                    found.append(0.0 if value is None else base - value)
+                    value = measure(places[: len(turn)], answers[mine], chances)
+                    found.append(0.0 if value is None else before - value)
             return found
 
         chosen = features
         if apart < len(features):
-            chosen = _heaviest(features, lambda groups: falls(groups, turns[0]))
+            fewer = rng.permutation(min(rows, SEARCH_ROWS))
+            there = measure(places[: len(fewer)], *ask(some.iloc[: len(fewer)]))
+            chosen = _heaviest(
+                features, lambda groups: falls(groups, fewer, base if there is None else there)
+            )
         fell = np.array([falls([[column] for column in chosen], turn) for turn in turns])
     mean = np.maximum(fell.mean(axis=0), 0.0)
     if (total := float(mean.sum())) <= 0:
@@ -114,13 +122,13 @@ def permutation_importance(
 
 
 def _heaviest(features: Sequence[str], falls: Callable[[Sequence[Sequence[str]]], list[float]]) -> list[str]:
-    """About `EACH` columns of a wide model: groups are shuffled as one, and the heavier half of them is split in two
-    until each is a column."""
-    size = -(-len(features) // EACH)
+    """About `SEARCHED` columns of a wide model: groups are shuffled as one, and the heavier half of them is split in
+    two until each is a column."""
+    size = -(-len(features) // SEARCHED)
     groups = [features[at : at + size] for at in range(0, len(features), size)]
     while size > 1:
         weights = falls(groups)
-        heavy = sorted(range(len(groups)), key=lambda i: -weights[i])[: EACH // 2]
+        heavy = sorted(range(len(groups)), key=lambda i: -weights[i])[: SEARCHED // 2]
         size = -(-size // 2)
         groups = [part for i in heavy for part in (groups[i][:size], groups[i][size:]) if part]
     return [group[0] for group in groups]

@@ -16,7 +16,16 @@ from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import Project
 from mlops_workbench.data.files import is_table
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.track import autologging, flavours, lost_runs, notebook, requirements, seeds, source
+from mlops_workbench.track import (
+    autologging,
+    flavours,
+    lost_runs,
+    notebook,
+    requirements,
+    seeds,
+    served_estimator,
+    source,
+)
 from mlops_workbench.track import returned_metrics as figures_of
 from mlops_workbench.track.context import TrackedContext
 from mlops_workbench.track.evaluation import Evaluation
@@ -180,10 +189,12 @@ def _recorded(
         **judged.metrics,
     }
     params_found = _params(cell, models, request.params)
+    scores, tables = served_estimator.recorded(models)
     tracking.log(
         run_id,
         params={k: v for k, v in _loggable(params_found).items() if k not in recorded.params},
-        metrics=figures,
+        metrics=scores | figures,
+        files=tables,
         series=_series(seen, models, recorded),
         tags=_data_tags(kept, fitted_on, held_out)
         | ({"target": asked.target} if asked else {"target": target} if target else {})

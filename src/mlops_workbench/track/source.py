@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.track import served_estimator
+
 MOST_PARAMS = 90
 _STEP_RECORDS = ("loss_curve_", "validation_scores_", "train_score_", "validation_score_", "oob_scores_")
 LARGEST_DIFF = 5_000_000
@@ -214,10 +216,11 @@ def _params(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """All, and those that are not the default of their class."""
     if not hasattr(model, "get_params"):
         return {}, {}
-    every: dict[str, Any] = {"estimator": type(model).__name__}
+    every: dict[str, Any] = {"estimator": type(served_estimator.served(model)).__name__}
+    if searched := served_estimator.search_of(model):
+        every |= searched.params
     chosen = dict(every)
-    owners = {"": model} | {k: v for k, v in model.get_params(deep=True).items() if hasattr(v, "get_params")}
-    for owner, part in owners.items():
+    for owner, part in served_estimator.parts(model).items():
         defaults = inspect.signature(type(part)).parameters
         for name, value in part.get_params(deep=False).items():
             if not _plain(value):

@@ -12,8 +12,8 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mlops_workbench.base.clock import SYSTEM
 from mlops_workbench.base.errors import NotFound
 from mlops_workbench.store.reader import connect, sqlite_file
 from mlops_workbench.track.client import Client, registered
+from mlops_workbench.track.modules import Needed, shipped
 from mlops_workbench.track.records import PREFIX, RegisteredVersion
 
 ENOUGH_RUNS = 200
@@ -145,6 +146,10 @@ class ModelFormat:
     requirements: tuple[str, ...]
     trusted: tuple[str, ...]
     """type names that skops may load"""
+    needs: Needed
+    """modules; local ones are written down with the model"""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """for the manifest: how it was written"""
 
 
 def save_sklearn(
@@ -162,15 +167,16 @@ def save_sklearn(
         import mlflow.sklearn
         from mlflow.models import Model, infer_signature
 
-        mlflow.sklearn.save_model(
-            model,
-            folder,
-            mlflow_model=Model(model_id=model_id, run_id=run_id),
-            signature=infer_signature(signature_rows, answers),
-            pip_requirements=list(form.requirements),
-            serialization_format=form.serialization,
-            **({"skops_trusted_types": list(form.trusted)} if form.serialization == "skops" else {}),
-        )
+        with shipped(form.needs, type(model).__name__) if form.serialization != "skops" else nullcontext():
+            mlflow.sklearn.save_model(
+                model,
+                folder,
+                mlflow_model=Model(model_id=model_id, run_id=run_id),
+                signature=infer_signature(signature_rows, answers),
+                pip_requirements=list(form.requirements),
+                serialization_format=form.serialization,
+                **({"skops_trusted_types": list(form.trusted)} if form.serialization == "skops" else {}),
+            )
         write_manifest(folder)
 
     return save

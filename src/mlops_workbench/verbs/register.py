@@ -45,6 +45,7 @@ def register(
 
     check_name(name, "model")
     session.progress("looking at the model")
+    judging.warm()
     given = session.tracking.run(run) if run else None
     fitted, label, made_by = registering.resolve_model(model, session.namespace, session.tracking, given)
     made_by = made_by or registering.logged_by(fitted, session.tracking) or session.run_of(fitted)

@@ -16,7 +16,7 @@ RESAMPLES = 200
 
 def answers_of(champion: Contestant, frame: Any) -> ContestantAnswers | str:
     """The champion's answers on the candidate's rows, or why it has none."""
-    lacking = [c for c in champion.manifest.columns if c not in frame.columns]
+    lacking = [c for c in champion.manifest.taken_from(frame.columns) if c not in frame.columns]
     if lacking:
         return f"the rows lack '{lacking[0]}', which the champion reads"
     try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.data.rows import require_kinds, to_rows
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.registry.versions import Answers, Predictor
+from mlops_workbench.registry.proof import Answers
+from mlops_workbench.registry.versions import Predictor
 from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:
     """Ask the runtime for every row and measure. Raises `InvalidData`."""
     manifest = contestant.manifest
     truth = labels_of(frame, str(manifest.target), manifest.classes, manifest.task)
-    require_kinds(frame, manifest.inputs)
-    answers = contestant.served(to_rows(frame[manifest.columns], manifest.inputs))
+    read = frame[manifest.taken_from(frame.columns)]
+    require_kinds(read, manifest.inputs)
+    answers = contestant.served(to_rows(read, manifest.inputs))
     measured = evaluate(
         truth, answers.values, answers.probabilities, manifest.classes, manifest.task, manifest.positive
     )

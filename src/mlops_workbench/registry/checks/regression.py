@@ -31,7 +31,7 @@ def cases(candidate: Contestant, policy: RegressionPolicy, root: Path) -> list[C
     try:
         table = _read(path, policy.cases, candidate.manifest)
         wanted = _wanted(table, policy.cases, candidate.manifest)
-        rows = to_rows(table[candidate.manifest.columns], candidate.manifest.inputs)
+        rows = to_rows(table[candidate.manifest.taken_from(table.columns)], candidate.manifest.inputs)
         answers = _ask(candidate, rows, policy.cases)
     except MlopsError as problem:
         step = problem.next_step or f"Fix {policy.cases}."
@@ -81,7 +81,7 @@ def _read(path: Path, name: str, manifest: Manifest) -> pd.DataFrame:
         raise InvalidData(f"{name} cannot be read: {' '.join(str(problem).split())}.") from None
     if not len(table):
         raise InvalidData(f"{name} has no rows.", "Write the cases.")
-    lacking = [c for c in manifest.columns if c not in table.columns]
+    lacking = [c for c in manifest.taken_from(table.columns) if c not in table.columns]
     if lacking:
         raise InvalidData(f"{name} has no column '{lacking[0]}', which the model reads.")
     return table

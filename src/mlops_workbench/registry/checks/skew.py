@@ -5,7 +5,8 @@ from __future__ import annotations
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.registry.checks.check import Contestant, GateContext
 from mlops_workbench.registry.checks.result import NOTHING, Check, unknown
-from mlops_workbench.registry.versions import Predictor, difference
+from mlops_workbench.registry.proof import difference
+from mlops_workbench.registry.versions import Predictor
 
 RUNTIME = "training/serving skew"
 IMAGE = "training/image skew"

@@ -42,7 +42,8 @@ def _overlap(case: Case, contestant: Contestant) -> Overlap | None:
     fitted_on = contestant.fitted_on()
     if fitted_on is None:
         return None
-    columns = {field.name: field.kind for field in contestant.manifest.inputs}
+    there = {*fitted_on.columns} & {*case.frame.columns}  # what the model does not read may be missing
+    columns = {field.name: field.kind for field in contestant.manifest.inputs if field.name in there}
     target = str(case.manifest.target)
     if target in fitted_on.columns:
         columns[target] = "string" if case.manifest.classes else "double"

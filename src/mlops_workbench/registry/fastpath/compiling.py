@@ -16,7 +16,7 @@ import numpy as np
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.fastpath import NotCovered
 from mlops_workbench.registry.fastpath.columns import PlanColumn, PlanColumns, walk
-from mlops_workbench.registry.fastpath.estimators import estimator
+from mlops_workbench.registry.fastpath.estimators import estimator, require_known
 
 Frame = Callable[[Sequence[Mapping[str, Any]]], Any]
 """rows as the runtime makes a DataFrame of them; handed in"""
@@ -57,6 +57,7 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
     if names is not None and list(names) != manifest.columns:
         raise NotCovered("the columns stand in another order than the model's")
     parts, last = _parts(model)
+    require_known(last)
     columns: PlanColumns = [
         PlanColumn(i, f.kind, tabled=f.kind == "boolean") for i, f in enumerate(manifest.inputs)
     ]
@@ -84,15 +85,22 @@ def _plan(model: Any, manifest: Manifest, frame: Frame) -> tuple[dict[str, Any],
 
 
 def _parts(model: Any) -> tuple[list[Any], Any]:
-    """What comes before the last estimator, and that estimator. As in the runtime: only of exactly Pipeline."""
+    """What comes before the last estimator, and that estimator. As in the runtime: only of exactly Pipeline. A search
+    of scikit-learn's answers with its best estimator."""
     from sklearn.pipeline import Pipeline
 
     parts: list[Any] = []
-    last = model
-    if type(model) is Pipeline:
-        parts, last = [step for _, step in model.steps[:-1]], model.steps[-1][1]
+    last = _best(model)
+    while type(last) is Pipeline:
+        parts += [step for _, step in last.steps[:-1]]
+        last = _best(last.steps[-1][1])
     inner = getattr(last, "_preprocessor", None)  # HistGradientBoosting encodes its categories itself
     return [*parts, inner] if inner is not None else parts, last
+
+
+def _best(model: Any) -> Any:
+    ours = type(model).__module__.startswith("sklearn.model_selection.")
+    return _best(model.best_estimator_) if ours and hasattr(model, "best_estimator_") else model
 
 
 class _Asked:

@@ -15,11 +15,7 @@ Made = tuple[dict[str, Any], dict[str, Any]]
 
 def estimator(model: Any, *, sparse: bool) -> Made:
     """Raises NotCovered. `sparse`: whether it is given sparse features, which changes what may be missing."""
-    name = type(model).__name__
-    known = _KINDS.get(name)
-    if known is None or type(model).__module__.partition(".")[0] != "sklearn":
-        raise NotCovered(f"{name} is not covered")
-    header, arrays = known(model)
+    header, arrays = require_known(model)(model)
     if header["kind"] == "trees":
         from sklearn.utils import get_tags
 
@@ -29,6 +25,15 @@ def estimator(model: Any, *, sparse: bool) -> Made:
     if classes is not None and not all(isinstance(c, str | int | float | bool) for c in header["classes"]):
         raise NotCovered("the labels are neither texts nor numbers")
     return header, arrays
+
+
+def require_known(model: Any) -> Callable[[Any], Made]:
+    """What makes arrays of such a model. Raises NotCovered."""
+    name = type(model).__name__
+    known = _KINDS.get(name)
+    if known is None or type(model).__module__.partition(".")[0] != "sklearn":
+        raise NotCovered(f"{name} is not covered")
+    return known
 
 
 def _regression(model: Any, link: str = "identity") -> Made:

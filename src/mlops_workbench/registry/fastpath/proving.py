@@ -25,6 +25,12 @@ _EACH = 3
 _COMBINED = 500
 _THRESHOLDS = 60
 _MOST_ODD = 6_000
+_ODD_COLUMNS = 40
+"""columns with the same steps that get odd rows of their own: what differs between more of them is their numbers"""
+_CELLS = 300_000
+"""of the mixed rows that a wide model gets"""
+_ODD_CELLS = 1_000_000
+"""of its rows with one odd value"""
 _EVERYDAY = frozenset({"missing", "all missing", "unseen categories", "values of different rows"})
 """kinds of odd rows that any client sends one day"""
 _ASKED_ALONE = 40
@@ -90,6 +96,9 @@ def proof(
 ) -> FastPathProof:
     """Ask both for all rows. `ordinary`: rows by what they are (`held out`, `fitted on`), as the runtime takes them."""
     started = time.perf_counter()
+    for kind, rows in ordinary.items():
+        if reason := _mostly_left(kind, len(rows) - len(fast(rows).left), len(rows)):
+            return FastPathProof(False, reason, seconds=round(time.perf_counter() - started, 3))
     odd = _odd(plan, manifest.inputs, [row for rows in ordinary.values() for row in rows])
     tried = [(kind, row) for part in (ordinary, odd) for kind, rows in part.items() for row in rows]
     found = fast([row for _, row in tried])
@@ -98,9 +107,7 @@ def proof(
     answered = Counter(kind for kind, _ in own)
     worst, reason = _compared(own, found, original)
     for kind, rows in ordinary.items():
-        if not reason and 2 * answered[kind] < len(rows):
-            left = len(rows) - answered[kind]
-            reason = f"a plan would leave {left:,} of {len(rows):,} rows '{kind}' to the original"
+        reason = reason or _mostly_left(kind, answered[kind], len(rows))
     return FastPathProof(
         not reason,
         reason,
@@ -111,6 +118,15 @@ def proof(
         seconds=round(time.perf_counter() - started, 3),
         sha256="" if reason else plan.sha256,
     )
+
+
+def _mostly_left(kind: str, answered: int, rows: int) -> str:
+    """What is wrong with a plan that answers so few ordinary rows; empty if it answers enough."""
+    if 2 * answered >= rows:
+        return ""
+    if not answered:
+        return "a plan would answer nothing"
+    return f"a plan would leave {rows - answered:,} of {rows:,} rows '{kind}' to the original"
 
 
 def _only(
@@ -150,7 +166,7 @@ def _compared(
         wanted = original([row for _, row in own])
     except Exception as problem:  # whatever a model raises means the same here
         kind = _refused(own, original)
-        return 0.0, f"a plan would answer rows '{kind}' that the model refuses ({type(problem).__name__})"
+        return 0.0, f"a plan would answer rows '{kind}' that the model refuses ({_name(problem)})"
     if (found.probabilities is None) != (wanted.probabilities is None):
         return 0.0, "a plan gives no probabilities where the model does"
     worst = 0.0
@@ -166,6 +182,11 @@ def _compared(
     if not worst <= TOLERANCE:
         return worst, f"a plan's answers are off by up to {worst:.1e} (rows '{own[at][0]}')"
     return worst, ""
+
+
+def _name(problem: Exception) -> str:
+    """The class of what the model raised, in whichever process it was asked."""
+    return str(getattr(problem, "raised", type(problem).__name__))
 
 
 def _refused(
@@ -195,15 +216,18 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> d
     """Rows that differ from ordinary ones in one odd value, or in all of them."""
     rng = np.random.default_rng(0)
     some = [base[i] for i in rng.integers(0, len(base), _EACH * 7)]
+    combined = min(_COMBINED, max(50, _CELLS // len(inputs)))
     kinds: dict[str, list[ProofRow]] = {
         "all missing": [dict.fromkeys(f.name for f in inputs), {}],
         "values of different rows": [
             {f.name: base[i].get(f.name) for f, i in zip(inputs, places, strict=True)}
-            for places in rng.integers(0, len(base), (_COMBINED, len(inputs)))
+            for places in rng.integers(0, len(base), (combined, len(inputs)))
         ],
     }
-    each = max(1, min(_EACH, _MOST_ODD // (20 * len(inputs))))
-    for f in inputs[:_MOST_ODD]:
+    chosen = _representative(plan, inputs, rng)
+    most = min(_MOST_ODD, max(600, _ODD_CELLS // len(inputs)))
+    each = max(1, min(_EACH, most // (20 * len(chosen))))
+    for f in chosen:
         for kind, value in _oddities(f):
             for row in some[:each]:
                 kinds.setdefault(kind, []).append({**row, f.name: value})
@@ -214,6 +238,24 @@ def _odd(plan: Compiled, inputs: Sequence[Field], base: Sequence[ProofRow]) -> d
             )
     kinds["at thresholds of trees"] = list(_at_thresholds(plan, inputs, some[0]))
     return kinds
+
+
+def _representative(plan: Compiled, inputs: Sequence[Field], rng: np.random.Generator) -> list[Field]:
+    """The columns that get odd rows of their own: of those that the plan treats alike, up to `_ODD_COLUMNS`."""
+    treated: dict[str, list[str]] = {f.name: [f.kind, str(f.nullable)] for f in inputs}
+    for program in plan.header.get("programs", ()):
+        steps = "/".join(step[0] for step in program["steps"])
+        for source in program["from"]:
+            treated[plan.header["numbers"][source]].append(steps)
+    for table in plan.header.get("tables", ()):
+        treated[table["column"]].append(
+            f"table of {len(table['to'])}: {table['missing'] < 0}, {table['unknown'] < 0}"
+        )
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, f in enumerate(inputs):
+        alike.setdefault(tuple(treated[f.name]), []).append(place)
+    places = [p for group in alike.values() for p in rng.permutation(group)[:_ODD_COLUMNS]]
+    return [inputs[p] for p in sorted(places)]
 
 
 def _oddities(f: Field) -> Iterator[tuple[str, Any]]:

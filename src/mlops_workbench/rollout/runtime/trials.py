@@ -23,7 +23,8 @@ import psutil
 from mlops_workbench.base.errors import ServingFailed
 from mlops_workbench.manifest import Servable
 from mlops_workbench.registry.checks.check import Measured
-from mlops_workbench.registry.versions import Answers, Predictor
+from mlops_workbench.registry.proof import Answers
+from mlops_workbench.registry.versions import Predictor
 from mlops_workbench.rollout.runtime import client
 from mlops_workbench.rollout.runtime.containers import start_container, stop
 from mlops_workbench.rollout.runtime.deployment import Launch

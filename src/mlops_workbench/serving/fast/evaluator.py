@@ -65,8 +65,7 @@ class Evaluator:
         except (OverflowError, ValueError, TypeError):
             fits = False
         if not fits:
-            own = [i for i, row in enumerate(rows) if self._fits(row)]
-            return self._part(rows, own)
+            return self._part(rows, self._fitting(rows))
         assert columns is not None
         features, wrong = self._features(columns, len(rows))
         if wrong.any():
@@ -106,12 +105,22 @@ class Evaluator:
             columns[name] = column
         return columns
 
-    def _fits(self, row: Row) -> bool:
-        try:
-            columns = self._columns([row])
-            return columns is not None and np.array([columns[n][0] for n in self._numbers], float) is not None
-        except (OverflowError, ValueError, TypeError):
-            return False
+    def _fitting(self, rows: Sequence[Row]) -> list[int]:
+        """Positions of the rows whose values are of types that the plan was proven for: column by column, since a wide
+        model has thousands."""
+        wrong: set[int] = set()
+        for name, kind, nullable in self._inputs:
+            column = [row.get(name) for row in rows]
+            takes = _TAKES[kind] if nullable else _TAKES[kind] - {_NONE}
+            if not set(map(type, column)) <= takes:
+                wrong.update(i for i, v in enumerate(column) if type(v) not in takes)
+            if name in self._whole:
+                wrong.update(
+                    i for i, v in enumerate(column) if not (type(v) is int and -_INT64 <= v < _INT64)
+                )
+            elif int in map(type, column):
+                wrong.update(i for i, v in enumerate(column) if type(v) is int and not _is_float(v))
+        return [i for i in range(len(rows)) if i not in wrong]
 
     def _features(self, columns: dict[str, list[Any]], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
         """Features (rows × width), and which rows some step of the original might refuse."""
@@ -133,6 +142,14 @@ class Evaluator:
                 fine |= np.isnan(features)
             wrong |= ~fine.all(axis=1)
         return features, wrong
+
+
+def _is_float(number: int) -> bool:
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True
 
 
 class _Program:
