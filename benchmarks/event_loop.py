@@ -1,4 +1,4 @@
-"""How long does a verb hold up a Jupyter server's event loop? Each reading verb over HTTP, the loop's lateness meanwhile.
+"""How long does a verb hold up a Jupyter server: each verb over HTTP, and how late the event loop is meanwhile.
 
     event_loop.py [RUNS] [VERSIONS]
 

@@ -24,7 +24,7 @@ from mlops_workbench.workbench import Workbench
 
 API_KEY, HASH_KEY, PASSWORD = "planted-api-key-7f3a", "planted-hash-key-91cc", "planted-password-b2d4"
 NOTEBOOK = {
-    "cells": [{"cell_type": "code", "source": "%load_ext kernel_magics\n%mlops status\n1 / 0", "metadata": {},
+    "cells": [{"cell_type": "code", "source": "%load_ext mlops_workbench\n%mlops status\n1 / 0", "metadata": {},
                "outputs": [], "execution_count": None, "id": "a"}],
     "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     "nbformat": 4, "nbformat_minor": 5,
@@ -142,7 +142,7 @@ def test_planted_secrets_are_nowhere(
                         )
     assert any("mlops_workbench.serving" in line for line in lines.seen)
     assert any("jobrunner" in line for line in lines.seen)
-    assert "UnexpectedError" not in "".join(shown)
+    assert [text for text in shown if "UnexpectedError" in text] == []
     out = capfd.readouterr()
     found = {
         "shown": [s for s in secrets for text in shown if s in text],
