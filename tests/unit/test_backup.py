@@ -147,6 +147,35 @@ def test_what_a_moved_project_served_is_stopped_and_a_copy_leaves_the_original_a
     moved.close()
 
 
+@pytest.mark.prepared(by=in_use)
+def test_at_the_moment_of_the_cut_nobody_writes_and_afterwards_everybody(workbench: Workbench) -> None:
+    workbench.close()
+    state = workbench.project.state
+    stores = [state / "workbench.db", state / "mlflow.db", state / "inference" / "inference.db"]
+    refused = []
+
+    def make_table(file: Path) -> None:
+        with closing(sqlite3.connect(file, timeout=0)) as connection:
+            connection.execute("CREATE TABLE beat (n)")
+            connection.commit()
+
+    def meanwhile() -> None:
+        for file in stores:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                make_table(file)
+            refused.append(file)
+
+    with archives._cut(stores, meanwhile) as readers:
+        for file in (stores[0], stores[2]):  # MLflow's has no WAL: who reads it keeps writers waiting
+            make_table(file)
+        found = [
+            r.execute("SELECT 1 FROM sqlite_master WHERE name = 'beat'").fetchone() for r in readers.values()
+        ]
+    assert refused == stores
+    assert found == [None] * 3
+    make_table(stores[1])
+
+
 @pytest.mark.prepared(by=registered)
 def test_a_backup_is_of_one_moment_while_others_write(workbench: Workbench, tmp_path: Path) -> None:
     """Two databases are written one after the other, again and again: a copy may lack the second, never the first."""

@@ -26,8 +26,12 @@ def call(
 ) -> Any:
     """The verb's result. Raises `MlopsError`, and what a person's own code raises in a tracked run."""
     asked = checked(verb, _named(verb, given, options))
-    _repair(session)
-    return in_words(verb.name, session, lambda: function(session, **asked))
+
+    def work() -> Any:
+        _repair(session)
+        return function(session, **asked)
+
+    return in_words(verb.name, session, work)
 
 
 def _repair(session: Session) -> None:
