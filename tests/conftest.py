@@ -59,6 +59,7 @@ SLOW = (
     "unit/test_following.py",
     "unit/test_forks.py",
     "unit/test_jobs.py",
+    "unit/test_kills.py",
     "unit/test_mlflow_server.py",
     "unit/test_reports.py",
     "unit/test_scripts.py",

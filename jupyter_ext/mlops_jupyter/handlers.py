@@ -9,14 +9,14 @@ from concurrent.futures import Executor
 from contextlib import closing
 from http.client import responses
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from mlops_jupyter.pages import notebook_page
-from mlops_jupyter.request import VerbCall, call, from_query, project_folder
+from mlops_jupyter.request import VerbCall, call, from_query, project_folder, require_below
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.checking import checked
@@ -24,9 +24,8 @@ from mlops_workbench.interface.payloads import describe
 from mlops_workbench.interface.words import line
 from mlops_workbench.workbench import verbs
 
-T = TypeVar("T")
-
 NO_OPTIONS = {"project", "html", "token", "no_track_activity"}
+LARGEST_BODY = 4_000_000
 OVERVIEW = ("status", "models", "runs", "deployments", "jobs")
 
 
@@ -44,10 +43,19 @@ class MlopsHandler(APIHandler):
     def root(self) -> Path:
         return Path(self.settings["server_root_dir"]).expanduser()
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Runs `work` off the event loop, so that kernels and other requests go on meanwhile."""
+    async def answer_with(self, work: Callable[[], Any]) -> None:
+        """Runs `work` off the event loop, so that kernels and other requests go on meanwhile, and answers its JSON.
+
+        What a request asks for is read there, too, and JSON is written there: either may be megabytes."""
         pool: Executor = self.settings["mlops_pool"]
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        self.finish(await asyncio.get_running_loop().run_in_executor(pool, lambda: json.dumps(work())))
+
+    def opened(self, folder: Path, *, new: bool = False) -> Any:
+        """The workbench of the project in `folder`, to be closed; `new`: there need not be one yet. Raises `NotFound`
+        for a project above the root."""
+        if not new:
+            require_below(self.root, folder)
+        return closing(self.settings["mlops_open"](folder))
 
     @property
     def project(self) -> str:
@@ -61,6 +69,8 @@ class MlopsHandler(APIHandler):
 
     def body(self) -> dict[str, Any]:
         """The request's JSON object. Raises `UsageError` for anything else."""
+        if len(self.request.body) > LARGEST_BODY:
+            raise UsageError(f"The request's body has more than {LARGEST_BODY:,} bytes.")
         try:
             raw = json.loads(self.request.body or b"{}")
         except ValueError as problem:
@@ -111,7 +121,7 @@ class VerbsHandler(MlopsHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
-        self.finish(json.dumps({"verbs": [describe(verb) for verb in verbs().values()]}))
+        await self.answer_with(lambda: {"verbs": [describe(verb) for verb in verbs().values()]})
 
 
 class OverviewHandler(MlopsHandler):
@@ -121,10 +131,10 @@ class OverviewHandler(MlopsHandler):
     @authorized
     async def get(self) -> None:
         project = self.project
-        self.finish(json.dumps(await self.in_thread(lambda: self.read(project))))
+        await self.answer_with(lambda: self.read(project))
 
     def read(self, project: str) -> dict[str, Any]:
-        with closing(self.settings["mlops_open"](project_folder(self.root, project))) as workbench:
+        with self.opened(project_folder(self.root, project)) as workbench:
             return {name: getattr(workbench, name)().to_dict() for name in OVERVIEW}
 
 
@@ -135,26 +145,25 @@ class VerbHandler(MlopsHandler):
     @authenticated
     @authorized
     async def get(self, name: str) -> None:
-        await self.answer(name, from_query(name, self.query()), reading=True)
+        await self.answer(name, lambda: from_query(name, self.query()), reading=True)
 
     @authenticated
     @authorized
     async def post(self, name: str) -> None:
-        if name in verbs() and verbs()[name].work is not None:
-            self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
-        await self.answer(name, self.body(), reading=False)
+        await self.answer(name, self.body, reading=False)
 
-    async def answer(self, name: str, options: dict[str, Any], *, reading: bool) -> None:
+    async def answer(self, name: str, options: Callable[[], dict[str, Any]], *, reading: bool) -> None:
         project, html = self.project, self.get_query_argument("html", "") == "1"
-        answer = await self.in_thread(lambda: self.perform(name, options, project, reading, html))
-        self.finish(json.dumps(answer))
+        await self.answer_with(lambda: self.perform(name, options(), project, reading, html))
 
     def perform(self, name: str, raw: dict[str, Any], project: str, reading: bool, html: bool) -> Any:
         """In a thread: check, call, make JSON (which may be large, so it is done here too)."""
+        if not reading and name in verbs() and verbs()[name].work is not None:
+            self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
         asked = call(name, raw, project_folder(self.root, project), self.root, reading=reading)
         # Opened for each request (milliseconds), so that an edited mlops.toml counts at once and no
         # connection stays open for a project that nobody looks at any more.
-        with closing(self.settings["mlops_open"](asked.folder)) as workbench:
+        with self.opened(asked.folder, new=name == "init") as workbench:
             value = carry_out(workbench, asked)
             return value.to_dict() | ({"html": value._repr_html_()} if html else {})
 
@@ -166,10 +175,10 @@ class JobNotebookHandler(MlopsHandler):
     @authorized
     async def get(self, number: str) -> None:
         project = self.project
-        self.finish(json.dumps({"html": await self.in_thread(lambda: self.page(int(number), project))}))
+        await self.answer_with(lambda: {"html": self.page(int(number), project)})
 
     def page(self, number: int, project: str) -> str:
-        with closing(self.settings["mlops_open"](project_folder(self.root, project))) as workbench:
+        with self.opened(project_folder(self.root, project)) as workbench:
             (job,) = workbench.jobs(id=number).jobs
         return notebook_page(job.notebook, f"Job {number}")
 
@@ -180,11 +189,14 @@ class LineHandler(MlopsHandler):
     @authenticated
     @authorized
     async def post(self) -> None:
+        await self.answer_with(self.typed)
+
+    def typed(self) -> dict[str, str]:
         raw = self.body()
         verb = verbs().get(str(raw.get("verb")))
         if verb is None:
             raise UsageError(f"There is no verb '{raw.get('verb')}'.")
-        self.finish(json.dumps({"line": "%mlops " + line(verb, checked(verb, raw.get("options") or {}))}))
+        return {"line": "%mlops " + line(verb, checked(verb, raw.get("options") or {}))}
 
 
 def carry_out(workbench: Any, asked: VerbCall) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.base.errors import Conflict, MlopsError, NotFound, closest
+from mlops_workbench.config import project as projects
 from mlops_workbench.interface.checking import checked
 from mlops_workbench.interface.payloads import changes
 from mlops_workbench.interface.spec import Arg, Verb
@@ -37,6 +38,16 @@ def project_folder(root: Path, relative: str) -> Path:
     Raises `NotFound` for what does not exist, is hidden, or leads out of the root (by `..` or a link too).
     """
     return _inside(root, root, relative, kind="folder")
+
+
+def require_below(root: Path, folder: Path) -> None:
+    """A project is looked for upwards. Raises `NotFound` when the one that is found lies above the server's root."""
+    found = next((p for p in (folder, *folder.parents) if (p / projects.FILE_NAME).is_file()), None)
+    if found is not None and not found.is_relative_to(root.resolve()):
+        raise NotFound(
+            f"There is no {projects.FILE_NAME} in the server's folder.",
+            "Start the server in the project, or above it.",
+        )
 
 
 def from_query(name: str, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -91,7 +102,11 @@ def _is_data_file(value: Any) -> bool:
 def _option_file(arg: Arg, text: str, folder: Path, root: Path) -> Path:
     if arg.output:  # its folder must exist, the file need not
         parent = _inside(root, folder, str(Path(text).parent), kind="folder")
-        return parent / Path(text).name
+        file = parent / Path(text).name
+        # a link may lead anywhere, and a hidden file is nobody's to write from here
+        if file.is_symlink() or file.name in ("", "..") or file.name.startswith("."):
+            raise NotFound(f"'{text}' is no place for a file in the server's folder.", "Name another one.")
+        return file
     return _inside(root, folder, text, kind="file")
 
 

@@ -20,6 +20,7 @@ from mlops_workbench.session import Session
 from mlops_workbench.verbs import alerts as _alerts
 from mlops_workbench.verbs import alias as _alias
 from mlops_workbench.verbs import approve as _approve
+from mlops_workbench.verbs import backup as _backup
 from mlops_workbench.verbs import build as _build
 from mlops_workbench.verbs import card as _card
 from mlops_workbench.verbs import compare as _compare
@@ -40,10 +41,12 @@ from mlops_workbench.verbs import lineage as _lineage
 from mlops_workbench.verbs import load as _load
 from mlops_workbench.verbs import log as _log
 from mlops_workbench.verbs import models as _models
+from mlops_workbench.verbs import move as _move
 from mlops_workbench.verbs import predict as _predict
 from mlops_workbench.verbs import promote as _promote
 from mlops_workbench.verbs import register as _register
 from mlops_workbench.verbs import reproduce as _reproduce
+from mlops_workbench.verbs import restore as _restore
 from mlops_workbench.verbs import retire as _retire
 from mlops_workbench.verbs import retrain as _retrain
 from mlops_workbench.verbs import rollback as _rollback
@@ -63,6 +66,9 @@ class Workbench(Session):
     init = _init.init
     status = _status.status
     doctor = _doctor.doctor
+    backup = _backup.backup
+    restore = _restore.restore
+    move = _move.move
 
     # data
     validate = _validate.validate

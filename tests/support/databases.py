@@ -55,13 +55,9 @@ def _execute(statement: str) -> None:
 def let_go(url: str) -> None:
     """MLflow keeps its connections until the process ends: what the server drops would be a warning, and a file
     that was replaced would be read on."""
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+    from mlops_workbench.track.client import let_go
 
-    for owner in (Registry, Runs):
-        for attribute in ("_engine_map", "_db_uri_sql_alchemy_engine_map"):
-            if engine := getattr(owner, attribute, {}).get(url):
-                engine.dispose()
+    let_go(url)
 
 
 def all_tables() -> sa.MetaData:

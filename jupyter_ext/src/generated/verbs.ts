@@ -10,6 +10,19 @@ export interface IVerbOptions {
   };
   status: Record<string, never>;
   doctor: Record<string, never>;
+  backup: {
+    /** archive to write (default: NAME-TIME.tar.gz beside mlops.toml) */
+    out?: string;
+  };
+  restore: {
+    /** archive that backup wrote */
+    archive: string;
+    /** the archive must have this SHA-256, as backup said */
+    sha256?: string;
+    /** only check the archive */
+    check?: boolean;
+  };
+  move: Record<string, never>;
   validate: {
     /** DataFrame variable, or a file (.parquet, .csv, .csv.gz, .tsv, .jsonl) */
     data: string;
@@ -203,8 +216,16 @@ export interface IVerbOptions {
     out?: string;
   };
   ledger: {
-    /** show or verify */
-    action?: 'show' | 'verify';
+    /** show (the default), verify or anchor */
+    action?: 'show' | 'verify' | 'anchor';
+    /** anchor: add the newest hash to this file, which lies elsewhere */
+    to?: string;
+    /** verify: also against the anchors in this file */
+    against?: string;
+    /** anchor: as a tag of the project's repository; verify: also against its tags */
+    git?: boolean;
+    /** with git: push the tag to this remote, or read that remote's tags */
+    remote?: string;
   };
   build: {
     /** registered model, also NAME/VERSION or NAME@alias */
@@ -350,6 +371,9 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   init: 'writes',
   status: 'reads',
   doctor: 'reads',
+  backup: 'writes',
+  restore: 'writes',
+  move: 'writes',
   validate: 'kernel',
   snapshot: 'kernel',
   contract: 'reads',
@@ -393,6 +417,7 @@ export const WRITING: {
   contract: { data: true, suite: true, replace: true },
   lineage: { out: true },
   card: { out: true },
+  ledger: { action: ['anchor'], to: true },
   alerts: { action: ['ack'] },
   drift: { profile: true, report: true },
   jobs: { cancel: true }

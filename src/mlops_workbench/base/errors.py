@@ -70,6 +70,12 @@ class InvalidConfig(MlopsError):
     """`mlops.toml` has a key or a value that is not known."""
 
 
+class Damaged(InvalidConfig):
+    """A database's file is not as it was written; the sentence names it and the way back."""
+
+    status = 500
+
+
 class InvalidData(MlopsError):
     """A DataFrame that does not fit: missing, extra or empty columns, wrong types, no rows."""
 

@@ -10,11 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Annotated, Any
 
 
 def plain(value: Any) -> Any:
-    """JSON-ready: dataclasses to dicts, tuples to lists, times to ISO 8601, NumPy scalars to Python's."""
+    """JSON-ready: dataclasses to dicts, tuples to lists, times to ISO 8601, paths to text, NumPy's to Python's."""
     if isinstance(value, Value):
         return value.to_dict()
     if is_dataclass(value) and not isinstance(value, type):
@@ -25,6 +26,8 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None  # JSON has no NaN and no infinity
     if hasattr(value, "item") and not isinstance(value, str | bytes):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FILE_NAME = "mlops.toml"
 STATE = ".mlops"
 ARTIFACTS = "artifacts"
+STARTING = "starting"
+"""notes about deployments that are being started"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Project(Value):
 
     def folder(self, *parts: str) -> Path:
         """A folder below `.mlops/`, made if it is not there."""
+        # rows, answers and logs are the owner's: who shares the folder says so by its rights
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.state.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -70,8 +74,7 @@ class Project(Value):
     def _url(self, variable: str, policy: str, file: str) -> str:
         if given := os.environ.get(variable) or policy:
             return given
-        path = self.state / file
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.folder(*Path(file).parts[:-1]) / Path(file).name
         plain = f"sqlite:///{path}"
         if "%" not in plain and "?" not in plain:
             return plain

@@ -255,6 +255,21 @@ def set_notebook(store: Store, number: int, path: Path) -> None:
     _update(store, number, notebook=str(path))
 
 
+def relocate(store: Store, old: Path, new: Path) -> int:
+    """Let jobs name their notebooks and logs in `new` instead of `old`; how many did not."""
+    from sqlalchemy import func, update
+
+    from mlops_workbench.jobs.tables import jobs
+
+    before, changed = f"{old}/", 0
+    with store.write() as connection:
+        for column in (jobs.c.notebook, jobs.c.log):
+            moved = update(jobs).where(func.substr(column, 1, len(before)) == before)
+            rest = func.substr(column, len(before) + 1)
+            changed += connection.execute(moved.values({column: f"{new}/" + rest})).rowcount
+    return changed
+
+
 def options(store: Store, number: int) -> tuple[str, dict[str, Any]]:
     """Kind and options of a job. Raises `NotFound`."""
     row = _row(store, number)

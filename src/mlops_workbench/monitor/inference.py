@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from mlops_workbench.base import damage
 from mlops_workbench.base.errors import (
+    Conflict,
     InvalidConfig,
     InvalidData,
     MissingDependency,
@@ -26,6 +28,7 @@ from mlops_workbench.base.errors import (
     closest,
 )
 from mlops_workbench.serving.tables import SHADOW, feature_columns, slug, table_name
+from mlops_workbench.store.reader import without_password
 
 Moment = datetime | float
 """a time (without a zone: UTC) or Unix seconds"""
@@ -154,6 +157,14 @@ def opened(url: str) -> Iterator[sa.Engine]:
         ) from None
     try:
         yield engine
+    except sa.exc.OperationalError as problem:
+        if damage.is_damage(problem):
+            raise
+        said = " ".join(str(problem.orig).split())[:200]
+        raise Conflict(
+            f"The inference log {without_password(url)} cannot be used: {said}.",
+            "Check [stores] in mlops.toml, and whether the database answers.",
+        ) from None
     finally:
         engine.dispose()
 

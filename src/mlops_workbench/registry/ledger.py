@@ -318,6 +318,12 @@ class Verification(Value):
     head: str
     noted: int | None
     problems: tuple[str, ...]
+    anchored: int | None = None
+    """the newest entry that an anchor outside was compared with"""
+
+    def with_anchors(self, entries: Sequence[int], problems: Sequence[str]) -> Verification:
+        """Compared with what is kept outside, too."""
+        return replace(self, anchored=max(entries, default=None), problems=(*self.problems, *problems))
 
     @property
     def holds(self) -> bool:
@@ -336,7 +342,12 @@ class Verification(Value):
         if self.problems:
             return [""], [[problem] for problem in self.problems]
         noted = f"entry {self.noted}" if self.noted else "nothing yet"
-        return ["", ""], [["newest hash", self.head[:16]], ["noted in the tracking store", noted]]
+        anchored = f"up to entry {self.anchored}" if self.anchored else "not compared with an anchor outside"
+        return ["", ""], [
+            ["newest hash", self.head[:16]],
+            ["noted in the tracking store", noted],
+            ["anchored", anchored],
+        ]
 
 
 def verify(store: Store, noted: tuple[int, str] | None) -> Verification:

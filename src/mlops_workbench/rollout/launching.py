@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mlops_workbench.package import docker_client
 from mlops_workbench.package.dockerfile import UID
 from mlops_workbench.package.image import Image
 from mlops_workbench.registry import promotion
-from mlops_workbench.rollout import following, pointers, records
+from mlops_workbench.rollout import following, pointers, records, unfinished
 from mlops_workbench.rollout.cut_over import prepare_followers
 from mlops_workbench.rollout.pointers import Alias
 from mlops_workbench.rollout.records import Live
@@ -73,25 +72,27 @@ def serve(
         pointers.require(follow)
         environment[environments.FOLLOW] = str(follow.pointer)
     role = follow.name if follow else "champion"
-    if kind == "container":
-        assert image is not None
-        new = _container(project, stored, image, request, role, environment)
-    else:
-        # what is installed here is there for all versions; an image has what its own needs
-        environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
-        launch = replace(address, role=role, log_url=project.inference_url, environment=environment)
-        log_file = project.folder("logs") / f"{stored.name}-{stored.version}.log"
-        new = start_local(folder, stored.servable, launch, log_file=log_file)
-    new = replace(new, follows=follow.name if follow else None)
-    records.keep(store, new)
-    if follow is not None:
-        following.look([follow])  # the alias may have moved before there was a record of this one
-    for live in _before(store, new):  # not only the old ones: another `serve` may have been as quick
-        progress(f"stopping version {live.version}")
-        _end(store, live)
-    if kind == "process" and address.takes:
-        new = moved_to(new, address.takes)
-        records.readdressed(store, new)
+    address = replace(address, role=role, environment=environment)
+    with unfinished.noted(project, address.id, stored.name):
+        if kind == "container":
+            assert image is not None
+            new = _container(project, stored, image, request, address)
+        else:
+            # what is installed here is there for all versions; an image has what its own needs
+            environment |= {"MLOPS_FOLLOW_REQUIREMENTS": "any"} if follow else {}
+            launch = replace(address, log_url=project.inference_url)
+            log_file = project.folder("logs") / f"{stored.name}-{stored.version}.log"
+            new = start_local(folder, stored.servable, launch, log_file=log_file)
+        new = replace(new, follows=follow.name if follow else None)
+        records.keep(store, new)
+        if follow is not None:
+            following.look([follow])  # the alias may have moved before there was a record of this one
+        for live in _before(store, new):  # not only the old ones: another `serve` may have been as quick
+            progress(f"stopping version {live.version}")
+            _end(store, live)
+        if kind == "process" and address.takes:
+            new = moved_to(new, address.takes)
+            records.readdressed(store, new)
     changed = _changed(old[0].deployment, new) if old else ""
     return Live(new, running.alive(new, store.clock.now()), changed)
 
@@ -145,8 +146,7 @@ def _container(
     stored: RegisteredVersion,
     image: Image,
     request: ServeRequest,
-    role: str,
-    environment: Mapping[str, str],
+    launch: Launch,
 ) -> Deployment:
     url = make_url(project.inference_url)
     if url.get_backend_name() != "sqlite":
@@ -158,11 +158,12 @@ def _container(
         raise EngineUnavailable("No Docker engine answers.", "Start Docker, or serve as a process.")
     # who runs in the container: see `containers._mounted`
     owner = UID if os.getuid() == 0 else None
-    environment = environments.without_keys(environment, project.folder("keys") / stored.name, owner)
+    environment = environments.without_keys(launch.environment, project.folder("keys") / stored.name, owner)
+    launch = replace(launch, environment=environment)
     return start_container(
         image.tag,
         stored.servable,
-        Launch(role, request.port, environment=environment),
+        replace(launch, port=request.port),
         inference_dir=Path(str(url.database)).parent,
         memory=request.memory or project.policy.serving.memory,
         cpus=request.cpus or project.policy.serving.cpus,

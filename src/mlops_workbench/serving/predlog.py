@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ class PredictionLog:
         self.engine = _opened(url, self.table, power)
         self._insert = Insert(self.table, self.engine.dialect)
         self._quick = Quick(self.engine, self.table.name) if self.engine.dialect.name == "sqlite" else None
+        try:
+            self._probe()
+        except exc.SQLAlchemyError as error:
+            if _damaged(error):  # a full disk may get room again; damage stays
+                self.close()
+                shown = self.engine.url.render_as_string()
+                raise LogRefused(f"The log at {shown} cannot be used: {_DAMAGED} {_WAY_BACK}") from error
 
     def write(self, entries: Sequence[LogEntry]) -> None:
         """All rows of all entries in one commit.
@@ -159,7 +167,15 @@ class PredictionLog:
         )
 
     def writable(self) -> bool:
-        """Whether a row can be written now: one is inserted and rolled back."""
+        """Whether a row can be written now."""
+        try:
+            self._probe()
+        except exc.SQLAlchemyError:
+            return False
+        return True
+
+    def _probe(self) -> None:
+        """A row is inserted and rolled back."""
         probe = dict.fromkeys(self.table.c.keys())
         probe |= {
             "request_id": "",
@@ -169,13 +185,9 @@ class PredictionLog:
             "role": "",
             "latency_ms": 0.0,
         }
-        try:
-            with self.engine.connect() as connection, connection.begin() as transaction:
-                connection.execute(insert(self.table), [probe])
-                transaction.rollback()
-        except exc.SQLAlchemyError:
-            return False
-        return True
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(insert(self.table), [probe])
+            transaction.rollback()
 
     def close(self) -> None:
         if self._quick is not None:
@@ -245,8 +257,22 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+_DAMAGED = "the file of its database is damaged."
+_WAY_BACK = (
+    "Stop this runtime and bring the log back from a backup (`restore ARCHIVE`); without one, move the file away: a "
+    "new log is begun at the next start."
+)
+
+
+def _damaged(error: exc.SQLAlchemyError) -> bool:
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
     # The database's own words may hold the row's values: only their kind is reported.
+    if _damaged(error):
+        return ServingError("LogUnavailable", f"The prediction was not given: {_DAMAGED}", _WAY_BACK)
     return ServingError(
         "LogUnavailable",
         f"The prediction was not given, because it could not be logged ({type(error).__name__}).",
@@ -275,6 +301,8 @@ def _opened(url: str, table: Table, power: bool) -> Engine:
         raise LogRefused(f"The log at {shown} is locked by another program.")
     except exc.SQLAlchemyError as error:
         engine.dispose()
+        if _damaged(error):
+            raise LogRefused(f"The log at {shown} cannot be used: {_DAMAGED} {_WAY_BACK}") from error
         raise LogRefused(f"The log at {shown} cannot be used: {getattr(error, 'orig', error)}") from error
     except LogRefused:
         engine.dispose()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mlops_workbench.base import damage
 from mlops_workbench.base.clock import SYSTEM, Clock, stamp
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MissingDependency
 from mlops_workbench.store.reader import StoreReader
@@ -96,6 +97,8 @@ class Store:
         try:
             self.engine.connect().close()
         except DatabaseError as problem:
+            if damage.is_damage(problem):
+                raise damage.damaged(self.name, problem.orig) from None
             raise InvalidConfig(
                 f"The store {self.name} cannot be opened: {problem.orig}.",
                 "Check [stores] in mlops.toml and the rights on its folder.",
@@ -111,7 +114,7 @@ class Store:
         Raises `Conflict` when the store cannot be written: read-only, full, or locked for too long.
         """
         from sqlalchemy import text
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import DatabaseError, OperationalError
 
         try:
             with self.engine.execution_options(writes=True).begin() as connection:
@@ -123,6 +126,10 @@ class Store:
                 f"The store {self.name} cannot be written: {problem.orig}.",
                 "Check its rights and the free space; if it is locked, try again.",
             ) from None
+        except DatabaseError as problem:
+            if not damage.is_damage(problem):
+                raise
+            raise damage.damaged(self.name, problem.orig) from None
 
     def read(
         self, sql: str, values: StoreRow | None = None, json_columns: Sequence[str] = ()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
+from mlops_workbench.base import damage
 from mlops_workbench.base.errors import Conflict, InvalidConfig, MlopsError
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ def numbered(name: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:
     return ", ".join(f":{key}" for key in parameters), parameters
 
 
+def without_password(url: str) -> str:
+    """A database's URL as people may see it."""
+    if sqlite_file(url) is not None:
+        return url
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.rpartition("@")[2]
+
+
 class StoreReader:
     """Reads one database. `engine` is asked for only if the database is no SQLite file."""
 
@@ -56,11 +70,7 @@ class StoreReader:
     @property
     def name(self) -> str:
         """Its URL without the password."""
-        if self.file is not None:
-            return self.url
-        from sqlalchemy.engine import make_url
-
-        return make_url(self.url).render_as_string(hide_password=True)
+        return without_password(self.url)
 
     def tuples(self, sql: str, values: StoreRow | None = None) -> list[tuple[Any, ...]]:
         """Raises `InvalidConfig` when the database cannot be read."""
@@ -110,6 +120,8 @@ class StoreReader:
                 f"The project is read-only: {self.file} cannot be written, which reading needs too.",
                 f"Give yourself the right to write in {self.file.parent}, or work in a copy made by its owner.",
             )
+        if damage.is_damage(problem):
+            return damage.damaged(self.file or self.name, problem)
         return InvalidConfig(
             f"The store {self.name} cannot be opened: {problem}.",
             "Check [stores] in mlops.toml and the rights on its folder.",

@@ -7,6 +7,7 @@ something is asked of the client.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -250,3 +251,16 @@ def registered(version: Any, aliases: Sequence[str]) -> RegisteredVersion:
         aliases=tuple(sorted(aliases)),
         tags=own_tags(version.tags),
     )
+
+
+def let_go(url: str) -> None:
+    """Close the connections to a database that MLflow keeps until the process ends: the file was, or is, replaced."""
+    if "mlflow" not in sys.modules:
+        return
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+
+    for owner in (Registry, Runs):
+        for attribute in ("_engine_map", "_db_uri_sql_alchemy_engine_map"):
+            if engine := getattr(owner, attribute, {}).get(url):
+                engine.dispose()

@@ -79,6 +79,8 @@ def doctor(session: Session) -> Doctor:
     findings += [
         _editor_schema(project),
         _try("plugins", lambda: _plugins(project)),
+        _rights(project),
+        _try("databases", lambda: _whole(project)),
         _try("workbench store", lambda: _store(project)),
         _try("tracking store", lambda: _tracking(project)),
         _try("Docker engine", lambda: _docker(project), level="note"),
@@ -119,6 +121,26 @@ def _plugins(project: Project) -> Finding:
     return Finding(
         "plugins", "ok", f"jobs: {policy.jobs.engine}; alerts: {', '.join(policy.alerts.channels) or 'none'}"
     )
+
+
+def _rights(project: Project) -> Finding:
+    mode = project.folder().stat().st_mode & 0o777
+    if mode & 0o077 == 0:
+        return Finding("rights", "ok", ".mlops is readable by its owner only")
+    return Finding(
+        "rights",
+        "note",
+        f".mlops has the mode {mode:o}: others may read it",
+        f"chmod 700 {project.state}, if not meant.",
+    )
+
+
+def _whole(project: Project) -> Finding:
+    from mlops_workbench.store.damage import look
+
+    if (problem := look(project)) is not None:
+        raise problem
+    return Finding("databases", "ok", "no damage in SQLite's files")
 
 
 def _store(project: Project) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -65,9 +64,8 @@ def start_container(
         elif launch.log_url:
             env["MLOPS_LOG_URL"] = launch.log_url
         options["volumes"] = options.get("volumes", {}) | mounts
-        deployment_id = uuid.uuid4().hex[:12]
         container_id = engine.start(
-            image, port=PORT, host_port=launch.port, name=f"mlops-{deployment_id}", environment=env, **options
+            image, port=PORT, host_port=launch.port, name=f"mlops-{launch.id}", environment=env, **options
         )
         try:
             url, published = _address(engine, container_id)
@@ -88,7 +86,7 @@ def start_container(
                 error.next_step or "Correct what the log says, then start it again.",
             ) from None
     return Deployment(
-        id=deployment_id,
+        id=launch.id,
         model=servable.name,
         version=servable.version,
         kind="container",
@@ -120,6 +118,18 @@ def ended(deployment: Deployment) -> Literal["stopped", "failed"] | None:
 def stop(deployment: Deployment) -> None:
     with connect() as engine:
         engine.remove_container(_id(deployment), grace=GRACE_SECONDS)
+
+
+def stop_unrecorded(deployment: str) -> str | None:
+    """Remove the container of a deployment, by its name."""
+    try:
+        with connect() as engine:
+            if engine.container(f"mlops-{deployment}") is None:
+                return None
+            engine.remove_container(f"mlops-{deployment}", grace=0)
+    except EngineUnavailable:
+        return None
+    return f"The container mlops-{deployment}"
 
 
 def remove(deployment: Deployment) -> None:

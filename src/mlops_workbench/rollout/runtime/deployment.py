@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,8 @@ class Launch:
     """variables of the runtime besides: what the policy says"""
     seconds: float = 120
     """to become ready in"""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    """of the deployment; processes and containers carry it, so that one is found that no record knows"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,17 @@ from mlops_workbench.rollout.runtime.deployment import Deployment, State
 from mlops_workbench.rollout.runtime.liveness import alive
 from mlops_workbench.rollout.runtime.processes import start_local
 
-__all__ = ["Deployment", "State", "alive", "logs", "predict", "start_container", "start_local", "stop"]
+__all__ = [
+    "Deployment",
+    "State",
+    "alive",
+    "logs",
+    "predict",
+    "start_container",
+    "start_local",
+    "stop",
+    "stop_unrecorded",
+]
 
 
 def stop(deployment: Deployment) -> None:
@@ -20,6 +30,11 @@ def stop(deployment: Deployment) -> None:
     A process is signalled only if it is the one that was started, not another one with its pid.
     """
     _backend(deployment).stop(deployment)
+
+
+def stop_unrecorded(deployment: str) -> str | None:
+    """End what was started for a deployment that has no record; what that was, or None."""
+    return processes.stop_unrecorded(deployment) or containers.stop_unrecorded(deployment)
 
 
 def logs(deployment: Deployment, lines: int = 40) -> str:

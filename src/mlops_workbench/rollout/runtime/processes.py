@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ from mlops_workbench.rollout.runtime.environment import without_platform
 from mlops_workbench.rollout.runtime.waiting import GRACE_SECONDS, until_ready
 
 _HOST = "127.0.0.1"
+_ID = "MLOPS_DEPLOYMENT"
 _SAME_START = 2.0
 """seconds by which two readings of a process's start may differ when the clock was set"""
 
@@ -58,10 +58,11 @@ def start_local(model_dir: Path, servable: Servable, launch: Launch, *, log_file
         "HOST": _HOST,
         "PORT": str(port),
         "MLOPS_TAKE_PORT": str(launch.takes or ""),
+        _ID: launch.id,
     }
     process = _launch(log_file, Path("/"), env)  # a file beside the model is no part of it
     deployment = Deployment(
-        id=uuid.uuid4().hex[:12],
+        id=launch.id,
         model=name,
         version=version,
         kind="process",
@@ -131,6 +132,32 @@ def stop(deployment: Deployment) -> None:
             _gone(process, 5)
     except psutil.NoSuchProcess:
         return  # it went by itself meanwhile
+
+
+def stop_unrecorded(deployment: str) -> str | None:
+    """End the process of a deployment, and the one that starts it, by what they were started with."""
+    ended = None
+    while found := [p for p in psutil.process_iter() if _carries(p, deployment)]:
+        for process in found:
+            ended = f"The process {process.pid}"
+            try:
+                process.kill()  # nobody was given its address
+                _gone(process, 5)
+            except psutil.NoSuchProcess:
+                continue
+    return ended
+
+
+def _carries(process: psutil.Process, deployment: str) -> bool:
+    try:
+        return (
+            process.uids().real == os.getuid()
+            and process.environ().get(_ID) == deployment
+            and "mlops_workbench.serving" in process.cmdline()
+            and _running(process)
+        )
+    except (psutil.Error, OSError):
+        return False
 
 
 def tail(deployment: Deployment, lines: int) -> str:
