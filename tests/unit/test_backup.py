@@ -57,7 +57,10 @@ def works(workbench: Workbench) -> None:
 
 @pytest.mark.prepared(by=in_use)
 def test_a_backup_brings_back_everything(workbench: Workbench, tmp_path: Path) -> None:
+    (workbench.project.folder("keys") / "trips").write_text("a secret")
     made = workbench.backup(out=str(tmp_path / "b.tar.gz"))
+    with tarfile.open(made.file) as tar:
+        assert not [name for name in tar.getnames() if "/keys/" in name]
     assert Path(made.file).stat().st_mode & 0o777 == 0o600
     assert made.outside == ()
     workbench.register(fit(workbench, c=0.2, run="after"), name="trips")

@@ -159,11 +159,10 @@ def _container(
     # who runs in the container: see `containers._mounted`
     owner = UID if os.getuid() == 0 else None
     environment = environments.without_keys(launch.environment, project.folder("keys") / stored.name, owner)
-    launch = replace(launch, environment=environment)
     return start_container(
         image.tag,
         stored.servable,
-        replace(launch, port=request.port),
+        replace(launch, port=request.port, environment=environment),
         inference_dir=Path(str(url.database)).parent,
         memory=request.memory or project.policy.serving.memory,
         cpus=request.cpus or project.policy.serving.cpus,

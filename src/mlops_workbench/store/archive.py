@@ -37,6 +37,8 @@ CONTENTS = "backup.json"
 KEPT = (STATE, "contracts", FILE_NAME, "mlops.schema.json")
 _FORMAT = 1
 _SCRATCH = ".backup-"
+_LEFT_OUT = ("keys", "starting")
+"""below .mlops/: API keys of containers and notes about processes, which belong to this machine and moment"""
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -209,7 +211,8 @@ def _files(root: Path) -> Iterator[Path]:
                 yield top
             continue
         for folder, folders, names in os.walk(top):
-            folders[:] = sorted(f for f in folders if not f.startswith((_SCRATCH, ".restore-")))
+            left_out = _LEFT_OUT if Path(folder) == root / STATE else ()
+            folders[:] = sorted(f for f in folders if not f.startswith(_SCRATCH) and f not in left_out)
             links = [f for f in folders if Path(folder, f).is_symlink()]
             yield from (
                 Path(folder, found) for found in sorted([*names, *links]) if not found.endswith(".draft")
