@@ -194,7 +194,7 @@ def test_from_a_notebook_to_production_and_back(lab: Lab, desk: Desk) -> None:
     # what fails says what and what next
     desk.act("tumour", "Stop")
     desk.accept("Stop")
-    desk.notification("Nothing serves 'tumour'. Serve it first.")
+    desk.notification("Nothing serves 'tumour'. Serve it first")
     desk.picture("sidebar-error")
 
     # what the gate asks is something to read, and no verdict

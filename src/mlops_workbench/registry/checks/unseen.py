@@ -22,7 +22,8 @@ def unseen(case: Case) -> Check:
         who: f"{one.seen:,} of {one.rows:,} rows equal one it was fitted on; {one.repeated:.1%} would by chance"
         for who, one in known.items()
     }
-    if same := [who for who, contestant in _who(case).items() if _the_same(case, contestant)]:
+    same = [who for who, contestant in _who(case).items() if _the_same(case, contestant)]
+    if same and case.policy.trained_rows < 1:  # else a person has said that it may be so
         return Check(
             TITLE,
             None,
