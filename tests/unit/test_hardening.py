@@ -227,7 +227,7 @@ def test_a_version_whose_files_were_exchanged_is_not_judged(workbench: Workbench
     first, second = (workbench.tracking.folder(workbench.tracking.version("trips", v)) for v in (1, 2))
     shutil.rmtree(first)
     shutil.copytree(second, first)
-    with pytest.raises(InvalidModel, match="Version 1 of 'trips' is not what was registered"):
+    with pytest.raises(InvalidModel, match="The manifest of version 1 of 'trips' is refused: it was changed"):
         workbench.gate("trips", version=1)
     assert workbench.gate("trips", version=2, first=True).passed
 

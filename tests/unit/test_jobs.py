@@ -242,7 +242,7 @@ def test_a_notebook_that_is_not_there_is_named(workbench: Workbench) -> None:
         workbench.retrain("trips", notebook="mlops.toml")
     for content in ("{", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'):
         (workbench.project.root / "odd.ipynb").write_text(content)
-        with pytest.raises(UsageError, match="is not a notebook with a kernel"):
+        with pytest.raises(UsageError, match="is not a notebook"):
             workbench.retrain("trips", notebook="odd.ipynb")
     kernel = (
         '{"cells": [], "metadata": {"kernelspec": {"name": "pyhton3"}}, "nbformat": 4, "nbformat_minor": 5}'

@@ -98,7 +98,10 @@ def test_the_last_value(source: str, value: object, wanted: dict[str, float]) ->
 
 def test_named_variables() -> None:
     space = {"lift": 2, "by_month": {"jan": 0.5, "feb": 0.25}}
-    assert named(["lift", "by_month"], space) == {"lift": 2.0, "by_month.jan": 0.5, "by_month.feb": 0.25}
+    assert named(["lift", "by_month"], space) == (
+        {"lift": 2.0, "by_month.jan": 0.5, "by_month.feb": 0.25},
+        "",
+    )
 
 
 @given(st.integers(0, 3000))

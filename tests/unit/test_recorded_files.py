@@ -42,9 +42,7 @@ def recorded(workbench: Workbench, *cells: str, data: str = "train") -> Recipe:
         workbench.run(tracked, name="tree", data=data, evaluate="test", target="late")
     workbench.register("model", name="trips", target="late")
     stored = workbench.tracking.version("trips", 1)
-    return recipe.recorded(
-        workbench.project, workbench.store, workbench.tracking, stored, workbench.tracking.folder(stored)
-    )
+    return recipe.recorded(workbench.project, workbench.store, workbench.tracking, stored)
 
 
 def write(workbench: Workbench, name: str, text: str = "hour\n7\n") -> Path:
