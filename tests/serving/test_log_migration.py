@@ -232,6 +232,8 @@ def test_killed_at_any_statement_it_is_the_old_one_or_the_new_one(old: str) -> N
             break
         assert worker.exitcode == -signal.SIGKILL
         killed += 1
+        if after["key"] != before["key"]:  # killed behind the migration's commit: it is the new one, below
+            break
         assert after == before
     assert killed > 5
     assert after["key"] == ["request_id", "row_index", "role"]
