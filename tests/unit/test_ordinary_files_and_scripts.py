@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.base.errors import GateFailed
+from mlops_workbench.base.errors import GateFailed, UsageError
 from mlops_workbench.data import files
 from mlops_workbench.notebooks import engine
 from mlops_workbench.track.runs import Cell
@@ -161,12 +160,11 @@ def test_a_script_has_its_arguments_and_what_lies_beside_it(
     assert version.version == 1
 
 
-def test_a_notebook_that_names_no_kernel_is_pythons(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"cells": [], "metadata": {}}', "[]", '{"a": 1}'])
+def test_a_notebook_that_names_no_kernel_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.ipynb"
-    path.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    assert engine.find_notebook(path) == path
-    path.write_text("[]")
-    with pytest.raises(Exception, match="is not a notebook"):
+    path.write_text(text)
+    with pytest.raises(UsageError, match="is not a notebook with a kernel: (?!.*Error)"):
         engine.find_notebook(path)
 
 

@@ -60,11 +60,13 @@ def find_notebook(path: Path) -> Path:
 
 
 def kernel_of(notebook: Mapping[str, Any]) -> str:
-    """The kernel that a notebook names; Python's for one that names none, as nbformat makes them. Raises ValueError for
-    what is no notebook."""
+    """The kernel that a notebook names. Raises ValueError for what is no notebook, or names none."""
     if not isinstance(notebook.get("cells"), list):
         raise ValueError("it has no cells")
-    return str(((notebook.get("metadata") or {}).get("kernelspec") or {}).get("name") or "python3")
+    name = ((notebook.get("metadata") or {}).get("kernelspec") or {}).get("name")
+    if not name:
+        raise ValueError("it names no kernel")
+    return str(name)
 
 
 def _require_kernel(path: Path) -> None:
@@ -72,7 +74,8 @@ def _require_kernel(path: Path) -> None:
         name = kernel_of(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, AttributeError) as problem:
         raise UsageError(
-            f"'{path}' is not a notebook: {' '.join(str(problem).split())[:200]}.", "Save it from JupyterLab."
+            f"'{path}' is not a notebook with a kernel: {' '.join(str(problem).split())[:200]}.",
+            "Open it in JupyterLab, choose a kernel, and save it.",
         ) from None
     from jupyter_client.kernelspec import KernelSpecManager
 
