@@ -164,7 +164,7 @@ def test_a_script_has_its_arguments_and_what_lies_beside_it(
 def test_a_notebook_that_names_no_kernel_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.ipynb"
     path.write_text(text)
-    with pytest.raises(UsageError, match="is not a notebook with a kernel: (?!.*Error)"):
+    with pytest.raises(UsageError, match=r"is not a notebook with a kernel: (?!.*Error)"):
         engine.find_notebook(path)
 
 
