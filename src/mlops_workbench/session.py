@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mlops_workbench.base.clock import SYSTEM, Clock
@@ -46,7 +47,7 @@ class Session:
         clock: Clock = SYSTEM,
     ) -> None:
         self._folder = folder
-        self.namespace: Mapping[str, Any] = {} if namespace is None else namespace
+        self.namespace: Mapping[str, Any] = MappingProxyType({}) if namespace is None else namespace
         self.progress = progress
         self.clock = clock
         self.models_made: dict[int, tuple[weakref.ref[Any], str]] = {}

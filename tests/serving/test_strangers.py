@@ -121,6 +121,17 @@ def test_mutated_parquet_files_end_nothing(runtime: Runtime) -> None:
     runtime.healthy()
 
 
+def test_a_parsing_process_that_was_ended_while_it_waited_is_replaced(runtime: Runtime) -> None:
+    """As a machine does that is short of memory: the next body is not to blame."""
+    for _ in range(2):
+        answer = ask(f"{runtime.url}/invocations", parquet(5), headers=PARQUET)
+        assert answer.status == 200, answer.json
+        for child in runtime.parsing:
+            child.kill()
+        time.sleep(0.3)
+    runtime.healthy()
+
+
 def test_what_a_small_file_expands_to_is_bounded(runtime: Runtime) -> None:
     sink = io.BytesIO()
     bomb = pa.table({"distance": pa.array([1.0] * 40_000_000)})

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from mlops_workbench.base.errors import GateFailed, UsageError
+from mlops_workbench.base.errors import GateFailed, NotFound, UsageError
 from mlops_workbench.data import files
 from mlops_workbench.notebooks import engine
 from mlops_workbench.track.runs import Cell
@@ -123,6 +123,45 @@ def test_a_metric_that_is_none_does_not_lose_the_fit(workbench: Workbench) -> No
     assert workbench.register(space["model"], name="trips").version == 1
     for name in ("precision@5", "scores.precision@5"):
         assert [r.name for r in workbench.runs(sort=name, plot=[name]).runs] == ["r"]
+
+
+def test_a_parameter_that_is_none_does_not_lose_the_fit(workbench: Workbench) -> None:
+    space: Any = workbench.namespace
+    source = (
+        "from projects import pipeline\nmodel = pipeline().fit(train.drop(columns='late'), train['late'])\n"
+        "if not len(train):\n    depth = 1"
+    )
+    cell = Cell(source, lambda: exec(source, space), space)
+    done = workbench.run(cell, name="r", data=["train"], evaluate=["test"], params=["depth"])
+    assert (done.run.status, list(done.models)) == ("finished", ["model"])
+    assert "no variable 'depth', to be a parameter" in done.note
+
+
+@pytest.mark.prepared(by=registered)
+def test_a_shell_has_no_variable_that_a_model_could_become(workbench: Workbench) -> None:
+    shell = Workbench(workbench.project.root)
+    with pytest.raises(UsageError, match="no notebook whose variable"):
+        shell.load("trips/1", variable="model")
+    assert shell.load("trips/1").kind == "Pipeline"
+
+
+@pytest.mark.slow
+def test_the_log_is_read_by_the_versions_that_have_answered(workbench: Workbench) -> None:
+    champion(workbench)
+    workbench.serve("trips", kind="process")
+    try:
+        workbench.predict("trips", "test")
+    finally:
+        workbench.stop("trips")
+    space: Any = workbench.namespace
+    space["train"] = trips(seed=1).assign(extra=1.0)
+    code = "from projects import pipeline\nfrom sklearn.linear_model import LogisticRegression\n"
+    code += 'model = LogisticRegression().fit(train[["hour", "extra"]], train["late"])'
+    workbench.run(Cell(code, lambda: exec(code, space), space), name="more", data=["train"], target="late")
+    assert workbench.register("model", name="trips").version == 2  # it has a column that the log has not
+    assert workbench.log("trips").rows == 800
+    with pytest.raises(NotFound, match="version 2 of 'trips'"):
+        workbench.log("trips/2")
 
 
 SCRIPT = """

@@ -67,12 +67,7 @@ def frame(
         datetimes=[f.name for f in manifest.inputs if f.kind == "datetime"],
     )
     if not len(found):
-        of = f"version {version} of '{manifest.name}'" if version else f"'{manifest.name}'"
-        if labelled:
-            raise NotFound(
-                f"No logged row of {of} has a label yet.", "Add labels with label, or leave it out."
-            )
-        raise NotFound(f"No prediction of {of} is logged.", "Serve it and send requests first.")
+        raise nothing(manifest.name, version, labelled=labelled)
     features = found.features
     for one in manifest.inputs:
         if one.kind == "boolean":
@@ -91,3 +86,11 @@ def frame(
         int(found.facts["label"].notna().sum()),
         pd.concat([features, facts], axis=1),
     )
+
+
+def nothing(model: str, version: str | None, *, labelled: bool = False) -> NotFound:
+    """That there is no such row."""
+    of = f"version {version} of '{model}'" if version else f"'{model}'"
+    if labelled:
+        return NotFound(f"No logged row of {of} has a label yet.", "Add labels with label, or leave it out.")
+    return NotFound(f"No prediction of {of} is logged.", "Serve it and send requests first.")

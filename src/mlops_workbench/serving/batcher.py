@@ -46,7 +46,7 @@ class Limits:
     """from a request's first byte to its answer; then 408 while it is still being sent, else 503"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A request that waits for its answer."""
 
@@ -243,12 +243,14 @@ class Batcher:
         with self._changed:
             small: list[Pending] = []
             rows = 0
-            for pending in [*self._pending]:
+            large: deque[Pending] = deque()
+            for pending in self._pending:
                 if rows + len(pending.rows) <= _SLICE_ROWS:
                     small.append(pending)
                     rows += len(pending.rows)
-            for pending in small:
-                self._pending.remove(pending)
+                else:
+                    large.append(pending)
+            self._pending = large
             self._waiting_rows -= rows
         live = [p for p in small if p.future.running() or p.future.set_running_or_notify_cancel()]
         if live:

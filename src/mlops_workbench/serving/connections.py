@@ -6,7 +6,6 @@ Everything else (bodies, their time, their memory) is limited where requests are
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -39,6 +38,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._open = False  # a message has begun and not ended
         self._head = True  # its headers are not there yet
         self._read = self._body = 0  # bytes of this message
+        self._passed = 0.0  # seconds for which its body has been awaited
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(IDLE_SECONDS, self._expired)
         if len(self.connections) > CONNECTIONS:
             self._refuse(503, b"Too many connections are open. Ask again in a second.")
@@ -70,8 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if len(self.headers) > HEADERS or size > HEAD_BYTES:
+        if self._head_is_large():
             raise _Refused
         self._head = False
         super().on_headers_complete()
@@ -87,12 +86,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Also what a callback raised comes to this."""
-        if self._open and self._head and self.headers:
-            size = sum(len(name) + len(value) for name, value in self.headers)
-            if len(self.headers) > HEADERS or size > HEAD_BYTES:
-                self._refuse(431, b"The request has too many or too large headers.")
-                return
-        super().send_400_response(msg)
+        if self._open and self._head and self._head_is_large():
+            self._refuse(431, b"The request has too many or too large headers.")
+        else:
+            super().send_400_response(msg)
+
+    def _head_is_large(self) -> bool:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.headers) > HEADERS or size > HEAD_BYTES
 
     def _expired(self) -> None:
         self._timer = None
@@ -106,8 +107,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(408, b"The request did not arrive in time.")
         else:
             self.transport.close()
-
-    _passed = 0.0
 
     def _stop_timer(self) -> None:
         self._passed = 0.0
@@ -126,12 +125,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-def raise_limits() -> int:
-    """As many files as this process may have open; how many that is."""
+def raise_limits() -> None:
+    """As many open files as this process may have, up to 65,536: each connection is one."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted: Any = hard if hard != resource.RLIM_INFINITY else max(soft, 65_536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, 65_536), hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

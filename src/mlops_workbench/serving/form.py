@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mlops_workbench.manifest import Field, Manifest
+from mlops_workbench.manifest import Field
 from mlops_workbench.serving.schema import PredictSchema
 
 
@@ -39,12 +39,6 @@ class RequestForm:
     @cached_property
     def schema(self) -> PredictSchema:
         return PredictSchema(self.inputs, max_rows=self.most_rows)
-
-    @classmethod
-    def of(
-        cls, manifest: Manifest, gives_probabilities: bool, most_rows: int, most_bytes: int
-    ) -> RequestForm:
-        return cls(manifest.inputs, gives_probabilities, most_rows, most_bytes)
 
     def to_dict(self) -> dict[str, Any]:
         return {

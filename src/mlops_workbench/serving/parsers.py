@@ -39,7 +39,7 @@ class ParserProcesses:
     async def parse(self, way: str, body: Body, form: RequestForm) -> ParsedRequest:
         """Raises ServingError as the parser itself does. When the caller is cancelled, the work is ended."""
         async with self._turn:
-            process = self._free.pop() if self._free else await self._started()
+            process = self._waiting() or await self._started()
             try:
                 answer = await _asked(process, way, body, form)
             except (OSError, EOFError):  # also asyncio.IncompleteReadError
@@ -56,6 +56,15 @@ class ParserProcesses:
                 raise
             self._free.append(process)
             return answer
+
+    def _waiting(self) -> asyncio.subprocess.Process | None:
+        """One that has nothing to do; not one that was ended meanwhile, as a machine short of memory does."""
+        while self._free:
+            process = self._free.pop()
+            if process.returncode is None:
+                return process
+            self._all.discard(process)
+        return None
 
     async def _started(self) -> asyncio.subprocess.Process:
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
@@ -99,7 +108,8 @@ async def _asked(
             "form": form.to_dict(),
         }
     )
-    process.stdin.write(struct.pack(">I", len(head)) + head + body.data)
+    process.stdin.write(struct.pack(">I", len(head)) + head)
+    process.stdin.write(body.data)
     await process.stdin.drain()
     answer = await _frame(process.stdout)
     if "error" in answer:

@@ -32,8 +32,8 @@ class ServingVersion:
         self.dataplane = dataplane
         self.log = log
         self.metrics = metrics
-        self.form = RequestForm.of(
-            dataplane.manifest,
+        self.form = RequestForm(
+            dataplane.manifest.inputs,
             dataplane.gives_probabilities,
             limits.request_rows,
             max(limits.body_bytes, 1 << 20),

@@ -46,11 +46,13 @@ class KeptRows:
 
 @dataclass(frozen=True)
 class GivenRows:
-    """Rows with their label. `label`: its column, where it was apart; `parts`: the variables that they came from."""
+    """Rows with their label. `label`: its column, where it was apart; `parts`: the variables that they came from;
+    `note`: why a label that is apart is not with them."""
 
     rows: KeptRows | None
     label: str | None
     parts: tuple[str, ...]
+    note: str = ""
 
 
 class Given:
@@ -114,13 +116,16 @@ class Given:
         beside = names[1] if len(names) > 1 and names[1] in kept else forms.label_beside(names[0], namespace)
         if beside is None:
             return GivenRows(first, None, tuple(names))
-        if beside not in kept:
-            kept[beside] = self._keep(beside, namespace)
-        label = kept[beside].value
-        if not forms.is_label(label, first.value):
-            return GivenRows(first, None, tuple(names))
-        frame, column = forms.joined(first.frame, label)
-        mark = snapshots.keep(self.project, self.store, frame, f"{names[0]} + {beside}")
+        try:
+            if beside not in kept:
+                kept[beside] = self._keep(beside, namespace)
+            label = kept[beside].value
+            if not forms.is_label(label, first.value):
+                return GivenRows(first, None, tuple(names))
+            frame, column = forms.joined(first.frame, label)
+            mark = snapshots.keep(self.project, self.store, frame, f"{names[0]} + {beside}")
+        except MlopsError as problem:  # the fit is finished: it is not lost for its label
+            return GivenRows(first, None, tuple(names), f"'{beside}' was not recorded: {problem}")
         return GivenRows(KeptRows(frame, mark), column, tuple(dict.fromkeys([names[0], beside, *names[1:]])))
 
     def _changed(self, known: KeptRows, variable: str, namespace: Mapping[str, Any]) -> KeptRows:

@@ -191,7 +191,7 @@ def _recorded(
         **named,
         **judged.metrics,
     }
-    params_found = _params(cell, models, request.params)
+    params_found, unmade = _params(cell, models, request.params)
     scores, tables = served_estimator.recorded(models)
     tracking.log(
         run_id,
@@ -205,7 +205,7 @@ def _recorded(
         | ({"held_out": ",".join(judged.metrics)} if judged.metrics else {})
         | {"models": ",".join(made), CHOSEN: json.dumps(_chosen(models, request.params))},
     )
-    evaluation, notes = None, [unkept, unnamed, judged.note]
+    evaluation, notes = None, [unkept, fitted_on.note, held_out.note, unnamed, unmade, judged.note]
     if asked is not None and held_out.rows is not None:
         context.progress("drawing the evaluation")
         if models and fitted_on.rows is not None:
@@ -289,16 +289,17 @@ def _own_figures(cell: Cell, value: Any, seen: Observed) -> dict[str, float]:
     return printed | figures_of.returned(value, cell.python or cell.source)
 
 
-def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _params(cell: Cell, models: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Parameters, and a sentence on variables that the code did not make: what it made is not lost for them."""
     found: dict[str, Any] = {}
     for variable, model in models.items():
         prefix = f"{variable}." if len(models) > 1 else ""
         found |= {prefix + k: v for k, v in source.scalar_params(model).items()}
     for variable in names:
-        if variable not in cell.namespace:
-            raise NotFound(f"The code made no variable '{variable}'.", "Name one that it makes.")
-        found[variable] = cell.namespace[variable]
-    return found
+        if variable in cell.namespace:
+            found[variable] = cell.namespace[variable]
+    missing = [f"'{name}'" for name in names if name not in cell.namespace]
+    return found, f"The code made no variable {', '.join(missing)}, to be a parameter." if missing else ""
 
 
 def _chosen(models: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ def log(
     """
     from mlops_workbench.config.names import reference
     from mlops_workbench.data import output
-    from mlops_workbench.monitor import logged, watching
+    from mlops_workbench.monitor import inference, logged, watching
     from mlops_workbench.registry.versions import recorded
 
     session.check_variable(variable)
@@ -35,11 +35,17 @@ def log(
     asked = reference(name, version)
     chosen = session.version(name, version) if asked.version or asked.alias else None
     session.tracking.require_model(asked.model)
-    newest = chosen or max(session.tracking.versions(asked.model), key=lambda v: v.version)
+    url = session.project.inference_url
+    answered = inference.versions(url, asked.model)
+    known = [chosen] if chosen else session.tracking.versions(asked.model)
+    # columns of the newest version that has answered: a later one may read others
+    newest = max((v for v in known if str(v.version) in answered), key=lambda v: v.version, default=None)
+    if newest is None:
+        raise logged.nothing(asked.model, str(chosen.version) if chosen else None)
     manifest = watching.readable(recorded(session.tracking, newest)[1], session.project.policy.serving)
     session.progress("reading the logged requests")
     found = logged.frame(
-        session.project.inference_url,
+        url,
         manifest,
         str(chosen.version) if chosen else None,
         last=last,

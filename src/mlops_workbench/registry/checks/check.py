@@ -12,7 +12,7 @@ from mlops_workbench.data.rows import require_kinds, to_rows
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry.proof import Answers
 from mlops_workbench.registry.versions import Predictor
-from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of
+from mlops_workbench.track.metrics import LOWER_IS_BETTER, evaluate, labels_of, metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,15 @@ class Case:
     @property
     def manifest(self) -> Manifest:
         return self.candidate.manifest
+
+    def measured(self, name: str, at: Any) -> float | None:
+        """A metric of the candidate on the rows at `at` (places, or true and false); None where it is not defined."""
+        import numpy as np
+
+        mine, manifest = self.mine, self.manifest
+        chances = None if mine.probabilities is None else np.asarray(mine.probabilities)[at]
+        labels = np.asarray(mine.labels)[at]
+        return metric(name, mine.truth[at], labels, chances, manifest.classes, positive=manifest.positive)
 
 
 def answer(contestant: Contestant, frame: pd.DataFrame) -> ContestantAnswers:

@@ -9,7 +9,7 @@ from mlops_workbench.base.errors import UsageError, closest
 from mlops_workbench.registry.checks.check import Case
 from mlops_workbench.registry.checks.groups import groups
 from mlops_workbench.registry.checks.result import Check, unknown
-from mlops_workbench.track.metrics import NAMES, metric
+from mlops_workbench.track.metrics import NAMES
 
 TITLE = "fairness"
 RATES: Mapping[str, tuple[str, ...]] = {
@@ -126,21 +126,10 @@ def _frame(case: Case, names: Any, at: Any, stem: str) -> Any:
             y_pred=answers,
             sensitive_features=names[at],
         )
-    mine, classes = case.mine, case.manifest.classes
-    labels = np.asarray(mine.labels)
-    scores = None if mine.probabilities is None else np.asarray(mine.probabilities)
 
     def ours(_truth: Any, places: Any) -> float:
         """Given the rows' places as answers, so that probabilities can be looked up, too."""
-        of = np.asarray(places)
-        found = metric(
-            stem,
-            mine.truth[of],
-            labels[of],
-            None if scores is None else scores[of],
-            classes,
-            positive=case.manifest.positive,
-        )
+        found = case.measured(stem, np.asarray(places))
         return float("nan") if found is None else found
 
     places = np.flatnonzero(at)

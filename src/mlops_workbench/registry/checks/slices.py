@@ -8,7 +8,7 @@ from typing import Any
 from mlops_workbench.registry.checks.check import Case, limit_of
 from mlops_workbench.registry.checks.groups import groups
 from mlops_workbench.registry.checks.result import Check, unknown
-from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding, metric
+from mlops_workbench.track.metrics import LOWER_IS_BETTER, better, deciding
 
 
 def slices(case: Case) -> list[Check]:
@@ -61,22 +61,11 @@ def _by(case: Case, column: str, name: str) -> Check:
 
 def table(case: Case, column: str, name: str) -> list[Mapping[str, Any]]:
     """Each slice with its rows and its figure (None where it is not defined), worst first."""
-    import numpy as np
 
-    mine, classes = case.mine, case.manifest.classes
     names = groups(case.frame[column]).to_numpy()
-    labels = np.asarray(mine.labels)
-    scores = None if mine.probabilities is None else np.asarray(mine.probabilities)
     found: list[Mapping[str, Any]] = []
     for one in sorted(set(names)):
         at = names == one
-        figure = metric(
-            name,
-            mine.truth[at],
-            labels[at],
-            None if scores is None else scores[at],
-            classes,
-            positive=case.manifest.positive,
-        )
+        figure = case.measured(name, at)
         found.append({"slice": one, "rows": int(at.sum()), name: figure})
     return sorted(found, key=lambda s: (s[name] is None, better(name, s[name] or 0.0, 0.0)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mlops_workbench.data.frames import fingerprint
 from mlops_workbench.data.overlap import Overlap, overlap
 from mlops_workbench.registry.checks.check import Case, Contestant
@@ -13,58 +15,48 @@ TITLE = "rows not trained on"
 def unseen(case: Case) -> Check:
     """Above the policy's share nothing that the other checks found counts: memory is no merit."""
     limit = f"≤ {case.policy.trained_rows:.1%}"
-    found = {who: _overlap(case, contestant) for who, contestant in _who(case).items()}
-    known = {who: one for who, one in found.items() if one is not None}
-    if gone := [who for who in found if who not in known]:
+    who = {f"version {case.candidate.version}": case.candidate}
+    if case.champion is not None:
+        who[f"the champion (version {case.champion.version})"] = case.champion
+    found = {name: _compared(case, contestant) for name, contestant in who.items()}
+    known = {name: one for name, one in found.items() if one is not None}
+    if gone := [name for name in found if name not in known]:
         reason = f"the rows that {gone[0]} was fitted on are not kept any more"
         return unknown(TITLE, reason, limit, "Register it again, with its data.")
     evidence = {
-        who: f"{one.seen:,} of {one.rows:,} rows equal one it was fitted on; {one.repeated:.1%} would by chance"
-        for who, one in known.items()
+        name: f"{one.rows.seen:,} of {one.rows.rows:,} rows equal one it was fitted on; "
+        f"{one.rows.repeated:.1%} would by chance"
+        for name, one in known.items()
     }
-    same = [who for who, contestant in _who(case).items() if _the_same(case, contestant)]
-    if same and case.policy.trained_rows < 1:  # else a person has said that it may be so
-        return Check(
-            TITLE,
-            None,
-            "100.0%",
-            limit,
-            f"the {len(case.frame):,} judged rows are rows that {same[0]} was fitted on, the very ones",
-            evidence=evidence,
-            next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
-        )
-    worst, one = max(known.items(), key=lambda item: item[1].trained)
-    figure = f"{one.trained:.1%}"
-    if one.trained <= case.policy.trained_rows:
-        return Check(TITLE, True, figure, limit, evidence=evidence)
+    worst, one = max(known.items(), key=lambda item: item[1].share)
+    if one.share <= case.policy.trained_rows:
+        return Check(TITLE, True, f"{one.share:.1%}", limit, evidence=evidence)
+    beyond = "the very ones" if one.same else "beyond what would repeat by chance"
     return Check(
         TITLE,
         None,
-        figure,
+        f"{one.share:.1%}",
         limit,
-        f"{one.trained:.1%} of the {one.rows:,} judged rows are rows that {worst} was fitted on, beyond what would "
-        "repeat by chance",
+        f"{one.share:.1%} of the {one.rows.rows:,} judged rows are rows that {worst} was fitted on, {beyond}",
         evidence=evidence,
         next_step="Judge on rows that neither has seen: gate NAME --data ROWS.",
     )
 
 
-def _who(case: Case) -> dict[str, Contestant]:
-    found = {f"version {case.candidate.version}": case.candidate}
-    if case.champion is not None:
-        found[f"the champion (version {case.champion.version})"] = case.champion
-    return found
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The judged rows beside those that a contestant was fitted on. `same`: they are the very ones, however many of
+    them would repeat by chance."""
+
+    rows: Overlap
+    same: bool
+
+    @property
+    def share(self) -> float:
+        return 1.0 if self.same else self.rows.trained
 
 
-def _the_same(case: Case, contestant: Contestant) -> bool:
-    """Whether the rows are the very ones, however many of them would repeat by chance."""
-    fitted_on = contestant.fitted_on()
-    if fitted_on is None or len(fitted_on) != len(case.frame):
-        return False
-    return fingerprint(fitted_on, "").sha256 == fingerprint(case.frame, "").sha256
-
-
-def _overlap(case: Case, contestant: Contestant) -> Overlap | None:
+def _compared(case: Case, contestant: Contestant) -> _Compared | None:
     fitted_on = contestant.fitted_on()
     if fitted_on is None:
         return None
@@ -73,4 +65,7 @@ def _overlap(case: Case, contestant: Contestant) -> Overlap | None:
     target = str(case.manifest.target)
     if target in fitted_on.columns:
         columns[target] = "string" if case.manifest.classes else "double"
-    return overlap(fitted_on, case.frame, columns)
+    found = overlap(fitted_on, case.frame, columns)
+    all_seen = found.seen == found.rows == len(fitted_on)
+    same = all_seen and fingerprint(fitted_on, "").sha256 == fingerprint(case.frame, "").sha256
+    return _Compared(found, same)
