@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
+from hostile import HOSTILE, IMAGE, LINK, SCRIPT, people
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import set_policy
@@ -27,18 +26,6 @@ from mlops_workbench.registry.card import Card, _code, _text
 from mlops_workbench.track.runs import Cell
 from mlops_workbench.workbench import Workbench
 
-SCRIPT = "</script><script>parent.hurt=1</script>"
-IMAGE = '"><img src=x onerror=parent.hurt=1>'
-LINK = "[look](javascript:hurt) ![x](http://elsewhere.example/x.png) <http://elsewhere.example>"
-HOSTILE = (
-    SCRIPT,
-    IMAGE,
-    LINK,
-    "' onmouseover='hurt",
-    "`</code><b>bold</b>`",
-    "</td></table><h1>big</h1>",
-    "<!--",
-)
 ALLOWED = frozenset(
     re.findall(
         r"\w+",
@@ -72,14 +59,6 @@ def harmless(html: str) -> None:
                 assert tag != "a" or re.match("https?://|#", str(value)), value
     titles = re.findall("<h1>(.*?)</h1>", html)
     assert "big" not in titles
-
-
-def people(seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    words = rng.choice(HOSTILE, 400)
-    x = rng.normal(size=400)
-    late = np.where(x + (words == SCRIPT) + rng.normal(size=400) > 0, SCRIPT, IMAGE)
-    return pd.DataFrame({IMAGE: x, LINK: words, "y": late})
 
 
 def tracked(workbench: Workbench, name: str) -> Any:
