@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from model_folders import classifier, flights, rows_of, save
-from serving_kit import ask, free_port, process, wait_ready
+from serving_kit import ask, free_port, process, wait_live, wait_ready
 
 BODIES = Path(__file__).parent / "bodies"
 PARQUET = {"Content-Type": "application/x-parquet"}
@@ -167,6 +167,25 @@ def test_what_is_too_late_is_ended(folder: Path) -> None:
         runtime.healthy()
         running.send_signal(signal.SIGTERM)
         assert running.wait(10) == 0
+
+
+def test_the_end_comes_within_the_grace_whatever_hangs(folder: Path) -> None:
+    """A thread that waits for a disk that does not answer cannot be ended, and would be waited for for minutes."""
+    code = (
+        "import threading; from mlops_workbench.serving.predlog import PredictionLog; "
+        "PredictionLog.writable = lambda self: threading.Event().wait(600); "
+        "from mlops_workbench.serving.__main__ import main; raise SystemExit(main())"
+    )
+    port = free_port()
+    log = f"sqlite:///{folder}/hanging.db"
+    with process(folder, code=code, PORT=str(port), MLOPS_LOG_URL=log, MLOPS_GRACE_SECONDS="4") as running:
+        url = f"http://127.0.0.1:{port}"
+        wait_live(url)
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as hanging:
+            hanging.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.5)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) is not None  # without the watchdog it is 300 s
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

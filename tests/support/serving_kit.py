@@ -101,10 +101,18 @@ def process(folder: Path, *, code: str = "", **env: str) -> Iterator[subprocess.
 
 
 def wait_ready(url: str, seconds: float = 60) -> None:
+    _wait_for(f"{url}/health/ready", seconds)
+
+
+def wait_live(url: str, seconds: float = 60) -> None:
+    _wait_for(f"{url}/health/live", seconds)
+
+
+def _wait_for(url: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            if ask(f"{url}/health/ready").status == 200:
+            if ask(url).status == 200:
                 return
         except OSError:
             pass

@@ -200,9 +200,6 @@ def test_parameters_that_the_code_logged_stay_and_odd_names_are_kept(workbench: 
     done = workbench.run(Cell(code, lambda: exec(code, space), space), name="r", data="train")
     assert done.run.params["estimator"] == "mine"
     assert done.run.params["my_ step___logisticregression__C"] == "0.3"
-    empty = Cell("if False: never = 1", lambda: None, space)
-    with pytest.raises(NotFound, match="made no variable 'never'"):
-        workbench.run(empty, name="r", params=["never"])
 
 
 def test_a_reader_that_goes_away_is_no_error(workbench: Workbench) -> None:

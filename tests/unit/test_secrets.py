@@ -100,7 +100,7 @@ def test_planted_secrets_are_nowhere(
     with CommandLines() as lines:
         model = fit(workbench)
         version = workbench.register(model, name="trips").version
-        show(lambda: workbench.gate("trips", version=version))
+        show(lambda: workbench.gate("trips", version=version, first=True))
         show(lambda: workbench.promote("trips", version=version, why="a test"))
         show(lambda: workbench.serve("trips", kind="process"))
         show(lambda: workbench.predict("trips", "test"))

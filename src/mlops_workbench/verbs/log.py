@@ -8,6 +8,7 @@ from mlops_workbench.interface.types import ModelVersion, NewVariable, OutputFil
 if TYPE_CHECKING:
     from mlops_workbench.monitor.logged import LoggedFrame
     from mlops_workbench.session import Session
+    from mlops_workbench.track.records import RegisteredVersion
 
 
 @verb(stage="monitor", effect="kernel", example="log flights --labelled --as answered")
@@ -36,13 +37,13 @@ def log(
     chosen = session.version(name, version) if asked.version or asked.alias else None
     session.tracking.require_model(asked.model)
     url = session.project.inference_url
-    answered = inference.versions(url, asked.model)
-    known = [chosen] if chosen else session.tracking.versions(asked.model)
     # columns of the newest version that has answered: a later one may read others
-    newest = max((v for v in known if str(v.version) in answered), key=lambda v: v.version, default=None)
+    newest = chosen or _newest_answered(session, asked.model, inference.versions(url, asked.model))
     if newest is None:
-        raise logged.nothing(asked.model, str(chosen.version) if chosen else None)
+        raise logged.nothing(asked.model, None)
     manifest = watching.readable(recorded(session.tracking, newest)[1], session.project.policy.serving)
+    if chosen and str(chosen.version) not in inference.versions(url, asked.model):
+        raise logged.nothing(asked.model, str(chosen.version))
     session.progress("reading the logged requests")
     found = logged.frame(
         url,
@@ -55,3 +56,8 @@ def log(
     if path is not None:
         output.write(found.frame, path)
     return found
+
+
+def _newest_answered(session: Session, model: str, answered: set[str]) -> RegisteredVersion | None:
+    known = (v for v in session.tracking.versions(model) if str(v.version) in answered)
+    return max(known, key=lambda v: v.version, default=None)
