@@ -215,8 +215,11 @@ def file_sha256(path: Path, *, plain: bool = False) -> str:
     return digest.hexdigest()
 
 
-_BESIDE = (FILE_NAME, "registered_model_meta")
-"""in an MLflow model's folder, but no part of the model: our manifest, and a note that MLflow writes when it loads"""
+REFERENCE = "reference.json"
+"""how the rows looked that the model was fitted on; its digest is in the manifest's `extra`"""
+_BESIDE = (FILE_NAME, REFERENCE, "registered_model_meta")
+"""in an MLflow model's folder, but no part of the model: our manifest and reference, and a note that MLflow writes when
+it loads"""
 
 
 def tree_files(folder: Path) -> Iterator[str]:

@@ -37,6 +37,10 @@ class DriftReport(Value):
     """in current, not in the reference: not compared"""
     thresholds: Thresholds
     performance: Performance | None = None
+    answers: tuple[FeatureDrift, ...] = ()
+    """predictions, scores and labels, compared like features"""
+    against: str = ""
+    """what it is compared with; empty: the rows that the model was fitted on"""
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -67,7 +71,8 @@ class DriftReport(Value):
 
     @property
     def summary(self) -> str:
-        rows = f"{self.current_rows:,} rows against {self.reference_rows:,}"
+        other = f" of {self.against}" if self.against else ""
+        rows = f"{self.current_rows:,} rows against {self.reference_rows:,}{other}"
         counts = Counter(f.status for f in self.features)
         parts = [f"{counts['drift']} of {len(self.features)} features drifted"]
         if counts["warn"]:
@@ -95,7 +100,7 @@ class DriftReport(Value):
                 f"{f.missing_current:.1%}" if f.missing_current or f.missing_reference else None,
                 "; ".join([*f.reasons, *([f.note] if f.note else [])]) or None,
             )
-            for f in self.features
+            for f in (*self.features, *self.answers)
         ]
 
     def text(self) -> str:
@@ -145,7 +150,7 @@ def compare(
             raise NotFound(f"The reference has no column '{column}'.", closest(column, known))
     wanted = list(dict.fromkeys(columns if columns is not None else known))
     limits = thresholds or Thresholds()
-    weights = _weights(importance, wanted)
+    weights = weights_of(importance, wanted)
 
     def one(name: str) -> FeatureDrift:
         found = _one(name, (reference, known), (current, given), limits, (kinds or {}).get(name))
@@ -168,7 +173,7 @@ def compare(
     )
 
 
-def _weights(importance: Mapping[str, float] | None, wanted: Sequence[str]) -> dict[str, float]:
+def weights_of(importance: Mapping[str, float] | None, wanted: Sequence[str]) -> dict[str, float]:
     """Relative to the largest. Permutation importances below zero are noise: zero."""
     found = {name: max(0.0, float(importance[name])) for name in wanted if importance and name in importance}
     largest = max(found.values(), default=0.0)

@@ -105,8 +105,15 @@ class FeatureDrift(Value):
     js: float | None = None
     ks: float | None = None
     ks_p: float | None = None
+    tv: float | None = None
+    """total variation: the share of rows that would have to change bins"""
+    wasserstein: float | None = None
+    """in standard deviations of the reference"""
     chi_square: float | None = None
     chi_square_p: float | None = None
+    p: float | None = None
+    """of Kolmogorov–Smirnov for a number, else of chi-square, adjusted for the number of columns (Benjamini and
+    Hochberg): of those called different at 0.05, 5 % are not"""
     chance: tuple[tuple[str, float], ...] = ()
     """for `psi`, `js`, `ks`, `unseen`, `missing`: what equal distributions exceed in at most 0.2 % of cases"""
     expected: tuple[tuple[str, float], ...] = ()
@@ -120,6 +127,8 @@ class FeatureDrift(Value):
     """the most frequent current categories that the reference does not know"""
     unseen_count: int = 0
     unseen_share: float = 0.0
+    outside_share: float = 0.0
+    """of current numbers below the reference's smallest or above its largest"""
     reference: tuple[tuple[str, float], ...] = ()
     """mean, std and quantiles of a number; distinct values of a category"""
     current: tuple[tuple[str, float], ...] = ()
@@ -140,7 +149,7 @@ class FeatureDrift(Value):
         raw = super().to_dict()
         for key in ("chance", "expected", "reference", "current"):
             raw[key] = {name: _short(value) for name, value in getattr(self, key)}
-        for key in ("psi", "js", "ks", "ks_p", "chi_square", "chi_square_p"):
+        for key in ("psi", "js", "ks", "ks_p", "tv", "wasserstein", "chi_square", "chi_square_p", "p"):
             raw[key] = _short(raw[key])
         if self.overlay is not None:
             raw["overlay"] = {
@@ -180,7 +189,7 @@ def compare_columns(
     missing = _missing(reference, current)
     facts |= {key: (*facts.get(key, ()), *missing.pop(key)) for key in ("chance", "expected")}
     status, reasons = judge(facts | missing, thresholds)
-    notes.append(_by_chance(facts, thresholds))
+    notes.append(by_chance_note(facts, thresholds))
     note = " ".join(dict.fromkeys(n for n in notes if n))
     return FeatureDrift(name=name, status=status, reasons=reasons, note=note, **facts, **missing)
 
@@ -262,7 +271,7 @@ def excess(key: str, value: float, expected: float) -> float:
     return value if key in ("ks", "missing") else max(0.0, value - expected)
 
 
-def _by_chance(facts: Mapping[str, Any], thresholds: Thresholds) -> str:
+def by_chance_note(facts: Mapping[str, Any], thresholds: Thresholds) -> str:
     """Why what is beyond a threshold was not counted; empty where nothing of that kind happened.
 
     It is not called chance where another statistic says that there is a difference, however small.
@@ -385,7 +394,7 @@ def _categories(reference: Categories, current: Categories) -> dict[str, Any]:
     rows = int(r.sum()), int(c.sum())
     facts: dict[str, Any] = {
         "kind": "category",
-        "unseen": tuple(_cut(names[i]) for i in unseen[:10]),
+        "unseen": tuple(shorten(names[i]) for i in unseen[:10]),
         "unseen_count": len(fresh),
         "unseen_share": float(c[known:].sum() / rows[1]),
         "reference": (("distinct", float(known)),),
@@ -410,7 +419,7 @@ def _category_overlay(names: Sequence[Any], r: Ints, c: Ints) -> Overlay:
     share_r, share_c = r / r.sum(), c / c.sum()
     order = np.argsort(-(share_r + share_c), kind="stable")
     top, rest = order[:TOP], order[TOP:]
-    labels = [_cut(names[i]) for i in top]
+    labels = [shorten(names[i]) for i in top]
     bars = [share_r[top].tolist(), share_c[top].tolist()]
     if rest.size:
         labels.append(f"other ({rest.size:,})")
@@ -419,6 +428,6 @@ def _category_overlay(names: Sequence[Any], r: Ints, c: Ints) -> Overlay:
     return Overlay(tuple(bars[0]), tuple(bars[1]), labels=tuple(labels), rest=bool(rest.size))
 
 
-def _cut(name: Any) -> str:
+def shorten(name: Any) -> str:
     text = category_text(name)
     return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"

@@ -137,6 +137,26 @@ def count(url: str, model: str, selection: LogSelection = EVERYTHING) -> int:
             return int(connection.execute(query).scalar_one())
 
 
+def first(url: str, model: str, version: str) -> float:
+    """When a version's first logged row was answered, in Unix seconds. Raises NotFound if none was."""
+    with opened(url) as engine:
+        table = predictions_table(engine, model)
+        query = sa.select(sa.func.min(table.c.at)).where(table.c.model_version == version)
+        with engine.connect() as connection:
+            found = connection.execute(query).scalar()
+    if found is None:
+        raise NotFound(
+            f"No prediction of '{model}' version {version} is logged.", "Serve it and send requests first."
+        )
+    return float(found)
+
+
+def labels_of(url: str, model: str) -> bool:
+    """Whether any label of the model has come."""
+    with opened(url) as engine:
+        return sa.inspect(engine).has_table(labels_table(model, sa.Text()).name)
+
+
 @contextmanager
 def opened(url: str) -> Iterator[sa.Engine]:
     """An engine for one call. A SQLite file that does not exist is not made by reading it."""

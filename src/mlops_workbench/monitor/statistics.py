@@ -8,6 +8,7 @@ where a p-value is asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,6 +175,28 @@ def _js_of_rows(reference: FloatArray, current: FloatArray) -> FloatArray:
     middle = (r + c) / 2
     divergence = (_relative_entropy(r, middle) + _relative_entropy(c, middle)) / 2
     return np.sqrt(np.maximum(divergence, 0.0))
+
+
+def total_variation(reference_counts: ArrayLike, current_counts: ArrayLike) -> float:
+    """½ Σ |r − c| over the shares r and c: the largest difference of the probabilities of any set of bins, 0 to 1."""
+    r, c = _shares(reference_counts, current_counts)
+    return float(np.abs(r - c).sum() / 2)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests so that of those below a level at most that share is wrong, on average.
+
+    Benjamini and Hochberg, *Controlling the false discovery rate*, J. R. Stat. Soc. B 57 (1995); equal to
+    `scipy.stats.false_discovery_control`.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    if not given.size:
+        return []
+    order = np.argsort(given)[::-1]
+    scaled = given[order] * given.size / np.arange(given.size, 0, -1)
+    found = np.empty_like(given)
+    found[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
+    return [float(p) for p in found]
 
 
 def chi_square(reference_counts: ArrayLike, current_counts: ArrayLike) -> tuple[float, float]:

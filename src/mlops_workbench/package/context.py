@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import mlops_workbench
-from mlops_workbench.manifest import FILE_NAME, Manifest, open_plain
+from mlops_workbench.manifest import FILE_NAME, REFERENCE, Manifest, open_plain
 from mlops_workbench.package import slim
 from mlops_workbench.package.dockerfile import MODEL_DIR, RUNTIME_DIR
 
@@ -58,13 +58,15 @@ def write_context(out: IO[bytes], dockerfile: str, files: Files) -> None:
 def model_files(folder: Path, manifest: Manifest, *, fast_only: bool) -> tuple[str, ...]:
     """What of a model's folder lies in its image."""
     plan = ("fast.json", "fast.npz") if manifest.extra.get("fast", {}).get("proven") else ()
-    return (FILE_NAME, *(() if fast_only else manifest.files(folder)), *plan)
+    beside = (REFERENCE,) if manifest.extra.get("reference") else ()
+    return (FILE_NAME, *beside, *(() if fast_only else manifest.files(folder)), *plan)
 
 
 def runtime_files() -> Iterator[tuple[str, Path]]:
-    """(path in the image, file) of `mlops_workbench/__init__.py`, `manifest.py` and `serving/`."""
+    """(path in the image, file) of `mlops_workbench/__init__.py`, `manifest.py`, `summary/` and `serving/`."""
     package = Path(mlops_workbench.__file__).parent
-    chosen = [package / "__init__.py", package / "manifest.py", *sorted((package / "serving").rglob("*"))]
+    chosen = [package / "__init__.py", package / "manifest.py"]
+    chosen += [path for room in ("serving", "summary") for path in sorted((package / room).rglob("*"))]
     for path in chosen:
         if path.is_file() and not _SKIPPED & set(path.parts):
             yield f"mlops_workbench/{path.relative_to(package).as_posix()}", path

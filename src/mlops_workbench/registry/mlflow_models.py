@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from mlops_workbench.base.values import plain
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256, tree_sha256
-from mlops_workbench.registry import proof, versions
+from mlops_workbench.registry import proof, referencing, versions
 from mlops_workbench.registry.fastpath.proving import FastPathProof
 from mlops_workbench.registry.versions import KeptModel, NewModel, ServingRuntime
 from mlops_workbench.track import flavours, modules, requirements
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _ASKED = 1_000
 """rows whose answers decide the task"""
+_REFERENCE_ROWS = 2_000
+"""whose answers the reference holds: they go through JSON, one by one"""
 _MOST_LABELS = 100
 _GAPLESS = ("int", "uint", "bool")
 
@@ -66,15 +68,16 @@ def prepare(model: Any, tracking: Tracking, scratch: Path) -> Path:
 def keep(
     tracking: Tracking,
     folder: Path,
-    frame: pd.DataFrame,
+    rows: Mapping[str, pd.DataFrame],
     new: NewModel,
     *,
     data_name: str,
     target: str | None,
     runtime: ServingRuntime,
 ) -> tuple[Looked, KeptModel]:
-    """Log folder and manifest as a new model, after the serving runtime answered as the notebook does."""
-    label = new.label
+    """Log folder and manifest as a new model, after the serving runtime answered as the notebook does. `rows`: that it
+    was fitted on, and held-out ones if there are any."""
+    label, frame = new.label, rows[referencing.FITTED_ON]
     looked = look(
         _opened(folder, label, runtime), folder, label, frame, data_name, target, runtime.read_pyfunc
     )
@@ -110,10 +113,18 @@ def keep(
                 "fast": fast,
             },
         )
-        described = file_sha256(manifest.dump(place))
+        manifest.dump(place)
         served = runtime.load(place)
         proof.prove(served(to_rows(looked.proof, looked.inputs)), looked.right, label)
         _prove_alone(manifest, served, label)
+
+        def ask(some: pd.DataFrame) -> tuple[Sequence[Any], Any]:
+            answers = served(to_rows(some, looked.inputs))
+            return answers.values, answers.probabilities
+
+        known = referencing.reference(manifest, rows, ask, most=_REFERENCE_ROWS)
+        extra = manifest.extra | {"reference": known.dump(place)}
+        described = file_sha256(replace(manifest, extra=extra).dump(place))
         if tree_sha256(place) != digest:
             raise InvalidModel(
                 f"'{label}' changes its own files when it is asked.", "Let it write somewhere else."

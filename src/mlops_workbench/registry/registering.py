@@ -15,7 +15,7 @@ from mlops_workbench.config.names import user
 from mlops_workbench.config.project import Project
 from mlops_workbench.data import snapshots
 from mlops_workbench.data.frames import Fingerprint
-from mlops_workbench.registry import harmless, versions
+from mlops_workbench.registry import harmless, referencing, versions
 from mlops_workbench.registry import mlflow_models as pyfuncs
 from mlops_workbench.registry.fastpath import summary
 from mlops_workbench.registry.intents import intent
@@ -135,10 +135,12 @@ def register(
                 model, folder = native, None
         looked: Inspected | pyfuncs.Looked
         if folder is not None:
+            rows = {referencing.FITTED_ON: fitted_on}
+            rows |= {referencing.HELD_OUT: held_out_rows} if held_out_rows is not None else {}
             looked, kept = pyfuncs.keep(
                 tracking,
                 folder,
-                fitted_on,
+                rows,
                 new,
                 data_name=marks["data.name"],
                 target=label_column,

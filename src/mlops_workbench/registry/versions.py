@@ -17,7 +17,7 @@ from mlops_workbench.data.forms import for_model, reads_texts
 from mlops_workbench.data.kinds import kind_of
 from mlops_workbench.data.rows import require_finite, to_rows
 from mlops_workbench.manifest import Field, Manifest, Task, file_sha256
-from mlops_workbench.registry import proof
+from mlops_workbench.registry import proof, referencing
 from mlops_workbench.registry.proof import Answers
 from mlops_workbench.track import served_estimator
 from mlops_workbench.track.records import RegisteredVersion
@@ -385,7 +385,11 @@ def keep(
             for kind, frame in ordinary.items()
         }
         fast = runtime.compile_fast_path(folder, looked.model, manifest, rows, served)
-        described = file_sha256(replace(manifest, extra=manifest.extra | {"fast": fast}).dump(folder))
+        extra = manifest.extra | {"fast": fast}
+        if referencing.FITTED_ON in ordinary:
+            known = referencing.reference(manifest, ordinary, lambda some: ask(looked.model, some, new.label))
+            extra |= {"reference": known.dump(folder)}
+        described = file_sha256(replace(manifest, extra=extra).dump(folder))
 
     save = save_sklearn(
         model,
@@ -403,7 +407,7 @@ def ordinary(
     fitted_on: pd.DataFrame, held_out: pd.DataFrame | None, features: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """The rows that a fast path is proven on, by what they are: those that have all the columns the model reads."""
-    known = {"fitted on": fitted_on, "held out": held_out}
+    known = {referencing.FITTED_ON: fitted_on, referencing.HELD_OUT: held_out}
     return {
         what: frame
         for what, frame in known.items()

@@ -21,6 +21,7 @@ from mlops_workbench.serving.errors import ServingError
 from mlops_workbench.serving.inserting import Insert, Quick
 from mlops_workbench.serving.log_schema import create_or_migrate
 from mlops_workbench.serving.privacy import Privacy
+from mlops_workbench.serving.recorder import Recorder
 from mlops_workbench.serving.schema import as_text
 from mlops_workbench.serving.tables import (
     FIXED_COLUMNS,
@@ -30,6 +31,7 @@ from mlops_workbench.serving.tables import (
     prediction_is_text,
     predictions_table,
 )
+from mlops_workbench.summary.reference import Reference
 
 _START_TRIES = 20
 _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
@@ -70,6 +72,8 @@ class PredictionLog:
                 f"the log holds at most {_MOST_FEATURES}."
             )
         self.manifest = manifest
+        self._name = name
+        self.recorder: Recorder | None = None
         self._privacy = privacy if privacy and (privacy.excluded or privacy.hashed) else None
         self.table = predictions_table(MetaData(), manifest, name)
         self._columns = feature_columns(manifest.columns)
@@ -100,14 +104,22 @@ class PredictionLog:
                     if entry.role != SHADOW:
                         answered.setdefault(entry.role, []).append(entry.request_id)
                 self._quick.write(self._insert.parts(records), answered)
-                return
-            with self.engine.begin() as connection:
-                for part in self._insert.parts(records):
-                    connection.exec_driver_sql(*part)
+            else:
+                with self.engine.begin() as connection:
+                    for part in self._insert.parts(records):
+                        connection.exec_driver_sql(*part)
         except exc.IntegrityError:
             raise
         except exc.SQLAlchemyError as error:
             raise _unavailable(error) from error
+        if self.recorder is not None:
+            self.recorder.add(records)
+
+    def count_windows(self, reference: Reference) -> None:
+        """Count what is written into windows from now on."""
+        hidden = self._privacy.excluded | self._privacy.hashed if self._privacy else ()
+        self.recorder = Recorder(reference, self.table, self.engine, self._name, hidden)
+        self.recorder.start()
 
     def write_or_replay(self, entry: LogEntry) -> LogEntry:
         """Write one entry; if its request id was answered before for the same rows, give the answer of then.
@@ -190,6 +202,8 @@ class PredictionLog:
             transaction.rollback()
 
     def close(self) -> None:
+        if self.recorder is not None:
+            self.recorder.close()
         if self._quick is not None:
             self._quick.close()
         self.engine.dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.app import AppOptions, create_app
 from mlops_workbench.serving.batcher import Limits
 from mlops_workbench.serving.dataplane import DataPlane, read_manifest
@@ -19,6 +21,10 @@ from mlops_workbench.serving.pointer import Pointer, Target
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
+from mlops_workbench.summary import reference
+from mlops_workbench.summary.reference import Reference
+
+logger = logging.getLogger("mlops_workbench.serving")
 
 _PORTS = ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "PORT")
 """a platform's own variable counts before the image's"""
@@ -145,7 +151,18 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
     log = PredictionLog(
         settings.log_url, dataplane.manifest, settings.name, settings.privacy, power=settings.power
     )
+    if (known := _reference(folder, dataplane.manifest)) is not None:
+        log.count_windows(known)
     return dataplane, log
+
+
+def _reference(folder: Path, manifest: Manifest) -> Reference | None:
+    """None for a version that was registered without, and one whose reference was changed: it decides no answer."""
+    try:
+        return reference.load(folder, manifest.extra.get("reference"))
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        logger.warning("no windows", extra={"facts": {"why": str(problem)[:300]}})
+        return None
 
 
 def _follow(settings: Settings, path: Path, own: Target) -> Follow:

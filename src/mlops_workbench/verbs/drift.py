@@ -20,6 +20,25 @@ def drift(
     version: VersionNumber = None,
     data: Annotated[Data, Opt("rows to compare (default: the logged requests)", flags=("-d",))] = None,
     last: Annotated[Positive | None, Opt("only the newest N logged rows")] = None,
+    start: Annotated[
+        str | None,
+        Opt(
+            "begin of the period: 7d, 24h, 2026-03-01 (default: its first row)",
+            flags=("--from",),
+            metavar="TIME",
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, Opt("end of the period (default: now)", flags=("--to",), metavar="TIME")
+    ] = None,
+    against: Annotated[
+        str | None,
+        Opt(
+            "compare with: training (the default), previous, week, year, or a period such as 14d..7d",
+            metavar="PERIOD",
+        ),
+    ] = None,
+    role: Annotated[str | None, Opt("only rows of this role, such as canary or shadow")] = None,
     profile: Annotated[
         OutputFile | None,
         Opt("also write a whylogs profile of the rows to this file; profiles of several periods merge"),
@@ -32,8 +51,8 @@ def drift(
     Raises `Drifted` with the report when asked to fail and a feature has drifted.
     """
     from mlops_workbench.alerts import watched
-    from mlops_workbench.monitor import watching
-    from mlops_workbench.registry import gates, registering
+    from mlops_workbench.monitor import periods, watching
+    from mlops_workbench.registry import gates
     from mlops_workbench.registry.versions import recorded
 
     if profile is not None:
@@ -45,13 +64,13 @@ def drift(
     manifest = recorded(session.tracking, stored)[1]
     if data is None:
         manifest = watching.readable(manifest, session.project.policy.serving)
-    session.progress("reading the reference")
     found = watching.drift(
         session,
-        manifest,
-        str(stored.version),
         watching.DriftRequest(
-            reference=registering.fitted_on(session.project, stored),
+            stored,
+            manifest,
+            session.clock.now(),
+            periods.Words(start, end, against, role),
             current=None if data is None else session.frame(data, manifest.kinds)[0],
             last=last,
             importance=seen.report.importance if seen else {},

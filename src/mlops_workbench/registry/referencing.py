@@ -1,0 +1,51 @@
+"""The reference that is kept beside a model: its rows and answers, as monitoring compares them with production's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops_workbench.base.values import plain
+from mlops_workbench.data import summarizing
+from mlops_workbench.manifest import Manifest
+from mlops_workbench.summary.reference import Reference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FITTED_ON, HELD_OUT = "fitted on", "held out"
+ASKED_ROWS = 20_000
+"""of which the answers are kept"""
+
+
+def reference(
+    manifest: Manifest,
+    rows: Mapping[str, pd.DataFrame],
+    ask: Callable[[pd.DataFrame], tuple[Sequence[Any], Any]],
+    *,
+    most: int = ASKED_ROWS,
+) -> Reference:
+    """`rows`: those that it was fitted on, and held-out ones if there are any; of these its answers are, for a model is
+    too sure of the rows it has seen. `ask`: gives answers and probabilities (rows × classes) or None."""
+    judged = rows.get(HELD_OUT, rows[FITTED_ON])
+    some = judged[manifest.taken_from(judged.columns)].iloc[:: max(1, -(-len(judged) // most))]
+    predictions, probabilities = ask(some)
+    answered = plain(list(predictions))
+    return summarizing.reference(
+        rows[FITTED_ON],
+        manifest.inputs,
+        predictions=answered,
+        scores=None if probabilities is None else _scores(manifest, answered, np.asarray(probabilities)),
+        classes=manifest.classes,
+    )
+
+
+def _scores(manifest: Manifest, predictions: Sequence[Any], probabilities: Any) -> Any:
+    """As the log keeps them: the probability of the positive class of two, of the predicted class of more."""
+    classes = list(manifest.classes)
+    if len(classes) == 2:
+        return probabilities[:, classes.index(manifest.positive_class)]
+    places = [classes.index(label) for label in predictions]
+    return probabilities[np.arange(len(places)), places]

@@ -1,0 +1,72 @@
+"""A window: the rows of a period, counted in the reference's bins. Windows add up, in any order."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlops_workbench.summary.parts import SUMS, Floats, Ints
+from mlops_workbench.summary.reference import Reference
+
+MINUTE, HOUR = 60, 3600
+"""seconds that a window is of"""
+
+
+@dataclass(slots=True)
+class Window:
+    """`counts` and `sums` as `Reference.split` takes them apart."""
+
+    rows: int
+    requests: int
+    counts: Ints
+    sums: Floats
+
+    @classmethod
+    def empty(cls, reference: Reference) -> Window:
+        return cls(0, 0, *reference.empty())
+
+    def add(self, other: Window) -> None:
+        self.rows += other.rows
+        self.requests += other.requests
+        self.counts += other.counts
+        self.sums[:, :2] += other.sums[:, :2]
+        np.minimum(self.sums[:, 2], other.sums[:, 2], out=self.sums[:, 2])
+        np.maximum(self.sums[:, 3], other.sums[:, 3], out=self.sums[:, 3])
+
+    def dumps(self) -> bytes:
+        """Compressed, since most bins of a minute are empty."""
+        return zlib.compress(self.counts.astype("<u4").tobytes() + self.sums.astype("<f8").tobytes(), 1)
+
+    @classmethod
+    def loads(cls, reference: Reference, rows: int, requests: int, data: bytes) -> Window:
+        """Raises ValueError for a window of another layout."""
+        raw = zlib.decompress(data)
+        at = 4 * reference.size
+        sums = np.frombuffer(raw[at:], dtype="<f8").astype(np.float64)
+        if len(raw) != at + 8 * SUMS * len(reference.parts):
+            raise ValueError("A window of another layout.")
+        counts = np.frombuffer(raw[:at], dtype="<u4").astype(np.int64)
+        return cls(rows, requests, counts, sums.reshape(-1, SUMS))
+
+
+def counted(
+    reference: Reference,
+    columns: Mapping[str, Sequence[Any]],
+    answers: Mapping[str, Sequence[Any]],
+    *,
+    requests: int,
+) -> Window:
+    """One window of rows, column by column. `answers`: predictions, scores and latencies, by name. A column that is
+    not there has missing values only."""
+    rows = len(next(iter(answers.values())))
+    nothing = [None] * rows
+    parts = reference.parts
+    given = [columns.get(p.name, nothing) for p in reference.columns]
+    given += [answers.get(p.name, nothing) for p in parts[len(given) :]]
+    found = [part.count(values) for part, values in zip(parts, given, strict=True)]
+    counts = np.concatenate([c for c, _ in found])
+    return Window(rows, requests, counts, np.stack([s for _, s in found]))
