@@ -292,6 +292,30 @@ export interface IVerbOptions {
     /** acknowledged ones, too */
     everything?: boolean;
   };
+  ingest: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** DataFrame, file, or folder of Parquet files; with --sql a query */
+    data: string;
+    /** column: when each row was answered (UTC where it has no zone) */
+    at: string;
+    /** column of what was answered */
+    prediction?: string;
+    /** column of the answer's probability */
+    score?: string;
+    /** column that names each row (default: made from its values) */
+    id?: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** role that the rows were answered in */
+    role?: string;
+    /** database that DATA is a query of, as secret://env/NAME of its URL, or a URL */
+    sql?: string;
+  };
+  monitor: {
+    /** only this model (default: all) */
+    name?: string;
+  };
   label: {
     /** registered model */
     name: string;
@@ -325,6 +349,14 @@ export interface IVerbOptions {
     data?: string;
     /** only the newest N logged rows */
     last?: number;
+    /** begin of the period: 7d, 24h, 2026-03-01 (default: its first row) */
+    start?: string;
+    /** end of the period (default: now) */
+    end?: string;
+    /** compare with: training (the default), previous, week, year, or a period such as 14d..7d */
+    against?: string;
+    /** only rows of this role, such as canary or shadow */
+    role?: string;
     /** also write a whylogs profile of the rows to this file; profiles of several periods merge */
     profile?: string;
     /** also write Evidently's full report to this HTML file */
@@ -402,6 +434,8 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   deployments: 'reads',
   predict: 'kernel',
   alerts: 'reads',
+  ingest: 'kernel',
+  monitor: 'writes',
   label: 'kernel',
   log: 'kernel',
   drift: 'reads',

@@ -75,7 +75,7 @@ def write_labels(
         column = _label_column(frame, form.column)
         known = frame[frame[column].notna() & frame["request_id"].notna()]
         kind = predictions.c.prediction.type
-        values = _as_predicted(known[column], form, is_text=isinstance(kind, sa.String))
+        values = as_predicted(known[column], form, is_text=isinstance(kind, sa.String))
         found = pd.DataFrame(
             {
                 "request_id": known["request_id"].astype(str),
@@ -130,7 +130,7 @@ def _without_places(request: str) -> InvalidData:
     )
 
 
-def _as_predicted(labels: pd.Series[Any], form: LabelForm, *, is_text: bool) -> pd.Series[Any]:
+def as_predicted(labels: pd.Series[Any], form: LabelForm, *, is_text: bool) -> pd.Series[Any]:
     """As predictions are stored: text, or numbers (true and false as 1 and 0). Raises InvalidData, UsageError."""
     if form.mapping:
         words = labels.map(_word)

@@ -227,13 +227,18 @@ class PredictionLog:
                 # orjson writes NaN and infinities as null: not every database has them
                 "probabilities": None if probabilities is None else orjson.dumps(probabilities).decode(),
             }
-            for name, column in self._columns.items():
-                value = row.get(name)
-                if name in self._times and isinstance(value, datetime):
-                    value = as_text(value)
-                record[column] = self._privacy.kept(name, value) if self._privacy else value
-            records.append(record)
+            records.append(record | self.features(row))
         return records
+
+    def features(self, row: Row) -> dict[str, Any]:
+        """A row's values by the log's columns, as it holds them."""
+        found = {}
+        for name, column in self._columns.items():
+            value = row.get(name)
+            if name in self._times and isinstance(value, datetime):
+                value = as_text(value)
+            found[column] = self._privacy.kept(name, value) if self._privacy else value
+        return found
 
     def _stored_label(self, label: Any) -> str | float | None:
         if label is None:

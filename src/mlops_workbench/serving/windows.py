@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -53,6 +54,7 @@ class WindowTables:
     marks: Table
 
 
+@lru_cache(maxsize=64)
 def window_tables(model: str) -> WindowTables:
     metadata = MetaData()
     title = f"windows_{slug(model)}"
@@ -183,7 +185,11 @@ class Columns:
             found[key] = counted(
                 self.reference,
                 {name: values[place] for name, place in self.columns.items()},
-                {name: values[place] for name, place in self.answers.items()},
+                # rows that were answered elsewhere have a latency of 0: it is not known
+                {
+                    n: [v or None for v in values[p]] if n == LATENCY else values[p]
+                    for n, p in self.answers.items()
+                },
                 requests=values[index].count(0),
             )
         return found
