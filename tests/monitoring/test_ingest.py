@@ -15,7 +15,7 @@ from projects import champion, registered, trips
 from mlops_workbench.base.clock import VirtualClock
 from mlops_workbench.base.errors import InvalidData, NotFound, UsageError
 from mlops_workbench.monitor import watching
-from mlops_workbench.monitor.windowed import total
+from mlops_workbench.monitor.windowed import Asked, total
 from mlops_workbench.workbench import Workbench
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -43,7 +43,7 @@ def virtual(workbench: Workbench) -> VirtualClock:
 
 
 def rows_of(workbench: Workbench, start: datetime = START, end: datetime = END) -> int:
-    found = total(watching.window_log(workbench, "trips"), "1", start.timestamp(), end.timestamp())
+    found = total(watching.window_log(workbench, "trips"), Asked("1", start.timestamp(), end.timestamp()))
     return 0 if found is None else found.window.rows
 
 

@@ -15,7 +15,7 @@ from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Field
 from mlops_workbench.monitor import statistics, summed
 from mlops_workbench.monitor.features import FeatureDrift, Thresholds
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 from mlops_workbench.summary.window import Window, counted
 
 FIELDS = (
@@ -42,12 +42,12 @@ def frame(rows: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
     )
 
 
-def window(reference: Reference, rows: pd.DataFrame) -> Window:
+def window(reference: DataReference, rows: pd.DataFrame) -> Window:
     columns: dict[str, Any] = {name: rows[name].tolist() for name in rows}
     return counted(reference, columns, {"latency": [1.0] * len(rows)}, requests=len(rows))
 
 
-def drift(reference: Reference, rows: pd.DataFrame) -> dict[str, FeatureDrift]:
+def drift(reference: DataReference, rows: pd.DataFrame) -> dict[str, FeatureDrift]:
     current = summed.of_window(reference, window(reference, rows))
     return {
         part.name: summed.compared(summed.of_reference(part), current[place], Thresholds())
@@ -56,13 +56,13 @@ def drift(reference: Reference, rows: pd.DataFrame) -> dict[str, FeatureDrift]:
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference() -> DataReference:
     return summarizing.reference(frame(20_000, 0), FIELDS)
 
 
 @pytest.mark.parametrize(("rows", "windows"), [(200, 250), (2_000, 100), (20_000, 30)])
 def test_rows_of_the_reference_itself_raise_no_more_alarms_than_stated(
-    reference: Reference, rows: int, windows: int
+    reference: DataReference, rows: int, windows: int
 ) -> None:
     alarms = [
         (name, found.reasons)
@@ -74,12 +74,12 @@ def test_rows_of_the_reference_itself_raise_no_more_alarms_than_stated(
 
 
 @pytest.mark.parametrize("rows", [200, 2_000, 20_000])
-def test_a_shift_of_half_a_standard_deviation_is_found(reference: Reference, rows: int) -> None:
+def test_a_shift_of_half_a_standard_deviation_is_found(reference: DataReference, rows: int) -> None:
     found = [drift(reference, frame(rows, seed, 0.5))["normal"] for seed in range(40)]
     assert np.mean([f.status in ("drift", "warn") for f in found]) >= 0.95
 
 
-def test_a_small_shift_is_shown_by_its_p_value(reference: Reference) -> None:
+def test_a_small_shift_is_shown_by_its_p_value(reference: DataReference) -> None:
     rows = frame(20_000, 5, 0.1)
     found = drift(reference, rows)
     p = statistics.adjusted([f.ks_p if f.ks_p is not None else f.chi_square_p or 1.0 for f in found.values()])
@@ -127,7 +127,7 @@ def test_adjusted_p_values_are_scipys(values: list[float]) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of evidently's own imports
 def test_psi_is_evidentlys_where_no_value_lies_outside(
-    reference: Reference, monkeypatch: pytest.MonkeyPatch
+    reference: DataReference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     from evidently.legacy.calculations import stattests

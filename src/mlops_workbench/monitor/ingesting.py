@@ -74,7 +74,7 @@ class IngestForm:
 
 
 @dataclass(frozen=True)
-class Target:
+class IngestTarget:
     """Whose rows they are."""
 
     log: WindowLog
@@ -84,7 +84,7 @@ class Target:
 
 
 def ingest(
-    target: Target,
+    target: IngestTarget,
     chunks: Iterator[pd.DataFrame],
     form: IngestForm,
     total: int | None,
@@ -120,7 +120,7 @@ def _text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes")
 
 
-def _opened(target: Target) -> PredictionLog:
+def _opened(target: IngestTarget) -> PredictionLog:
     try:
         return PredictionLog(target.log.url, target.manifest, target.log.model, target.privacy)
     except LogRefused as problem:
@@ -150,7 +150,7 @@ def _checked(chunk: pd.DataFrame, manifest: Manifest, form: IngestForm) -> tuple
 
 
 def _records(
-    log: PredictionLog, target: Target, chunk: pd.DataFrame, form: IngestForm
+    log: PredictionLog, target: IngestTarget, chunk: pd.DataFrame, form: IngestForm
 ) -> dict[str, tuple[Any, ...]]:
     """Rows of the log's table, by request id; of several with one id the first."""
     manifest = target.manifest
@@ -231,7 +231,7 @@ def _scores(chunk: pd.DataFrame, form: IngestForm) -> list[float | None]:
 
 
 def _written(
-    engine: sa.Engine, table: sa.Table, target: Target, found: Mapping[str, tuple[Any, ...]]
+    engine: sa.Engine, table: sa.Table, target: IngestTarget, found: Mapping[str, tuple[Any, ...]]
 ) -> list[float]:
     """Times of the rows that were new, written with their windows in one transaction."""
     tables, place = target.log.tables, list(table.c.keys()).index("at")

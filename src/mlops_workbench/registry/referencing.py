@@ -10,7 +10,7 @@ import numpy as np
 from mlops_workbench.base.values import plain
 from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def reference(
     ask: Callable[[pd.DataFrame], tuple[Sequence[Any], Any]],
     *,
     most: int = ASKED_ROWS,
-) -> Reference:
+) -> DataReference:
     """`rows`: those that it was fitted on, and held-out ones if there are any; of these its answers are, for a model is
     too sure of the rows it has seen. `ask`: gives answers and probabilities (rows × classes) or None."""
     judged = rows.get(HELD_OUT, rows[FITTED_ON])

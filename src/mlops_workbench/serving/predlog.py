@@ -31,7 +31,7 @@ from mlops_workbench.serving.tables import (
     prediction_is_text,
     predictions_table,
 )
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 
 _START_TRIES = 20
 _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
@@ -115,7 +115,7 @@ class PredictionLog:
         if self.recorder is not None:
             self.recorder.add(records)
 
-    def count_windows(self, reference: Reference) -> None:
+    def count_windows(self, reference: DataReference) -> None:
         """Count what is written into windows from now on."""
         hidden = self._privacy.excluded | self._privacy.hashed if self._privacy else ()
         self.recorder = Recorder(reference, self.table, self.engine, self._name, hidden)

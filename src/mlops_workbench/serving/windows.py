@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from mlops_workbench.serving.tables import feature_columns, slug
-from mlops_workbench.summary.reference import LATENCY, PREDICTION, SCORE, Reference
+from mlops_workbench.summary.reference import LATENCY, PREDICTION, SCORE, DataReference
 from mlops_workbench.summary.window import MINUTE, Window, counted
 
 MARKS = "window_marks"
@@ -158,7 +158,7 @@ def insert_new(connection: Connection, table: Table, rows: list[dict[str, object
 class Columns:
     """Rows of the log, column by column, as windows count them."""
 
-    def __init__(self, reference: Reference, log: Table, hidden: Collection[str] = ()) -> None:
+    def __init__(self, reference: DataReference, log: Table, hidden: Collection[str] = ()) -> None:
         """Columns that the log does not have, or not as they were sent (`hidden`), are counted as missing."""
         self.reference = reference
         names = [c.name for c in log.columns]

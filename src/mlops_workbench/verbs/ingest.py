@@ -46,7 +46,7 @@ def ingest(
     policy, key = session.project.policy.serving, os.environ.get("MLOPS_LOG_HASH_KEY", "")
     chunks, total = ingesting.chunks(session, data, manifest.kinds, sql)
     return ingesting.ingest(
-        ingesting.Target(
+        ingesting.IngestTarget(
             watching.window_log(session, stored.name),
             manifest,
             stored.version,
