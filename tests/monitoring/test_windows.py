@@ -145,7 +145,7 @@ def test_parts_add_up_in_any_order(
     order.shuffle(parts)
     together = Window.empty(reference)
     for part in parts:
-        together.add(Window.loads(reference, part.rows, part.requests, part.dumps()))
+        together.add_dumped(reference, [(part.rows, part.requests, part.dumps())])
     expected = window(values)
     assert together.counts.tolist() == expected.counts.tolist()
     assert int(together.counts.sum()) == 2 * len(values)  # each value and each latency is somewhere

@@ -103,8 +103,8 @@ def series(log: WindowLog, asked: Asked, step: float | None) -> Iterator[Sum]:
         Sum(start + i * step, min(end, start + (i + 1) * step), Window.empty(reference)) for i in range(count)
     ]
 
-    def add(at: float, window: Window) -> None:
-        pieces[min(count - 1, max(0, int((at - start) // step)))].window.add(window)
+    def place(at: float) -> int:
+        return min(count - 1, max(0, int((at - start) // step)))
 
     with opened(log.url) as engine:
         table = predictions_table(engine, log.model)
@@ -112,11 +112,14 @@ def series(log: WindowLog, asked: Asked, step: float | None) -> Iterator[Sum]:
             rest = [(start, end)]
             if sa.inspect(connection).has_table(log.tables.windows.name):
                 found, rest = _windows(log, connection, reference, asked)
+                by_piece: dict[int, list[tuple[int, int, bytes]]] = {}
                 for row in found:
-                    add(row.start, Window.loads(reference, row.rows, row.requests, row.counts))
+                    by_piece.setdefault(place(row.start), []).append((row.rows, row.requests, row.counts))
+                for number, dumped in by_piece.items():
+                    pieces[number].window.add_dumped(reference, dumped)
             for begin, stop in rest:
                 for at, window in _of_rows(log, connection, table, replace(asked, start=begin, end=stop)):
-                    add(at, window)
+                    pieces[place(at)].window.add(window)
     yield from pieces
 
 
