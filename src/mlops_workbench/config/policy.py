@@ -14,6 +14,7 @@ from mlops_workbench.config.gate import GatePolicy
 from mlops_workbench.config.image import ImagePolicy
 from mlops_workbench.config.jobs import JobsPolicy
 from mlops_workbench.config.model import ModelPolicy
+from mlops_workbench.config.monitor import MonitorPolicy
 from mlops_workbench.config.section import key
 from mlops_workbench.config.serving import ServingPolicy
 from mlops_workbench.config.stores import StorePolicy
@@ -28,6 +29,7 @@ class Policy:
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     model: ModelPolicy = field(default_factory=ModelPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+    monitor: MonitorPolicy = field(default_factory=MonitorPolicy)
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     jobs: JobsPolicy = field(default_factory=JobsPolicy)
     alerts: AlertsPolicy = field(default_factory=AlertsPolicy)

@@ -28,7 +28,7 @@ def log(
     """
     from mlops_workbench.config.names import reference
     from mlops_workbench.data import output
-    from mlops_workbench.monitor import inference, logged, watching
+    from mlops_workbench.monitor import inference, keyed, logged, watching
     from mlops_workbench.registry.versions import recorded
 
     session.check_variable(variable)
@@ -44,6 +44,7 @@ def log(
     manifest = watching.readable(recorded(session.tracking, newest)[1], session.project.policy.serving)
     if chosen and str(chosen.version) not in inference.versions(url, asked.model):
         raise logged.nothing(asked.model, str(chosen.version))
+    keyed.settle(url, asked.model)
     session.progress("reading the logged requests")
     found = logged.frame(
         url,
