@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -101,14 +103,15 @@ def report(url: str, request: QualityRequest, progress: Progress = silent) -> Qu
     progress("measuring")
     outcomes = Outcomes.of(manifest, *(v[labelled] for v in (rows.label, rows.prediction, rows.score)))
     count = len(windowing.starts)
-    windows = _windows(rows, labelled, outcomes, windowing.codes, count)
-    (whole,) = _windows(rows, labelled, outcomes, np.zeros(len(rows), dtype=np.int64), 1)
-    ends = {"start": float(rows.at.min()), "end": float(rows.at.max())}
-    whole = replace(whole, **ends)
-    parts = [
-        replace(one, **ends) if one.end == 0.0 else one
-        for one in _by_segments(rows, labelled, outcomes, windowing, request)
-    ]
+    # NumPy releases the interpreter for its loops
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        windows_of = pool.submit(_windows, rows, labelled, outcomes, windowing.codes, count)
+        whole_of = pool.submit(_windows, rows, labelled, outcomes, np.zeros(len(rows), dtype=np.int64), 1)
+        parts = _by_segments(rows, labelled, outcomes, windowing, request)
+    windows, (whole,) = windows_of.result(), whole_of.result()
+    first, final = float(rows.at.min()), float(rows.at.max())
+    whole = replace(whole, start=first, end=final)
+    parts = [replace(one, start=first, end=final) if one.end == 0.0 else one for one in parts]
     found = QualityReport(
         manifest.name,
         request.version,

@@ -1,9 +1,9 @@
 """Intervals of 95 %: Wilson's for shares, the bootstrap for everything else, of many groups at once.
 
-The bootstrap is over blocks: a group's rows are put at random into up to 200 blocks, and blocks are drawn with
-replacement, 300 times. Up to 200 rows each is a block of its own: the ordinary bootstrap. Of more rows, equally large
+The bootstrap is over blocks: a group's rows are put at random into up to 100 blocks, and blocks are drawn with
+replacement, 200 times. Up to 100 rows each is a block of its own: the ordinary bootstrap. Of more rows, equally large
 random blocks have the same spread of sums (the method of random groups, Wolter, Introduction to Variance Estimation,
-chapter 2), and a million rows take a tenth of a second. Ranks are cut into 64 parts for it, so that the interval of
+chapter 2), and a million rows take a tenth of a second. Ranks are cut into 32 parts for it, so that the interval of
 ROC AUC and PR AUC is laid around the exact value.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 
 from mlops_workbench.monitor.scoring import BINS, Ranked, SumMetric
 
-RESAMPLES = 300
+RESAMPLES = 200
 SEED = 20_260_101
-BLOCKS = 200
-PARTS = 64
+BLOCKS = 100
+PARTS = 32
 Z = 1.959963984540054
 
 
