@@ -159,9 +159,9 @@ def test_wrong_ids_are_pointed_out_and_may_wait(log: Log) -> None:
 
 def test_labels_may_come_before_the_first_prediction(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"
-    sa.create_engine(url).connect().close()
     with pytest.raises(NotFound, match="No prediction of 'm'"):
         write_keyed_labels(url, "m", given_labels(("ada", 5, "yes")), BY, CLASSES)
+    assert not (tmp_path / "log.db").exists()
     waiting = LabelForm(classes=["no", "yes"], wait=True)
     write_keyed_labels(url, "m", given_labels(("ada", 5, "yes")), BY, waiting)
     write_labels(url, "m", pd.DataFrame({"request_id": ["b"], "y": ["no"]}), waiting)

@@ -1,11 +1,12 @@
 """When the errors of a model began to be more or fewer: concept drift, seen in the stream of its losses.
 
-The statistic is Page's and Hinkley's (E. S. Page, Biometrika 41, 1954; D. V. Hinkley, Biometrika 58, 1971): with
-S_t = Σ (x_i - mean of all), how far S has risen since its lowest point, or fallen since its highest. The change is
-where that point is. Whether it is one is decided by random orders of the same losses, which have no change by their
-making: among 999 of them at most 9 may reach as far. So where losses are independent and have no change, a change is
-reported with a probability of at most 1 %, whatever their distribution. The stream is looked at as up to 2,000 means of
-equally many losses that follow each other.
+The statistic is the cumulative sum of Page and Hinkley (E. S. Page, Biometrika 41, 1954; D. V. Hinkley, Biometrika
+58, 1971), over a stream that is already there: S_t = Σ_(i ≤ t) (x_i - mean of all). It begins and ends at 0; how far it
+gets from 0 says whether there is a change, and where it is furthest away, when it was (Hinkley, Biometrika 57, 1970).
+Whether that is far is decided by random orders of the same losses, which have no change by their making: among 999 of
+them at most 9 may get as far. So where losses are independent and have no change, a change is reported with a
+probability of at most 1 %, whatever their distribution. The stream is looked at as up to 2,000 means of equally many
+losses that follow each other.
 """
 
 from __future__ import annotations
@@ -65,19 +66,7 @@ def change(at: Any, losses: Any) -> LossChange | None:
 
 
 def _reach(streams: Any) -> tuple[Any, Any]:
-    """Of each stream (a row): the largest rise or fall of its sums, and after which point it begins."""
-    sums = np.cumsum(streams - streams.mean(1, keepdims=True), axis=1)
-    reach = np.zeros(len(sums))
-    place = np.zeros(len(sums), dtype=np.int64)
-    rows = np.arange(len(sums))
-    for sign in (1.0, -1.0):
-        signed = sums * sign
-        lowest = np.minimum(np.minimum.accumulate(signed, axis=1), 0.0)
-        rise = signed - lowest
-        end = rise.argmax(1)
-        far = rise[rows, end] > reach
-        # where the sums were lowest before the rise's end; before the first point they are 0
-        turn = np.where(lowest[rows, end] < 0, (signed == lowest[rows, end][:, None]).argmax(1), -1)
-        reach = np.where(far, rise[rows, end], reach)
-        place = np.where(far, turn, place)
-    return reach, place
+    """Of each stream (a row): how far its sum gets from 0, and after which point."""
+    away = np.abs(np.cumsum(streams - streams.mean(1, keepdims=True), axis=1))
+    place = away.argmax(1)
+    return away[np.arange(len(away)), place], place

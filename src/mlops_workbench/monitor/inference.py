@@ -158,14 +158,16 @@ def labels_of(url: str, model: str) -> bool:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[sa.Engine]:
-    """An engine for one call. A SQLite file that does not exist is not made by reading it."""
+def opened(url: str, *, make: bool = False) -> Iterator[sa.Engine]:
+    """An engine for one call. A SQLite file that does not exist is not made by reading it; `make`: it is made."""
     try:
         parsed = sa.engine.make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        if sqlite_file and not Path(sqlite_file).exists():
+        if sqlite_file and make:
+            Path(sqlite_file).parent.mkdir(parents=True, exist_ok=True)
+        elif sqlite_file and not Path(sqlite_file).exists():
             parsed = parsed.set(database=":memory:")
         options = {"connect_args": {"timeout": 30}} if sqlite_file else {"pool_pre_ping": True}
         engine = sa.create_engine(parsed, **options)

@@ -76,7 +76,7 @@ def write_keyed_labels(
     """
     form = form or LabelForm()
     came = (now or SYSTEM.now()).timestamp()
-    with opened(url) as engine:
+    with opened(url, make=form.wait) as engine:
         predictions, kind = logged_kind(engine, model, form)
         if predictions is not None:
             logged_features(predictions, [key.column])

@@ -82,7 +82,7 @@ def write_labels(
     """
     form = form or LabelForm()
     came = (now or SYSTEM.now()).timestamp()
-    with opened(url) as engine:
+    with opened(url, make=form.wait) as engine:
         predictions, kind = logged_kind(engine, model, form)
         column = label_column(frame, form.column, ("request_id", "row_index"))
         known = frame[frame[column].notna() & frame["request_id"].notna()]

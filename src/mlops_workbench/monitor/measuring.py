@@ -117,12 +117,14 @@ def _measured(outcomes: Outcomes, codes: Any, groups: int) -> dict[str, MetricAr
     found = {}
     for metric in metrics:
         value = np.where(empty, np.nan, metric.value(*(sums[name] for name in metric.columns)))
-        bounds = (
-            drawn[metric.name]
-            if metric.share is None
-            else resampling.wilson(*(sums[n] for n in metric.share))
-        )
-        found[metric.name] = MetricArrays(value, *bounds)
+        if metric.share is None:
+            low, high = drawn[
+                metric.name
+            ]  # resampled in single precision: a rounding does not exclude the value
+            low, high = np.minimum(low, value), np.maximum(high, value)
+        else:
+            low, high = resampling.wilson(*(sums[name] for name in metric.share))
+        found[metric.name] = MetricArrays(value, low, high)
     if outcomes.kind == "binary":
         found |= _scored(outcomes, codes, groups, blocks)
     return found

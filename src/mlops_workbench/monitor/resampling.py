@@ -72,7 +72,7 @@ class Blocks:
         """
         cells = self.groups * BLOCKS * parts
         place = (self.codes * BLOCKS + self.block) * parts + inner
-        found = np.empty((RESAMPLES, self.groups, parts, len(values)), dtype=np.float32)
+        found = np.zeros((RESAMPLES, self.groups, parts, len(values)), dtype=np.float32)
         for column, value in enumerate(values):
             if value is None:
                 sums = np.bincount(place, minlength=cells)
