@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.base.errors import InvalidData, NotFound
-from mlops_workbench.monitor import inference, keyed
+from mlops_workbench.monitor import inference, judged, keyed
+from mlops_workbench.monitor.inference import LogSelection
 from mlops_workbench.monitor.keyed import EntityKey, write_keyed_labels
 from mlops_workbench.monitor.labels import LabelForm, write_labels
 
@@ -82,9 +83,11 @@ def given_labels(*rows: tuple[Any, float, str | None]) -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    return Log.made(f"sqlite:///{tmp_path / 'log.db'}")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
+    if request.param == "sqlite":
+        return Log.made(f"sqlite:///{tmp_path / 'log.db'}")
+    return Log.made(request.getfixturevalue("database"))
 
 
 def test_a_label_is_of_the_nearest_answer_before_it(log: Log) -> None:
@@ -185,13 +188,39 @@ def test_keys_of_numbers_and_what_does_not_fit(tmp_path: Path) -> None:
         write_keyed_labels(log.url, "m", labels, EntityKey("custom", "seen"), CLASSES)
 
 
+def test_quality_reads_the_same_rows_from_any_store(log: Log) -> None:
+    log.add(*((f"r{i}", i % 3, f"c{i}") for i in range(7)))
+    log.add(("r1", 1, "c1"), role="shadow")
+    write_labels(
+        log.url, "m", pd.DataFrame({"request_id": ["r1", "r4", "later"], "y": ["yes", "no", "no"]}), CLASSES
+    )
+    for since in (None, START + 0.5 * DAY):
+        rows = judged.read(log.url, "m", LogSelection(["1"], since=since), ["customer"])
+        found = {c: (a, v) for c, a, v in zip(rows.features["customer"], rows.at, rows.label, strict=True)}
+        labels = {"c1": "yes", "c4": "no"}
+        assert found == {
+            f"c{i}": (START + i % 3 * DAY, labels.get(f"c{i}")) for i in range(7) if since is None or i % 3
+        }
+        assert rows.labelled.sum() == 2
+        assert np.isfinite(rows.labelled_at).sum() == 2
+    assert len(judged.read(log.url, "m", LogSelection(["2"]))) == 0
+    assert judged.read(log.url, "m", LogSelection(roles=["shadow"])).label.tolist() == ["yes"]
+
+
+def test_row_numbers_with_wide_gaps_find_their_labels() -> None:
+    rows = np.array([5, 10**12, 7])
+    assert judged._places(rows, np.array([7, 6, 10**12])).tolist() == [2, -1, 1]
+    assert judged._places(np.array([5, 9, 7]), np.array([7, 6, 10**12, 1])).tolist() == [2, -1, -1, -1]
+    assert judged._places(rows[:0], rows).tolist() == [-1, -1, -1]
+
+
 def test_an_older_table_of_labels_is_brought_up_to_date(log: Log) -> None:
     log.add(("a", 1, "ada"))
     engine = sa.create_engine(log.url)
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE TABLE labels_m (request_id TEXT NOT NULL, row_index INTEGER NOT NULL, label TEXT NOT NULL, "
-            "at DOUBLE NOT NULL, PRIMARY KEY (request_id, row_index))"
+            "at DOUBLE PRECISION NOT NULL, PRIMARY KEY (request_id, row_index))"
         )
         connection.exec_driver_sql("INSERT INTO labels_m VALUES ('a', 0, 'no', 5)")
     engine.dispose()
