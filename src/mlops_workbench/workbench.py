@@ -33,6 +33,7 @@ from mlops_workbench.verbs import export as _export
 from mlops_workbench.verbs import gate as _gate
 from mlops_workbench.verbs import history as _history
 from mlops_workbench.verbs import images as _images
+from mlops_workbench.verbs import ingest as _ingest
 from mlops_workbench.verbs import init as _init
 from mlops_workbench.verbs import jobs as _jobs
 from mlops_workbench.verbs import label as _label
@@ -41,6 +42,7 @@ from mlops_workbench.verbs import lineage as _lineage
 from mlops_workbench.verbs import load as _load
 from mlops_workbench.verbs import log as _log
 from mlops_workbench.verbs import models as _models
+from mlops_workbench.verbs import monitor as _monitor
 from mlops_workbench.verbs import move as _move
 from mlops_workbench.verbs import predict as _predict
 from mlops_workbench.verbs import promote as _promote
@@ -110,6 +112,8 @@ class Workbench(Session):
 
     # monitor
     alerts = _alerts.alerts
+    ingest = _ingest.ingest
+    monitor = _monitor.monitor
     label = _label.label
     log = _log.log
     drift = _drift.drift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.base.errors import InvalidData, NotFound
-from mlops_workbench.monitor import inference, judged, keyed
+from mlops_workbench.config.monitor import MonitorPolicy
+from mlops_workbench.monitor import inference, judged, keyed, retention, sealing
 from mlops_workbench.monitor.inference import LogSelection
 from mlops_workbench.monitor.keyed import EntityKey, write_keyed_labels
 from mlops_workbench.monitor.labels import LabelForm, write_labels
+from mlops_workbench.monitor.windowed import WindowLog
 
 DAY = 86_400.0
 START = 1_767_225_600.0
+NOW = datetime(2026, 1, 18, tzinfo=UTC)
 BY = EntityKey("customer", "seen", 7 * DAY)
 CLASSES = LabelForm(classes=["no", "yes"])
 
@@ -94,12 +98,17 @@ def test_a_label_is_of_the_nearest_answer_before_it(log: Log) -> None:
     log.add(("a", 1, "ada"), ("b", 3, "ada"), ("c", 6, "ada"), ("d", 3, "bob"), ("old", -9, "eve"))
     log.add(("s", 4, "ada"), role="shadow")
     labels = given_labels(
-        ("ada", 5, "yes"), ("bob", 3, "no"), ("eve", 0, "yes"), ("ada", 0, "no"), ("bob", 9, None)
+        ("ada", 5, "yes"),
+        ("bob", 3, "no"),
+        ("eve", 0, "yes"),
+        ("ada", 0, "no"),
+        ("bob", 9, None),
+        ("bob", 11, "yes"),
     )
     receipt = write_keyed_labels(log.url, "m", labels, BY, CLASSES)
     assert log.labels() == {"b": "yes", "d": "no"}
-    assert (receipt.matched, receipt.unmatched, receipt.skipped, receipt.total) == (2, 2, 1, 4)
-    assert "2 wait for theirs and are kept" in receipt.title
+    assert (receipt.matched, receipt.unmatched, receipt.skipped, receipt.total) == (2, 3, 1, 5)
+    assert "3 wait for theirs and are kept" in receipt.title
 
 
 def test_a_label_waits_for_its_prediction_and_moves_to_a_nearer_one(log: Log) -> None:
@@ -130,8 +139,6 @@ def test_a_correction_keeps_the_earlier_value_and_a_repeated_label_its_time(log:
 
 
 def test_repeated_labels_by_request_keep_their_time(log: Log) -> None:
-    from datetime import UTC, datetime
-
     log.add(("a", 1, "ada"))
     frame = pd.DataFrame({"request_id": ["a"], "y": ["yes"]})
     for day, value, since in ((1, "yes", 1), (2, "yes", 1), (3, "no", 3)):
@@ -186,6 +193,30 @@ def test_keys_of_numbers_and_what_does_not_fit(tmp_path: Path) -> None:
         write_keyed_labels(log.url, "m", labels.assign(seen="soon"), BY, CLASSES)
     with pytest.raises(InvalidData, match=r"The log has no feature 'custom'.*'customer'"):
         write_keyed_labels(log.url, "m", labels, EntityKey("custom", "seen"), CLASSES)
+
+
+def test_what_is_deleted_for_its_age_leaves_no_label_behind(log: Log) -> None:
+    """Not the value before a correction, and not a label that waits for a row of that time."""
+    log.add(("old", 1, "ada"), ("new", 9, "bob"))
+    for value in ("yes", "no"):
+        write_labels(log.url, "m", pd.DataFrame({"request_id": ["old", "new"], "y": value}), CLASSES, now=NOW)
+        both = given_labels(("ada", 2, value), ("bob", 10, value), ("eve", 2, value), ("eve", 10, value))
+        write_keyed_labels(log.url, "m", both, BY, CLASSES, now=NOW)
+    assert len(log.rows("label_history_m")) == 6
+    windows = WindowLog(log.url, "m", lambda _: None)
+    sealing.seal(windows, START + 20 * DAY)
+    retention.prune(windows, MonitorPolicy(keep_rows="15d"), START + 20 * DAY)
+    assert log.labels() == {"new": "no"}
+    assert sorted((row[1], row[2]) for row in log.rows("keyed_labels_m")) == [
+        ("bob", START + 10 * DAY),
+        ("eve", START + 10 * DAY),
+    ]
+    history = [(row[0], row[3], row[4]) for row in log.rows("label_history_m")]
+    assert sorted(history, key=str) == [
+        ("new", "bob", "yes"),  # which was matched when it was corrected
+        ("new", None, "yes"),
+        (None, "eve", "yes"),
+    ]
 
 
 def test_quality_reads_the_same_rows_from_any_store(log: Log) -> None:

@@ -111,6 +111,13 @@ def test_many_groups_are_measured_in_parts() -> None:
         assert found["accuracy"].value[group] == pytest.approx(np.mean(truth[mine] == (score[mine] > 0.5)))
 
 
+def test_the_calibration_error_has_ten_bins() -> None:
+    rng = np.random.default_rng(5)
+    truth, score = rng.random(900) < 0.4, rng.random(900)
+    found = scoring.calibration_error(truth, score, np.zeros(900, dtype=int), 1)
+    assert found[0] == pytest.approx(_ece(truth, score))
+
+
 def test_scores_that_are_missing_are_left_out_of_what_needs_them() -> None:
     truth = np.array([True, False, True, False])
     score = np.array([0.9, 0.2, np.nan, np.nan])
@@ -224,4 +231,5 @@ def test_numbers_are_cut_into_quartiles() -> None:
     assert np.bincount(found.codes).tolist() == [25, 25, 25, 25, 1]
     assert segments("b", np.array([1.0, 0.0, 1.0]), "boolean").names == ("True", "False")
     assert segments("n", np.array([2.0, 1.0, 2.0]), "double").names == ("2", "1")
-    assert segments("n", np.array([0.0] * 90 + list(range(1, 20))), "double").names[0] == "≤ 0"
+    many = segments("n", np.array([0.0] * 90 + list(range(1, 20))), "double")
+    assert (many.names, np.bincount(many.codes).tolist()) == (("≤ 0", "> 0"), [90, 19])

@@ -181,7 +181,7 @@ def test_labels_by_key_come_from_a_database(workbench: Workbench, monkeypatch: p
         seen = pd.to_datetime(truth["at"] + 3600, unit="s", utc=True).dt.strftime("%Y-%m-%dT%H:%M:%S")
         truth[["größe", "late"]].assign(seen=seen).to_sql("outcomes", connection, index=False)
     monkeypatch.setenv("WAREHOUSE", f"sqlite:///{path}")
-    by: dict[str, Any] = {"key": "größe", "at": "seen", "tolerance": "2h", "database": "WAREHOUSE"}
+    by: dict[str, Any] = {"key": "größe", "at": "seen", "tolerance": "2h", "sql": "secret://env/WAREHOUSE"}
     receipt = workbench.label("trips", "SELECT * FROM outcomes", **by)
     assert (receipt.matched, receipt.total) == (ROWS, ROWS)
     found = workbench.quality("trips")
@@ -195,8 +195,8 @@ def test_labels_by_key_come_from_a_database(workbench: Workbench, monkeypatch: p
         workbench.label("trips", "SELECT * FROM nothing", **by)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM outcomes").fetchone() == (ROWS,)
-    with pytest.raises(UsageError, match="no variable 'ELSEWHERE'"):
-        workbench.label("trips", "SELECT 1", **{**by, "database": "ELSEWHERE"})
+    with pytest.raises(UsageError, match="variable of secret://env/ELSEWHERE is not set"):
+        workbench.label("trips", "SELECT 1", **{**by, "sql": "secret://env/ELSEWHERE"})
 
 
 def test_options_of_labels_that_do_not_go_together(workbench: Workbench) -> None:

@@ -19,12 +19,12 @@ from model_folders import INPUTS, flights, rows_of
 from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.monitor.sealing import LATE_SECONDS, seal
-from mlops_workbench.monitor.windowed import WindowLog, series, total
+from mlops_workbench.monitor.windowed import Asked, WindowLog, series, total
 from mlops_workbench.serving.answers import Prediction
 from mlops_workbench.serving.predlog import LogEntry, PredictionLog
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.summary.parts import category
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 from mlops_workbench.summary.window import Window, counted
 
 START = 1_767_225_600.0  # 2026-01-01 UTC
@@ -46,7 +46,7 @@ def manifest() -> Manifest:
     )
 
 
-def made(frame: pd.DataFrame | None = None, inputs: tuple[Field, ...] = INPUTS) -> Reference:
+def made(frame: pd.DataFrame | None = None, inputs: tuple[Field, ...] = INPUTS) -> DataReference:
     frame = flights(600) if frame is None else frame
     rng = np.random.default_rng(0)
     return summarizing.reference(
@@ -110,7 +110,7 @@ def same(a: Window, b: Window) -> None:
     np.testing.assert_allclose(a.sums, b.sums, rtol=1e-9, atol=1e-6)
 
 
-def whole(reference: Reference, found: list[LogEntry]) -> Window:
+def whole(reference: DataReference, found: list[LogEntry]) -> Window:
     """Counted from what was sent, without log or windows."""
     rows = [row for entry in found for row in entry.rows]
     answers: dict[str, list[Any]] = {
@@ -188,7 +188,7 @@ def test_categories_have_a_bin_each(seen: list[str | None], asked: list[str]) ->
 
 def test_a_reference_is_read_back_as_it_was_written() -> None:
     reference = made()
-    again = Reference.loads(reference.dumps())
+    again = DataReference.loads(reference.dumps())
     assert again == reference
     assert again.layout == reference.layout
     assert {p.form for p in reference.columns} == {"number", "category", "hour"}
@@ -207,7 +207,7 @@ def test_the_windows_of_a_runtime_hold_what_the_log_holds(
     sealed = seal(windows, now)
     assert sealed.minutes > 20
     assert sealed.again == 0
-    summed = total(windows, "1", START, now)
+    summed = total(windows, Asked("1", START, now))
     assert summed is not None
     same(summed.window, whole(made(), found))
     assert seal(windows, now).minutes == 0
@@ -228,7 +228,7 @@ def test_what_a_killed_runtime_did_not_write_is_counted_from_the_log(
     now = START + 7 * len(found) + 10_000
     sealed = seal(windows, now)
     assert 0 < sealed.again < sealed.minutes
-    summed = total(windows, "1", START, now)
+    summed = total(windows, Asked("1", START, now))
     assert summed is not None
     same(summed.window, whole(made(), found))
 
@@ -241,10 +241,10 @@ def test_without_a_writer_all_is_counted_from_the_log_and_the_last_minutes_are_n
     now = found[-1].at + 1
     sealed = seal(windows, now)
     assert sealed.until <= now - LATE_SECONDS
-    summed = total(windows, "1", START, now)
+    summed = total(windows, Asked("1", START, now))
     assert summed is not None
     same(summed.window, whole(made(), found))
-    pieces = list(series(windows, "1", START, now, step=600.0))
+    pieces = list(series(windows, Asked("1", START, now), 600.0))
     assert [p.window.rows for p in pieces] == [
         sum(len(e.rows) for e in found if p.start <= e.at < p.end) for p in pieces
     ]
@@ -268,7 +268,7 @@ def test_a_writer_that_comes_after_the_seal_is_not_counted_twice(
     log.write(found[50:])  # a clock that went backwards: rows of minutes that are sealed
     log.close()
     assert seal(windows, now).again > 0
-    summed = total(windows, "1", START, now)
+    summed = total(windows, Asked("1", START, now))
     assert summed is not None
     same(summed.window, whole(made(), found))
 
@@ -285,7 +285,7 @@ def test_two_versions_and_writers_at_once(url: str, windows: WindowLog) -> None:
     now = START + 7 * 200 + 10_000
     assert seal(windows, now).again == 0
     for version, some in zip(("1", "2"), found, strict=True):
-        summed = total(windows, version, START, now)
+        summed = total(windows, Asked(version, START, now))
         assert summed is not None
         same(summed.window, whole(made(), some))
 
@@ -301,7 +301,7 @@ def test_what_the_log_must_not_hold_is_in_no_window(url: str) -> None:
     hidden = WindowLog(url, "flights", lambda _v: known, hidden=("dep delay", "carrier"))
     now = START + 7 * 200 + 10_000
     assert seal(hidden, now).again == 0
-    summed = total(hidden, "1", START, now)
+    summed = total(hidden, Asked("1", START, now))
     assert summed is not None
     rows = summed.window.rows
     for part, counts, sums in known.split(summed.window.counts, summed.window.sums):
@@ -327,6 +327,6 @@ def test_a_database_that_does_not_answer_costs_no_answer_and_no_window(
     log.close()
     now = START + 7 * 200 + 10_000
     seal(windows, now)
-    summed = total(windows, "1", START, now)
+    summed = total(windows, Asked("1", START, now))
     assert summed is not None
     same(summed.window, whole(made(), found))

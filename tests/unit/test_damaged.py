@@ -42,6 +42,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "stop": (("trips",), {}),
     "predict": (("trips", "test"), {}),
     "label": (("trips", "labels"), {}),
+    "ingest": (("trips", "labels"), {"at": "late"}),
     "log": (("trips",), {}),
     "drift": (("trips",), {}),
     "retrain": (("trips",), {"notebook": "none.ipynb"}),
@@ -51,6 +52,8 @@ ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 UNCONCERNED = {
     "run",
     "runs",
+    "monitor",
+    "ingest",
     "compare",
     "contract",
     "restore",
@@ -62,7 +65,7 @@ UNCONCERNED = {
     "move",
 }
 UNCONCERNED |= {"register"}
-READ_THE_LOG = ("log", "drift", "label", "backup")
+READ_THE_LOG = ("log", "drift", "label", "monitor", "backup")
 
 
 def header(file: Path) -> None:

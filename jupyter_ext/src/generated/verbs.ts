@@ -292,10 +292,34 @@ export interface IVerbOptions {
     /** acknowledged ones, too */
     everything?: boolean;
   };
+  ingest: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** DataFrame, file, or folder of Parquet files; with --sql a query */
+    data: string;
+    /** column: when each row was answered (UTC where it has no zone) */
+    at: string;
+    /** column of what was answered */
+    prediction?: string;
+    /** column of the answer's probability */
+    score?: string;
+    /** column that names each row (default: made from its values) */
+    id?: string;
+    /** version (default: the champion) */
+    version?: number;
+    /** role that the rows were answered in */
+    role?: string;
+    /** database that DATA is a query of, as secret://env/NAME of its URL, or a URL */
+    sql?: string;
+  };
+  monitor: {
+    /** only this model (default: all) */
+    name?: string;
+  };
   label: {
     /** registered model */
     name: string;
-    /** DataFrame, file or (with database) SELECT: request_id, row_index and the label */
+    /** DataFrame, file or with --sql a query: request_id, row_index and the label */
     data: string;
     /** label column (default: the model's target) */
     column?: string;
@@ -307,8 +331,8 @@ export interface IVerbOptions {
     tolerance?: string;
     /** keep the labels also if none of their predictions is logged yet */
     wait?: boolean;
-    /** DATA is a SELECT: environment variable that holds the database's URL */
-    database?: string;
+    /** database that DATA is a query of, as secret://env/NAME of its URL, or a URL */
+    sql?: string;
     /** what a label stands for */
     mapping?: string[];
   };
@@ -436,6 +460,8 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   deployments: 'reads',
   predict: 'kernel',
   alerts: 'reads',
+  ingest: 'kernel',
+  monitor: 'writes',
   label: 'kernel',
   log: 'kernel',
   drift: 'reads',

@@ -153,8 +153,7 @@ def reference() -> str:
         lines += ["", f"## `[{section.title}]`", ""]
         if not section.open:
             lines += [f"{section.description}.", ""]
-        if section.keys:
-            lines += ["| key | default | meaning |", "|---|---|---|"]
+        lines += ["| key | default | meaning |", "|---|---|---|"]
         for key in section.keys:
             shown = ("NAME", "–") if section.open else (key.name, f"`{toml(key.default)}`")
             lines.append(f"| `{shown[0]}` | {shown[1]} | {key.description} |")

@@ -1,4 +1,4 @@
-"""`[monitor]` of `mlops.toml`: what else than the usual metrics a model's answers are judged by."""
+"""`[monitor]` of `mlops.toml`: how long what was answered is kept, and what else it is judged by."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ from typing import Annotated
 
 from mlops_workbench.config.section import key
 
+FOREVER = "forever"
+_LENGTH = r"^(forever|[1-9]\d{0,5}[mhdw])$"
+_MUST = 'be "forever" or a number and m, h, d or w, such as "90d"'
+
 
 @dataclass(frozen=True, slots=True)
 class MonitorPolicy:
-    """How the answers of served models are judged once labels have come."""
+    """How long what was answered is kept; `monitor` deletes what is older."""
 
+    keep_rows: Annotated[
+        str, key("logged rows and their labels", example="90d", pattern=_LENGTH, must=_MUST)
+    ] = FOREVER
+    keep_windows: Annotated[
+        str, key("summaries of them, from which drift is told", example="400d", pattern=_LENGTH, must=_MUST)
+    ] = FOREVER
+    keep_minutes: Annotated[
+        str,
+        key("summaries by the minute; older ones are of an hour", example="7d", pattern=_LENGTH, must=_MUST),
+    ] = "7d"
     metrics: Annotated[
         Mapping[str, str],
         key(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mlops_workbench.base import secrets
 from mlops_workbench.base.errors import InvalidData, MissingDependency, NotFound, UsageError
 from mlops_workbench.data.kinds import as_kinds
 from mlops_workbench.manifest import Kind
@@ -14,30 +15,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def query(variable: str, statement: str, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
-    """`variable`: of the environment, with the database's URL, which may hold a password: it is on no command line.
+def query(database: str, statement: str, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
+    """`database`: its URL, or a reference to that (`secret://env/NAME`): a URL may hold a password.
 
-    Raises `UsageError` for a variable that is not set or holds no URL, `NotFound` for a SQLite file that is not there,
-    `InvalidData` for what the database refuses, and for a statement that would write.
+    Raises `UsageError` for what is no URL, `NotFound` for a SQLite file that is not there, `InvalidData` for what the
+    database refuses, and for a statement that would write.
     """
     import pandas as pd
     import sqlalchemy as sa
 
-    text = os.environ.get(variable, "")
-    if not text:
-        raise UsageError(
-            f"The environment has no variable '{variable}' with a database's URL.",
-            "Set it, such as postgresql+psycopg://USER@HOST/DATABASE or sqlite:////FOLDER/FILE.",
-        )
     try:
-        url = sa.engine.make_url(text)
+        url = sa.engine.make_url(secrets.resolved(database))
         if url.get_backend_name() == "sqlite":
             if not url.database or not os.path.isfile(url.database):
-                raise NotFound(f"There is no SQLite file '{url.database}'.", f"Check the URL in {variable}.")
+                raise NotFound(f"There is no SQLite file '{url.database}'.", "Check the database's URL.")
             url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
         engine = sa.create_engine(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
-        raise UsageError(f"The variable '{variable}' holds no database's URL.", "Correct it.") from None
+        raise UsageError(
+            "What the option sql says is no database's URL.",
+            "Say one such as sqlite:////FOLDER/FILE, or secret://env/NAME of a variable that holds it.",
+        ) from None
     except ModuleNotFoundError as problem:
         raise MissingDependency(f"The database needs the package '{problem.name}'.", "Install it.") from None
     read_only = {"postgresql_readonly": True} if url.get_backend_name() == "postgresql" else {}

@@ -11,8 +11,8 @@ import numpy as np
 
 from mlops_workbench.data.kinds import numbers_of, text_of
 from mlops_workbench.manifest import Field, Kind
-from mlops_workbench.summary.parts import BUCKETS, Floats, Part, as_time, category
-from mlops_workbench.summary.reference import PREDICTION, SCORE, Reference
+from mlops_workbench.summary.parts import BUCKETS, NumberArray, Part, as_time, category
+from mlops_workbench.summary.reference import PREDICTION, SCORE, DataReference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def reference(
     predictions: Sequence[Any] = (),
     scores: Sequence[float] | None = None,
     classes: Sequence[Any] = (),
-) -> Reference:
+) -> DataReference:
     """`frame`: what the model was fitted on. `predictions`, `scores`: its answers, as the log keeps them."""
     columns = tuple(_column(frame[f.name], f) for f in inputs if f.name in frame)
     answers = []
@@ -46,7 +46,7 @@ def reference(
         answers.append(_prediction(predictions, classes))
     if scores is not None and len(scores):
         answers.append(_number(SCORE, np.asarray(scores, dtype=np.float64)))
-    return Reference(columns, tuple(answers), len(frame), len(predictions))
+    return DataReference(columns, tuple(answers), len(frame), len(predictions))
 
 
 def _prediction(predictions: Sequence[Any], classes: Sequence[Any]) -> Part:
@@ -71,7 +71,7 @@ def _column(series: pd.Series[Any], field: Field) -> Part:
     return _text(field.name, [None if v is None else text_of(v) for v in values])
 
 
-def _number(name: str, values: Floats) -> Part:
+def _number(name: str, values: NumberArray) -> Part:
     finite = values[np.isfinite(values)]
     part = Part(name, "number")
     if finite.size:
@@ -84,7 +84,9 @@ def _number(name: str, values: Floats) -> Part:
     return _with_counts(part, values)
 
 
-def _edges(finite: Floats, some: Floats, distinct: Floats) -> tuple[tuple[float, ...], tuple[int, ...]]:
+def _edges(
+    finite: NumberArray, some: NumberArray, distinct: NumberArray
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """All edges in ascending order, and the places of the coarse ones."""
     if distinct.size <= FEW_VALUES:
         slack = _SAME * np.where(distinct == 0, 1.0, np.abs(distinct))
@@ -136,6 +138,6 @@ def _plain_time(value: Any) -> Any:
     return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
 
 
-def _with_counts(part: Part, values: Sequence[Any] | Floats) -> Part:
+def _with_counts(part: Part, values: Sequence[Any] | NumberArray) -> Part:
     counts, sums = part.count(values)
     return replace(part, counts=tuple(counts.tolist()), sums=tuple(sums.tolist()))

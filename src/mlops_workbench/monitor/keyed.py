@@ -120,10 +120,11 @@ def settle(url: str, model: str) -> None:
         with engine.connect() as connection:
             if connection.execute(sa.select(tables.keyed.c.key).limit(1)).first() is None:
                 return
-            query = sa.select(tables.marks.c.rows).where(tables.marks.c.model == model)
-            mark = connection.execute(query).scalar()
-            rows = connection.execute(_count(predictions)).scalar_one()
-        if mark != rows:
+            marks = tables.marks.c
+            query = sa.select(marks.rows, marks.moments).where(marks.model == model)
+            mark = connection.execute(query).first()
+            rows = connection.execute(_count(predictions)).one()
+        if mark is None or tuple(mark) != tuple(rows):
             _match(engine, url, model, tables)
 
 
@@ -187,7 +188,9 @@ def _none_known(column: str, keys: pd.Series[Any]) -> InvalidData:
 
 
 def _count(predictions: sa.Table) -> sa.Select[Any]:
-    return sa.select(sa.func.count()).select_from(predictions).where(has_role(predictions, None))
+    """By what it is noticed that rows came or went."""
+    moments = sa.func.coalesce(sa.func.sum(predictions.c.at), 0.0)
+    return sa.select(sa.func.count(), moments).where(has_role(predictions, None))
 
 
 def _match(engine: sa.Engine, url: str, model: str, tables: LabelTables) -> pd.DataFrame:
@@ -198,7 +201,7 @@ def _match(engine: sa.Engine, url: str, model: str, tables: LabelTables) -> pd.D
     """
     predictions = predictions_table(engine, model)
     with engine.connect() as connection:
-        rows = int(connection.execute(_count(predictions)).scalar_one())
+        rows, moments = connection.execute(_count(predictions)).one()
         keyed = pd.DataFrame(
             connection.execute(sa.select(tables.keyed)).all(), columns=[c.name for c in tables.keyed.columns]
         )
@@ -216,7 +219,7 @@ def _match(engine: sa.Engine, url: str, model: str, tables: LabelTables) -> pd.D
     with engine.begin() as connection:
         lock(connection)
         connection.execute(sa.delete(tables.marks).where(tables.marks.c.model == model))
-        connection.execute(sa.insert(tables.marks).values(model=model, rows=rows))
+        connection.execute(sa.insert(tables.marks).values(model=model, rows=rows, moments=moments))
     return keyed
 
 

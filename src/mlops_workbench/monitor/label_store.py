@@ -5,7 +5,7 @@
 | `labels_<slug>` | the label of one logged row, by `request_id` and `row_index`; `origin`: "key" if given by a key |
 | `label_history_<slug>` | an earlier value that a correction replaced, with its time and when it was replaced |
 | `keyed_labels_<slug>` | a label given by a key and a time, and the row that it belongs to, if that is logged yet |
-| `label_marks` | how many rows a model's log had when its keyed labels were last matched |
+| `label_marks` | how many rows a model's log had, and the sum of their times, when its keyed labels were matched |
 
 Labels given by `request_id` are never lost either: without a prediction they lie in `labels_<slug>` until it comes.
 """
@@ -79,6 +79,7 @@ def label_tables(model: str, kind: Any) -> LabelTables:
             metadata,
             sa.Column("model", sa.Text, primary_key=True),
             sa.Column("rows", sa.BigInteger, nullable=False),
+            sa.Column("moments", sa.Double, nullable=False),
         ),
     )
 
@@ -156,3 +157,22 @@ def lock(connection: sa.Connection) -> None:
     """Who writes labels waits for who else does, to the end of the transaction. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mlops labels'))")
+
+
+def forget(connection: sa.Connection, tables: LabelTables, table: sa.Table, before: float) -> None:
+    """Labels of rows that are deleted because they are older, also those that waited for such a row: it was answered
+    before its label came. `table`: the log."""
+    labels, history, keyed = tables.labels, tables.history, tables.keyed
+
+    def orphaned(one: sa.Table) -> sa.ColumnElement[bool]:
+        of = (table.c.request_id == one.c.request_id) & (table.c.row_index == one.c.row_index)
+        return ~sa.exists(sa.select(table.c.request_id).where(of).correlate(one))
+
+    connection.execute(sa.delete(labels).where(labels.c.at < before, orphaned(labels)))
+    connection.execute(
+        sa.delete(keyed).where((keyed.c.at < before) | (keyed.c.request_id.is_not(None) & orphaned(keyed)))
+    )
+    same = sa.and_(*(keyed.c[name] == history.c[name] for name in ("key_column", "key", "at")))
+    gone = ~sa.exists(sa.select(keyed.c.key).where(same).correlate(history))
+    of_request = history.c.request_id.is_not(None) & (history.c.replaced_at < before) & orphaned(history)
+    connection.execute(sa.delete(history).where((history.c.key.is_not(None) & gone) | of_request))

@@ -11,7 +11,7 @@ from mlops_workbench.monitor import statistics, summed
 from mlops_workbench.monitor.drift import DriftReport, weights_of
 from mlops_workbench.monitor.features import FeatureDrift, Thresholds
 from mlops_workbench.monitor.periods import Period
-from mlops_workbench.monitor.windowed import Sum, WindowLog, total
+from mlops_workbench.monitor.windowed import Asked, Sum, WindowLog, total
 from mlops_workbench.summary.reference import LATENCY
 
 
@@ -71,7 +71,7 @@ def drift(log: WindowLog, manifest: Manifest, version: str, request: PeriodReque
 
 
 def _rows(log: WindowLog, version: str, period: Period, roles: Sequence[str] | None, sentence: str) -> Sum:
-    found = total(log, version, period.start, period.end, roles=roles)
+    found = total(log, Asked(version, period.start, period.end, roles))
     if found is None or not found.window.rows:
         raise NotFound(f"{sentence} in {period.text}.", "Choose another period.")
     return found

@@ -13,12 +13,12 @@ from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.registry import registering
 from mlops_workbench.registry.versions import recorded
-from mlops_workbench.summary.reference import Reference, load
+from mlops_workbench.summary.reference import DataReference, load
 from mlops_workbench.track.records import RegisteredVersion
 from mlops_workbench.track.tracking import Tracking
 
 
-def of_version(project: Project, tracking: Tracking, stored: RegisteredVersion) -> Reference | None:
+def of_version(project: Project, tracking: Tracking, stored: RegisteredVersion) -> DataReference | None:
     """None for a version without one whose rows are not there any more. Raises InvalidModel for a changed one."""
     folder, manifest = recorded(tracking, stored)
     try:
@@ -31,7 +31,7 @@ def of_version(project: Project, tracking: Tracking, stored: RegisteredVersion) 
     return found or _made(project, stored, manifest)
 
 
-def _made(project: Project, stored: RegisteredVersion, manifest: Manifest) -> Reference | None:
+def _made(project: Project, stored: RegisteredVersion, manifest: Manifest) -> DataReference | None:
     """For a version from before references were kept; its answers are not known. Kept for the next time."""
     mark = stored.facts.data
     if mark is None:
@@ -41,7 +41,7 @@ def _made(project: Project, stored: RegisteredVersion, manifest: Manifest) -> Re
         / f"{hashlib.sha256(f'{manifest.sha256} {mark.sha256}'.encode()).hexdigest()}.json"
     )
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        return Reference.loads(path.read_bytes())
+        return DataReference.loads(path.read_bytes())
     try:
         rows = registering.fitted_on(project, stored)
     except MlopsError:
@@ -51,11 +51,11 @@ def _made(project: Project, stored: RegisteredVersion, manifest: Manifest) -> Re
     return made
 
 
-def by_number(project: Project, tracking: Tracking, model: str) -> Callable[[str], Reference | None]:
+def by_number(project: Project, tracking: Tracking, model: str) -> Callable[[str], DataReference | None]:
     """References by the numbers that the log names; each is looked for once."""
-    known: dict[str, Reference | None] = {}
+    known: dict[str, DataReference | None] = {}
 
-    def of(version: str) -> Reference | None:
+    def of(version: str) -> DataReference | None:
         if version not in known:
             try:
                 known[version] = of_version(project, tracking, tracking.version(model, int(version)))

@@ -54,7 +54,7 @@ def seal(log: WindowLog, now: float, progress: Progress = silent) -> Sealed:
     ):  # the writer's transactions take the write lock at once
         engines = Engines(reader, writer)
         table = predictions_table(reader, log.model)
-        for start in _noted(reader, log):
+        for start in _noted(engines, log):
             again += _chunk(log, engines, table, _unit(reader, log, start), mark=None)[1]
         begun = mark = _mark(reader, log, table, until)
         while mark < until:
@@ -84,10 +84,20 @@ def _next(engine: sa.Engine, table: sa.Table, start: int, until: int) -> int:
     return until if first is None else min(until, int(first // MINUTE) * MINUTE)
 
 
-def _noted(engine: sa.Engine, log: WindowLog) -> list[int]:
-    """Sealed minutes of which more came later."""
-    with engine.connect() as connection:
-        return list(connection.execute(sa.select(log.tables.again.c.start)).scalars())
+def _noted(engines: Engines, log: WindowLog) -> list[int]:
+    """Sealed minutes of which more came later. Where the log's rows were deleted meanwhile nothing can be counted."""
+    again, marks = log.tables.again, log.tables.marks
+    with engines.reader.connect() as connection:
+        starts = list(connection.execute(sa.select(again.c.start)).scalars())
+        if not starts:
+            return []
+        kept = (
+            connection.execute(sa.select(marks.c.kept_from).where(marks.c.model == log.model)).scalar() or 0
+        )
+    if any(start < kept for start in starts):
+        with engines.writer.begin() as connection:
+            connection.execute(sa.delete(again).where(again.c.start < kept))
+    return [start for start in starts if start >= kept]
 
 
 def _unit(engine: sa.Engine, log: WindowLog, start: int) -> tuple[int, int, int]:
@@ -155,13 +165,17 @@ def _logged(connection: sa.Connection, table: sa.Table, unit: tuple[int, int, in
 def _written(connection: sa.Connection, log: WindowLog, unit: tuple[int, int, int]) -> Written:
     start, stop, seconds = unit
     c = log.tables.windows.c
-    query = sa.select(c.version, c.role, c.start, c.writer, c.rows, c.layout, c.errors).where(
-        c.start >= start, c.start < stop, c.seconds == seconds
+    query = sa.select(c.version, c.role, c.start, c.seconds, c.writer, c.rows, c.layout, c.errors).where(
+        c.start >= start, c.start < stop
     )
     found: dict[WindowKey, dict[str, tuple[int, str, str | None]]] = {}
-    for row in connection.execute(query):
-        key = WindowKey(row.version, row.role, row.start, seconds)
-        found.setdefault(key, {})[row.writer] = (row.rows, row.layout, row.errors)
+    for row in connection.execute(query):  # an hour may have minutes beside it, of rows that came in later
+        key = WindowKey(row.version, row.role, row.start // seconds * seconds, seconds)
+        found.setdefault(key, {})[f"{row.start} {row.seconds} {row.writer}"] = (
+            row.rows,
+            row.layout,
+            row.errors,
+        )
     return found
 
 
@@ -211,8 +225,8 @@ def _replace(
             sa.delete(table).where(
                 table.c.version == key.version,
                 table.c.role == key.role,
-                table.c.start == key.start,
-                table.c.seconds == key.seconds,
+                table.c.start >= key.start,
+                table.c.start < key.start + key.seconds,
             )
         )
         known = log.references(key.version)

@@ -25,8 +25,8 @@ from mlops_workbench.monitor.features import (
     judge,
 )
 from mlops_workbench.monitor.features import shorten as cut
-from mlops_workbench.summary.parts import Floats, Ints, Part
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.parts import CountArray, NumberArray, Part
+from mlops_workbench.summary.reference import DataReference
 from mlops_workbench.summary.window import Window
 
 _SHARES = (("q05", 0.05), ("q25", 0.25), ("median", 0.5), ("q75", 0.75), ("q95", 0.95))
@@ -38,8 +38,8 @@ class Counted:
     """A part's rows: in bins, missing, and their sums if it is numeric."""
 
     part: Part
-    counts: Ints
-    sums: Floats
+    counts: CountArray
+    sums: NumberArray
 
     @property
     def rows(self) -> int:
@@ -54,11 +54,11 @@ class Counted:
         return self.rows - self.missing
 
     @property
-    def bins(self) -> Ints:
+    def bins(self) -> CountArray:
         return self.counts[:-1]
 
     @property
-    def coarse(self) -> Ints:
+    def coarse(self) -> CountArray:
         """Bins of which each holds some of the reference's rows."""
         if not self.part.coarse:
             return self.bins
@@ -78,7 +78,7 @@ def of_reference(part: Part) -> Counted:
     return Counted(part, np.array(part.counts, dtype=np.int64), np.array(part.sums))
 
 
-def of_window(reference: Reference, window: Window) -> dict[int, Counted]:
+def of_window(reference: DataReference, window: Window) -> dict[int, Counted]:
     """Each part's rows, by the part's place."""
     return {
         place: Counted(part, counts, sums)
@@ -166,7 +166,7 @@ def _numeric(reference: Counted, current: Counted) -> dict[str, Any]:
     }
 
 
-def _wasserstein(reference: Counted, current: Counted, gaps: Floats) -> float:
+def _wasserstein(reference: Counted, current: Counted, gaps: NumberArray) -> float:
     """∫ |F − G| dx in standard deviations of the reference (at least 0.001), F − G even between two edges."""
     edges = np.array(current.part.edges)
     low = min(float(reference.sums[2]), float(current.sums[2]), edges[0])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from mlops_workbench.monitor.inference import opened, predictions_table
 from mlops_workbench.serving.tables import SHADOW, log_engine
 from mlops_workbench.serving.windows import Columns, WindowTables, create, sealed_until, window_tables
-from mlops_workbench.summary.reference import Reference
-from mlops_workbench.summary.window import Window
+from mlops_workbench.summary.reference import DataReference
+from mlops_workbench.summary.window import HOUR, Window
 
 ROWS = 20_000
 """of the log that are counted at once"""
@@ -24,7 +24,7 @@ class WindowLog:
 
     url: str
     model: str
-    references: Callable[[str], Reference | None]
+    references: Callable[[str], DataReference | None]
     """a version's; None for one whose rows nobody knows: it has no windows"""
     hidden: Collection[str] = ()
     """columns that the log does not hold as they were sent"""
@@ -68,93 +68,85 @@ class Sum:
     window: Window
 
 
-def total(
-    log: WindowLog, version: str, start: float, end: float, *, roles: Sequence[str] | None = None
-) -> Sum | None:
-    """The rows of a version that were answered in [start, end); None for a version without a reference.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The rows of a version that were answered in [start, end), in Unix seconds; `roles`: None is what callers got."""
 
-    Sealed minutes are summed from windows, the last ones are counted from the log. `roles`: None is all whose answers
-    callers got.
+    version: str
+    start: float
+    end: float
+    roles: Sequence[str] | None = None
+
+    def of_role(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        return column != SHADOW if self.roles is None else column.in_(self.roles)
+
+
+def total(log: WindowLog, asked: Asked) -> Sum | None:
+    """What the period held; None for a version without a reference.
+
+    Sealed minutes are summed from windows, the last ones are counted from the log.
     """
-    pieces = list(series(log, version, start, end, step=None, roles=roles))
+    pieces = list(series(log, asked, None))
     return pieces[0] if pieces else None
 
 
-def series(
-    log: WindowLog,
-    version: str,
-    start: float,
-    end: float,
-    *,
-    step: float | None,
-    roles: Sequence[str] | None = None,
-) -> Iterator[Sum]:
-    """The same in pieces of `step` seconds, counted from `start`; without one in one piece. Empty pieces, too."""
-    reference = log.references(version)
+def series(log: WindowLog, asked: Asked, step: float | None) -> Iterator[Sum]:
+    """The same in pieces of `step` seconds, counted from the start; without one in one piece. Empty pieces, too."""
+    reference = log.references(asked.version)
     if reference is None:
         return
+    start, end = asked.start, asked.end
     step = step or max(1.0, end - start)
     count = max(1, -int(-(end - start) // step))
     pieces = [
         Sum(start + i * step, min(end, start + (i + 1) * step), Window.empty(reference)) for i in range(count)
     ]
+
+    def add(at: float, window: Window) -> None:
+        pieces[min(count - 1, max(0, int((at - start) // step)))].window.add(window)
+
     with opened(log.url) as engine:
         table = predictions_table(engine, log.model)
-        tables = log.tables
         mark = start
         with engine.connect() as connection:
-            if sa.inspect(connection).has_table(tables.windows.name):
-                mark = max(start, float(sealed_until(connection, tables, log.model) or start))
-                for row in connection.execute(
-                    _sealed(tables.windows, reference, version, roles, start, min(mark, end))
-                ):
-                    place = min(count - 1, int((row.start - start) // step)) if row.start >= start else 0
-                    pieces[place].window.add(Window.loads(reference, row.rows, row.requests, row.counts))
+            if sa.inspect(connection).has_table(log.tables.windows.name):
+                mark = max(start, float(sealed_until(connection, log.tables, log.model) or start))
+                for row in connection.execute(_sealed(log.tables.windows, reference, asked, min(mark, end))):
+                    add(row.start, Window.loads(reference, row.rows, row.requests, row.counts))
             if mark < end:
-                _count_rows(log, connection, table, version, roles, (mark, end), pieces, step)
+                for at, window in _of_rows(log, connection, table, replace(asked, start=mark)):
+                    add(at, window)
     yield from pieces
 
 
 def _sealed(
-    windows: sa.Table,
-    reference: Reference,
-    version: str,
-    roles: Sequence[str] | None,
-    start: float,
-    end: float,
+    windows: sa.Table, reference: DataReference, asked: Asked, end: float
 ) -> sa.Select[tuple[int, int, int, bytes]]:
-    return sa.select(windows.c.start, windows.c.rows, windows.c.requests, windows.c.counts).where(
-        windows.c.version == version,
-        windows.c.role != SHADOW if roles is None else windows.c.role.in_(roles),
-        windows.c.start + windows.c.seconds > start,
-        windows.c.start >= int(start) - 3600,
-        windows.c.start < end,
-        windows.c.layout == reference.layout,
-        windows.c.rows > 0,
+    c = windows.c
+    return sa.select(c.start, c.rows, c.requests, c.counts).where(
+        c.version == asked.version,
+        asked.of_role(c.role),
+        c.start + c.seconds > asked.start,
+        c.start >= int(asked.start) - HOUR,
+        c.start < end,
+        c.layout == reference.layout,
+        c.rows > 0,
     )
 
 
-def _count_rows(
-    log: WindowLog,
-    connection: sa.Connection,
-    table: sa.Table,
-    version: str,
-    roles: Sequence[str] | None,
-    period: tuple[float, float],
-    pieces: Sequence[Sum],
-    step: float,
-) -> None:
-    columns = log.columns(table)(version)
+def _of_rows(
+    log: WindowLog, connection: sa.Connection, table: sa.Table, asked: Asked
+) -> Iterator[tuple[float, Window]]:
+    """Minutes counted from the log, with their begins."""
+    columns = log.columns(table)(asked.version)
     assert columns is not None
     query = sa.select(*table.columns).where(
-        table.c.model_version == version,
-        table.c.role != SHADOW if roles is None else table.c.role.in_(roles),
-        table.c.at >= period[0],
-        table.c.at < period[1],
+        table.c.model_version == asked.version,
+        asked.of_role(table.c.role),
+        table.c.at >= asked.start,
+        table.c.at < asked.end,
     )
     result = connection.execution_options(stream_results=True).execute(query)
-    begin = pieces[0].start
     while rows := result.fetchmany(ROWS):
         for key, window in columns.windows(rows).items():
-            place = min(len(pieces) - 1, max(0, int((key.start - begin) // step)))
-            pieces[place].window.add(window)
+            yield key.start, window

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlops_workbench.base.values import plain
-from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Manifest
-from mlops_workbench.summary.reference import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops_workbench.summary.reference import DataReference
 
 FITTED_ON, HELD_OUT = "fitted on", "held out"
 ASKED_ROWS = 20_000
@@ -26,13 +25,17 @@ def reference(
     ask: Callable[[pd.DataFrame], tuple[Sequence[Any], Any]],
     *,
     most: int = ASKED_ROWS,
-) -> Reference:
+) -> DataReference:
     """`rows`: those that it was fitted on, and held-out ones if there are any; of these its answers are, for a model is
     too sure of the rows it has seen. `ask`: gives answers and probabilities (rows × classes) or None."""
+    import numpy as np
+
+    from mlops_workbench.data import summarizing
+
     judged = rows.get(HELD_OUT, rows[FITTED_ON])
     some = judged[manifest.taken_from(judged.columns)].iloc[:: max(1, -(-len(judged) // most))]
     predictions, probabilities = ask(some)
-    answered = plain(list(predictions))
+    answered = [_as_logged(value) for value in plain(list(predictions))]
     return summarizing.reference(
         rows[FITTED_ON],
         manifest.inputs,
@@ -44,8 +47,16 @@ def reference(
 
 def _scores(manifest: Manifest, predictions: Sequence[Any], probabilities: Any) -> Any:
     """As the log keeps them: the probability of the positive class of two, of the predicted class of more."""
+    import numpy as np
+
     classes = list(manifest.classes)
     if len(classes) == 2:
         return probabilities[:, classes.index(manifest.positive_class)]
     places = [classes.index(label) for label in predictions]
     return probabilities[np.arange(len(places)), places]
+
+
+def _as_logged(value: Any) -> Any:
+    """Lists and tables of an answer are JSON in the log."""
+    plainly = value is None or isinstance(value, str | bool | int | float)
+    return value if plainly else json.dumps(value, default=str)

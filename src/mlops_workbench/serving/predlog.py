@@ -31,7 +31,7 @@ from mlops_workbench.serving.tables import (
     prediction_is_text,
     predictions_table,
 )
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 
 _START_TRIES = 20
 _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
@@ -115,7 +115,7 @@ class PredictionLog:
         if self.recorder is not None:
             self.recorder.add(records)
 
-    def count_windows(self, reference: Reference) -> None:
+    def count_windows(self, reference: DataReference) -> None:
         """Count what is written into windows from now on."""
         hidden = self._privacy.excluded | self._privacy.hashed if self._privacy else ()
         self.recorder = Recorder(reference, self.table, self.engine, self._name, hidden)
@@ -227,13 +227,18 @@ class PredictionLog:
                 # orjson writes NaN and infinities as null: not every database has them
                 "probabilities": None if probabilities is None else orjson.dumps(probabilities).decode(),
             }
-            for name, column in self._columns.items():
-                value = row.get(name)
-                if name in self._times and isinstance(value, datetime):
-                    value = as_text(value)
-                record[column] = self._privacy.kept(name, value) if self._privacy else value
-            records.append(record)
+            records.append(record | self.features(row))
         return records
+
+    def features(self, row: Row) -> dict[str, Any]:
+        """A row's values by the log's columns, as it holds them."""
+        found = {}
+        for name, column in self._columns.items():
+            value = row.get(name)
+            if name in self._times and isinstance(value, datetime):
+                value = as_text(value)
+            found[column] = self._privacy.kept(name, value) if self._privacy else value
+        return found
 
     def _stored_label(self, label: Any) -> str | float | None:
         if label is None:

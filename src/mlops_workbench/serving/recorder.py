@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_workbench.serving.logs import report
 from mlops_workbench.serving.windows import Columns, WindowKey, create, window_tables, write
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 from mlops_workbench.summary.window import MINUTE, Window
 
 logger = logging.getLogger("mlops_workbench.serving")
@@ -37,7 +37,7 @@ class Recorder:
     """Of one version in one process. `add` is called from one thread, the rest from any."""
 
     def __init__(
-        self, reference: Reference, log: Table, engine: Engine, model: str, hidden: Collection[str] = ()
+        self, reference: DataReference, log: Table, engine: Engine, model: str, hidden: Collection[str] = ()
     ) -> None:
         """`log`: the table whose rows are counted. `hidden`: columns that it does not hold as they were sent."""
         self._reference = reference

@@ -22,7 +22,7 @@ from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.protocols.vertex import VertexRoutes
 from mlops_workbench.summary import reference
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.reference import DataReference
 
 logger = logging.getLogger("mlops_workbench.serving")
 
@@ -156,7 +156,7 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
     return dataplane, log
 
 
-def _reference(folder: Path, manifest: Manifest) -> Reference | None:
+def _reference(folder: Path, manifest: Manifest) -> DataReference | None:
     """None for a version that was registered without, and one whose reference was changed: it decides no answer."""
     try:
         return reference.load(folder, manifest.extra.get("reference"))

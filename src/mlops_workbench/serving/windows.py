@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from mlops_workbench.serving.tables import feature_columns, slug
-from mlops_workbench.summary.reference import LATENCY, PREDICTION, SCORE, Reference
+from mlops_workbench.summary.reference import LATENCY, PREDICTION, SCORE, DataReference
 from mlops_workbench.summary.window import MINUTE, Window, counted
 
 MARKS = "window_marks"
@@ -53,6 +54,7 @@ class WindowTables:
     marks: Table
 
 
+@lru_cache(maxsize=64)
 def window_tables(model: str) -> WindowTables:
     metadata = MetaData()
     title = f"windows_{slug(model)}"
@@ -156,7 +158,7 @@ def insert_new(connection: Connection, table: Table, rows: list[dict[str, object
 class Columns:
     """Rows of the log, column by column, as windows count them."""
 
-    def __init__(self, reference: Reference, log: Table, hidden: Collection[str] = ()) -> None:
+    def __init__(self, reference: DataReference, log: Table, hidden: Collection[str] = ()) -> None:
         """Columns that the log does not have, or not as they were sent (`hidden`), are counted as missing."""
         self.reference = reference
         names = [c.name for c in log.columns]
@@ -183,7 +185,11 @@ class Columns:
             found[key] = counted(
                 self.reference,
                 {name: values[place] for name, place in self.columns.items()},
-                {name: values[place] for name, place in self.answers.items()},
+                # rows that were answered elsewhere have a latency of 0: it is not known
+                {
+                    n: [v or None for v in values[p]] if n == LATENCY else values[p]
+                    for n, p in self.answers.items()
+                },
                 requests=values[index].count(0),
             )
         return found

@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+CountArray = NDArray[np.int64]
+NumberArray = NDArray[np.float64]
 
-Form = Literal["number", "category", "length", "hour", "weekday"]
+PartForm = Literal["number", "category", "length", "hour", "weekday"]
 """`length`: a text by its number of characters, `hour` and `weekday`: of a time"""
 
-NUMERIC: tuple[Form, ...] = ("number", "length")
-CLOCK: dict[Form, int] = {"hour": 24, "weekday": 7}
+NUMERIC: tuple[PartForm, ...] = ("number", "length")
+CLOCK: dict[PartForm, int] = {"hour": 24, "weekday": 7}
 BUCKETS = 32
 """that the categories beyond `names` share, by a hash of their names"""
 SUMS = 4
@@ -38,7 +38,7 @@ class Part:
     """
 
     name: str
-    form: Form
+    form: PartForm
     edges: tuple[float, ...] = ()
     coarse: tuple[int, ...] = ()
     """places in `edges` of those that bound the bins of PSI and Jensen–Shannon: fewer, so that each holds some rows"""
@@ -78,14 +78,14 @@ class Part:
         return (0, self.bins - 1) if self.numeric else ()
 
     @cached_property
-    def _bounds(self) -> Floats:
+    def _bounds(self) -> NumberArray:
         return np.array(self.edges, dtype=np.float64)
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.names)}
 
-    def count(self, values: Sequence[Any] | Floats) -> tuple[Ints, Floats]:
+    def count(self, values: Sequence[Any] | NumberArray) -> tuple[CountArray, NumberArray]:
         """Bins and missing values, and the sums of a numeric part. `values`: as the runtime parses them or as the log
         gives them back; None and NaN are missing."""
         if self.numeric:
@@ -96,7 +96,7 @@ class Part:
             found[self._place(value)] += times
         return found, np.array(NO_SUMS)
 
-    def _counted(self, numbers: Floats) -> tuple[Ints, Floats]:
+    def _counted(self, numbers: NumberArray) -> tuple[CountArray, NumberArray]:
         gaps = np.isnan(numbers)
         known = numbers[~gaps] if gaps.any() else numbers
         found = np.zeros(self.width, dtype=np.int64)
@@ -140,7 +140,7 @@ def category(value: Any) -> str:
     return str(value)
 
 
-def as_numbers(values: Sequence[Any] | Floats) -> Floats:
+def as_numbers(values: Sequence[Any] | NumberArray) -> NumberArray:
     """None is NaN."""
     if isinstance(values, np.ndarray) and values.dtype != object:
         return values.astype(np.float64, copy=False)
@@ -157,7 +157,7 @@ def _number(value: Any) -> float:
         return np.nan
 
 
-def as_lengths(values: Iterable[Any]) -> Floats:
+def as_lengths(values: Iterable[Any]) -> NumberArray:
     return np.array([np.nan if v is None or v != v else len(str(v)) for v in values], dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlops_workbench.manifest import REFERENCE, read_plain
-from mlops_workbench.summary.parts import NO_SUMS, SUMS, Floats, Ints, Part
+from mlops_workbench.summary.parts import NO_SUMS, SUMS, CountArray, NumberArray, Part
 
 PREDICTION, SCORE, LATENCY = "prediction", "score", "latency"
 _FORMAT = 1
@@ -27,7 +27,7 @@ _LATENCY = Part(LATENCY, "number", LATENCY_EDGES, counts=(0,) * (len(LATENCY_EDG
 
 
 @dataclass(frozen=True)
-class Reference:
+class DataReference:
     """Parts in the order in which windows hold them: the model's columns, then its answers, then their latency.
 
     Columns and answers are kept apart, since a column may be called `prediction`.
@@ -59,12 +59,12 @@ class Reference:
     def size(self) -> int:
         return self.starts[-1]
 
-    def split(self, counts: Ints, sums: Floats) -> Iterator[tuple[Part, Ints, Floats]]:
+    def split(self, counts: CountArray, sums: NumberArray) -> Iterator[tuple[Part, CountArray, NumberArray]]:
         """Each part with its own counts and sums."""
         for place, part in enumerate(self.parts):
             yield part, counts[self.starts[place] : self.starts[place + 1]], sums[place]
 
-    def empty(self) -> tuple[Ints, Floats]:
+    def empty(self) -> tuple[CountArray, NumberArray]:
         return np.zeros(self.size, dtype=np.int64), np.tile(np.array(NO_SUMS), (len(self.parts), 1))
 
     def dumps(self) -> bytes:
@@ -74,7 +74,7 @@ class Reference:
         return json.dumps(raw, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
-    def loads(cls, data: bytes) -> Reference:
+    def loads(cls, data: bytes) -> DataReference:
         """Raises ValueError for what is no reference, or one of a later format."""
         raw = json.loads(data)
         if raw.pop("format", None) != _FORMAT:
@@ -94,7 +94,7 @@ def _part(raw: dict[str, Any]) -> Part:
     return Part(**raw | lists | {"sums": sums})
 
 
-def load(folder: Path, sha256: str | None) -> Reference | None:
+def load(folder: Path, sha256: str | None) -> DataReference | None:
     """The reference beside a model; None where there is none. Raises ValueError if it is not the one that the manifest
     names (`sha256`), OSError for a link."""
     try:
@@ -103,7 +103,7 @@ def load(folder: Path, sha256: str | None) -> Reference | None:
         return None
     if sha256 is None or hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{REFERENCE} is not the one that was registered.")
-    return Reference.loads(data)
+    return DataReference.loads(data)
 
 
 assert len(NO_SUMS) == SUMS

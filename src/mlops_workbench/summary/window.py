@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mlops_workbench.summary.parts import SUMS, Floats, Ints
-from mlops_workbench.summary.reference import Reference
+from mlops_workbench.summary.parts import SUMS, CountArray, NumberArray
+from mlops_workbench.summary.reference import DataReference
 
 MINUTE, HOUR = 60, 3600
 """seconds that a window is of"""
@@ -18,15 +18,15 @@ MINUTE, HOUR = 60, 3600
 
 @dataclass(slots=True)
 class Window:
-    """`counts` and `sums` as `Reference.split` takes them apart."""
+    """`counts` and `sums` as `DataReference.split` takes them apart."""
 
     rows: int
     requests: int
-    counts: Ints
-    sums: Floats
+    counts: CountArray
+    sums: NumberArray
 
     @classmethod
-    def empty(cls, reference: Reference) -> Window:
+    def empty(cls, reference: DataReference) -> Window:
         return cls(0, 0, *reference.empty())
 
     def add(self, other: Window) -> None:
@@ -42,7 +42,7 @@ class Window:
         return zlib.compress(self.counts.astype("<u4").tobytes() + self.sums.astype("<f8").tobytes(), 1)
 
     @classmethod
-    def loads(cls, reference: Reference, rows: int, requests: int, data: bytes) -> Window:
+    def loads(cls, reference: DataReference, rows: int, requests: int, data: bytes) -> Window:
         """Raises ValueError for a window of another layout."""
         raw = zlib.decompress(data)
         at = 4 * reference.size
@@ -54,7 +54,7 @@ class Window:
 
 
 def counted(
-    reference: Reference,
+    reference: DataReference,
     columns: Mapping[str, Sequence[Any]],
     answers: Mapping[str, Sequence[Any]],
     *,

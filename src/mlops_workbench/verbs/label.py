@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 def label(
     session: Session,
     name: Model,
-    data: Annotated[
-        Data, Opt("DataFrame, file or (with database) SELECT: request_id, row_index and the label")
-    ],
+    data: Annotated[Data, Opt("DataFrame, file or with --sql a query: request_id, row_index and the label")],
     *,
     column: Annotated[str | None, Opt("label column (default: the model's target)")] = None,
     key: Annotated[str | None, Opt("find predictions by this logged feature instead of request_id")] = None,
@@ -32,9 +30,9 @@ def label(
         Opt("with key: how long before the label it was predicted at most, such as 7d", metavar="TIME"),
     ] = None,
     wait: Annotated[bool, Opt("keep the labels also if none of their predictions is logged yet")] = False,
-    database: Annotated[
+    sql: Annotated[
         str | None,
-        Opt("DATA is a SELECT: environment variable that holds the database's URL", metavar="VARIABLE"),
+        Opt("database that DATA is a query of, as secret://env/NAME of its URL, or a URL", metavar="URL"),
     ] = None,
     mapping: Annotated[
         Sequence[tuple[str, str]],
@@ -72,7 +70,7 @@ def label(
         kinds.update({n: kind for one in manifests for n, kind in one.kinds.items() if n == key})
     else:
         kinds |= {"request_id": "string"}
-    frame, called = _frame(session, data, database, kinds)
+    frame, called = _frame(session, data, sql, kinds)
     if key is None and "request_id" not in frame.columns:
         raise InvalidData(f"'{called}' has no column 'request_id'.", "Take it from the answers of predict.")
     if chosen and chosen not in frame.columns:
@@ -86,15 +84,15 @@ def label(
 
 
 def _frame(
-    session: Session, data: Any, database: str | None, kinds: Mapping[str, Kind]
+    session: Session, data: Any, sql: str | None, kinds: Mapping[str, Kind]
 ) -> tuple[pd.DataFrame, str]:
-    if database is None:
+    if sql is None:
         return session.frame(data, kinds)
     from mlops_workbench.data import queries
 
     if not isinstance(data, str):
-        raise UsageError("With a database, the data is a SELECT statement.", "Leave the option database out.")
-    return queries.query(database, data, kinds), "The answer of the database"
+        raise UsageError("Of a database, the data is a query.", "Leave the option sql out.")
+    return queries.query(sql, data, kinds), "The answer of the database"
 
 
 def _require_plain(session: Session, key: str) -> None:
