@@ -108,3 +108,9 @@ def test_rows_without_a_score_are_left_out(calibration: Calibration) -> None:
     for name, one in some.items():
         assert one.value[0] == every[name].value[0]
         assert np.isnan(one.value[1])
+
+
+def test_equal_scores_are_ties_in_the_expected_auc(calibration: Calibration) -> None:
+    half = np.full(200, 0.5)
+    found = estimate(calibration, half, half > 0.4, np.zeros(200, dtype=int), 1)
+    assert found["roc_auc"].value[0] == pytest.approx(0.5)
