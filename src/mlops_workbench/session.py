@@ -40,13 +40,13 @@ class Session:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         *,
         namespace: Mapping[str, Any] | None = None,
         progress: Progress = silent,
         clock: Clock = SYSTEM,
     ) -> None:
-        self._folder = folder
+        self._folder = None if folder is None else Path(folder).expanduser()
         self.namespace: Mapping[str, Any] = MappingProxyType({}) if namespace is None else namespace
         self.progress = progress
         self.clock = clock

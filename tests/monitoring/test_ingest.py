@@ -172,7 +172,7 @@ def test_drift_of_a_period_against_another(workbench: Workbench, virtual: Virtua
     assert wind.wasserstein is not None
     assert 2 < wind.wasserstein < 4
     assert workbench.drift("trips", start="2026-01-05", end="2026-01-06").current_rows == 400
-    with pytest.raises(NotFound, match=r"no row was answered in 2026-01-04"):
+    with pytest.raises(NotFound, match=r"no row of version 1 was answered in 2026-01-04"):
         workbench.drift("trips", start="2026-01-05", end="2026-01-06", against="previous")
     with pytest.raises(NotFound, match=r"was answered in 2025"):
         workbench.drift("trips", start="2025-01-05", end="2025-01-06")

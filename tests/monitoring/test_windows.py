@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_folders import INPUTS, flights, rows_of
 
+from mlops_workbench.config.monitor import MonitorPolicy
 from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Field, Manifest
+from mlops_workbench.monitor import retention
 from mlops_workbench.monitor.sealing import LATE_SECONDS, seal
 from mlops_workbench.monitor.windowed import Asked, WindowLog, series, total
 from mlops_workbench.serving.answers import Prediction
@@ -143,7 +145,7 @@ def test_parts_add_up_in_any_order(
     order.shuffle(parts)
     together = Window.empty(reference)
     for part in parts:
-        together.add(Window.loads(reference, part.rows, part.requests, part.dumps()))
+        together.add_dumped(reference, [(part.rows, part.requests, part.dumps())])
     expected = window(values)
     assert together.counts.tolist() == expected.counts.tolist()
     assert int(together.counts.sum()) == 2 * len(values)  # each value and each latency is somewhere
@@ -254,6 +256,33 @@ def test_without_a_writer_all_is_counted_from_the_log_and_the_last_minutes_are_n
             "log"
         ]
     engine.dispose()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_period_holds_its_rows_and_no_others(
+    log: PredictionLog, windows: WindowLog, sealed: bool, merged: bool
+) -> None:
+    """Whatever its ends are: before a window's minute is sealed, inside of a minute, inside of a merged hour."""
+    found = entries(flights(700, seed=12))
+    log.count_windows(made())
+    log.write(found)
+    log.close()  # its windows are written
+    end = found[-1].at
+    if sealed:
+        seal(windows, end + 1_000)
+    if merged:
+        retention.prune(windows, MonitorPolicy(keep_minutes="5m"), end + 1_000)
+    edges = [0.0, 30.0, 59.9, 60.0, 61.5, 1_799.0, 1_800.0, end - START - 45, end - START + 1]
+    for first in edges:
+        for last in (edge for edge in edges if edge > first):
+            asked = Asked("1", START + first, START + last)
+            held = [e for e in found if asked.start <= e.at < asked.end]
+            summed = total(windows, asked)
+            assert summed is not None
+            assert summed.window.rows == sum(len(e.rows) for e in held), (first, last)
+            if held:
+                same(summed.window, whole(made(), held))
 
 
 @pytest.mark.both_stores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,41 @@ def test_a_label_called_like_a_verb_stays_what_it_is(workbench: Workbench) -> No
     card = workbench.card("other/1")
     assert card.names_verbs is False
     assert "the label `status`" in card.text()
+
+
+@pytest.mark.slow
+def test_the_log_has_truth_values_and_the_columns_of_every_version(workbench: Workbench) -> None:
+    space: Any = workbench.namespace
+    space["rows"] = trips(seed=1).assign(night=lambda f: f["hour"] > 18)
+    fits = "from sklearn.linear_model import LogisticRegression\n"
+    for number, columns in enumerate((["hour", "night"], ["hour"])):
+        code = f"{fits}model = LogisticRegression().fit(rows[{columns!r}], rows['late'])"
+        run = {"name": f"r{number}", "data": ["rows"], "target": "late"}
+        workbench.run(Cell(code, lambda code=code: exec(code, space), space), **run)  # type: ignore[misc]
+        workbench.register("model", name="trips")
+        workbench.serve("trips", version=number + 1, kind="process")
+        workbench.predict("trips", "rows")
+        workbench.stop("trips")
+    logged = workbench.log("trips").frame
+    first = logged[logged["model_version"] == "1"]
+    assert first["night"].tolist() == space["rows"]["night"].tolist()
+    assert logged["night"].notna().sum() == len(first) == len(logged) / 2
+
+
+def test_a_project_is_found_by_the_text_of_its_path(workbench: Workbench) -> None:
+    with contextlib.closing(Workbench(str(workbench.project.root))) as found:
+        assert found.status().title == workbench.status().title
+
+
+@pytest.mark.prepared(by=registered)
+def test_the_gate_takes_a_version_as_the_others_do(workbench: Workbench) -> None:
+    assert workbench.gate("trips/1", first=True).passed
+    with pytest.raises(NotFound, match="no version 7"):
+        workbench.gate("trips/7")
+
+
+def test_a_snapshot_says_that_an_index_is_not_kept(workbench: Workbench) -> None:
+    frame = trips(30, seed=1)
+    assert workbench.snapshot(frame[frame["hour"] > 3], name="some").note == ""
+    by_hour = workbench.snapshot(frame.set_index("hour"), name="by_hour")
+    assert "Its index 'hour' is not kept" in by_hour.title

@@ -130,7 +130,7 @@ export interface IVerbOptions {
     variable?: string;
   };
   gate: {
-    /** registered model */
+    /** registered model, also NAME/VERSION or NAME@alias */
     name: string;
     /** version (default: the newest) */
     version?: number;

@@ -80,5 +80,7 @@ def _is_id(series: pd.Series[Any]) -> bool:
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(series.dtype):
-        return bool(series.max() - series.min() == len(series) - 1)
+        return (
+            int(series.max()) - int(series.min()) == len(series) - 1
+        )  # of 64 bits, a difference can overflow
     return all_texts(series) and not series.str.contains(" ").any()

@@ -44,6 +44,8 @@ class Snapshot(Value):
     source: str | None
     revision: str | None
     path: str
+    note: str = ""
+    """what of the rows given now is not kept"""
 
     @property
     def reference(self) -> str:
@@ -56,7 +58,7 @@ class Snapshot(Value):
 
     @property
     def title(self) -> str:
-        return f"Snapshot {self.reference}: {self.rows:,} rows × {self.columns} columns."
+        return f"Snapshot {self.reference}: {self.rows:,} rows × {self.columns} columns. {self.note}".rstrip()
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         rows: list[list[Any]] = [
@@ -150,7 +152,16 @@ def name_it(project: Project, store: Store, data: Any, namespace: Mapping[str, A
                     revision=revision,
                 )
             )
-    return _select(project, store, name=name, version=known)[0]
+    return replace(_select(project, store, name=name, version=known)[0], note=_not_kept(frame))
+
+
+def _not_kept(frame: pd.DataFrame) -> str:
+    """An index that says something: one with a name, or of anything but whole numbers."""
+    names = [str(name) for name in frame.index.names if name is not None]
+    if not names and frame.index.inferred_type == "integer":
+        return ""
+    called = f"'{', '.join(names)}' " if names else ""
+    return f"Its index {called}is not kept: reset_index() makes it a column."
 
 
 def name_of(data: Any) -> str:

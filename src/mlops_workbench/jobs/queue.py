@@ -160,6 +160,7 @@ def running(store: Store, number: int) -> Iterator[Progress]:
         store,
         number,
         state="running",
+        step="running",
         started=store.now(),
         heartbeat=store.now(),
         pid=pid,

@@ -24,6 +24,7 @@ from mlops_workbench.manifest import Kind, Manifest
 from mlops_workbench.monitor.labels import LabelForm, as_predicted
 from mlops_workbench.monitor.windowed import WindowLog
 from mlops_workbench.serving.errors import LogRefused
+from mlops_workbench.serving.inserting import Insert
 from mlops_workbench.serving.predlog import PredictionLog
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.tables import FIXED_COLUMNS
@@ -236,6 +237,7 @@ def _written(
     """Times of the rows that were new, written with their windows in one transaction."""
     tables, place = target.log.tables, list(table.c.keys()).index("at")
     columns = target.log.columns(table)(str(target.version))
+    insert = Insert(table, engine.dialect)
     for last in reversed(range(_TRIES)):
         try:
             with engine.begin() as connection:
@@ -243,9 +245,8 @@ def _written(
                 new = [row for name, row in found.items() if name not in there]
                 if not new:
                     return []
-                connection.execute(
-                    sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in new]
-                )
+                for part in insert.parts(new):
+                    connection.exec_driver_sql(*part)
                 if columns is not None:
                     writer = uuid.uuid4().hex[:12]
                     windows = columns.windows(new)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import NotFound
@@ -71,7 +72,10 @@ def frame(
     features = found.features
     for one in manifest.inputs:
         if one.kind == "boolean":
-            features[one.name] = features[one.name].map({0: False, 1: True})
+            # of a database's 0 and 1, or its own truth values
+            features[one.name] = [
+                None if v is None or v != v else bool(v) for v in features[one.name].tolist()
+            ]
     classes = {float(c): c for c in manifest.classes if isinstance(c, bool | int)}
     if classes and len(classes) == len(manifest.classes):  # stored as numbers
         for name in ("prediction", "label"):
@@ -86,6 +90,13 @@ def frame(
         int(found.facts["label"].notna().sum()),
         pd.concat([features, facts], axis=1),
     )
+
+
+def together(manifests: Sequence[Manifest]) -> Manifest:
+    """The first, newest one with the columns of all."""
+    columns = {field.name: field for manifest in reversed(manifests) for field in manifest.inputs}
+    first = [field.name for manifest in manifests for field in manifest.inputs]
+    return replace(manifests[0], inputs=tuple(columns[name] for name in dict.fromkeys(first)))
 
 
 def nothing(model: str, version: str | None, *, labelled: bool = False) -> NotFound:

@@ -32,13 +32,19 @@ def drift(log: WindowLog, manifest: Manifest, version: str, request: PeriodReque
     importance = request.importance
     reference = log.references(version)
     assert reference is not None
-    found = _rows(log, version, asked, roles, f"No row of '{log.model}' version {version} was answered")
+    found = _rows(log, version, asked, roles, f"No row of version {version} of '{log.model}' was answered")
     current = summed.of_window(reference, found.window)
     if against is None:
         known = {place: summed.of_reference(part) for place, part in enumerate(reference.parts)}
         rows, what = reference.rows, ""
     else:
-        other = _rows(log, version, against, roles, "There is nothing to compare with: no row was answered")
+        other = _rows(
+            log,
+            version,
+            against,
+            roles,
+            f"There is nothing to compare with: no row of version {version} was answered",
+        )
         known = summed.of_window(reference, other.window)
         rows, what = other.window.rows, against.text
     names = {f.name for f in manifest.inputs}

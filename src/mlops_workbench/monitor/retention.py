@@ -86,7 +86,7 @@ def _merge(log: WindowLog, connection: sa.Connection, hour: int) -> None:
             (row.version, row.role, reference.layout), (Window.empty(reference), {})
         )
         if row.rows:
-            window.add(Window.loads(reference, row.rows, row.requests, row.counts))
+            window.add_dumped(reference, [(row.rows, row.requests, row.counts)])
         for code, count in merged([row.errors]).items():
             errors[code] = errors.get(code, 0) + count
     connection.execute(sa.delete(log.tables.windows).where(*within))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 
 from mlops_workbench.monitor.inference import opened, predictions_table
 from mlops_workbench.serving.tables import SHADOW, log_engine
-from mlops_workbench.serving.windows import Columns, WindowTables, create, sealed_until, window_tables
+from mlops_workbench.serving.windows import Columns, WindowTables, create, window_tables
 from mlops_workbench.summary.reference import DataReference
 from mlops_workbench.summary.window import HOUR, Window
 
@@ -102,36 +103,70 @@ def series(log: WindowLog, asked: Asked, step: float | None) -> Iterator[Sum]:
         Sum(start + i * step, min(end, start + (i + 1) * step), Window.empty(reference)) for i in range(count)
     ]
 
-    def add(at: float, window: Window) -> None:
-        pieces[min(count - 1, max(0, int((at - start) // step)))].window.add(window)
+    def place(at: float) -> int:
+        return min(count - 1, max(0, int((at - start) // step)))
 
     with opened(log.url) as engine:
         table = predictions_table(engine, log.model)
-        mark = start
         with engine.connect() as connection:
+            rest = [(start, end)]
             if sa.inspect(connection).has_table(log.tables.windows.name):
-                mark = max(start, float(sealed_until(connection, log.tables, log.model) or start))
-                for row in connection.execute(_sealed(log.tables.windows, reference, asked, min(mark, end))):
-                    add(row.start, Window.loads(reference, row.rows, row.requests, row.counts))
-            if mark < end:
-                for at, window in _of_rows(log, connection, table, replace(asked, start=mark)):
-                    add(at, window)
+                found, rest = _windows(log, connection, reference, asked)
+                by_piece: dict[int, list[tuple[int, int, bytes]]] = {}
+                for row in found:
+                    by_piece.setdefault(place(row.start), []).append((row.rows, row.requests, row.counts))
+                for number, dumped in by_piece.items():
+                    pieces[number].window.add_dumped(reference, dumped)
+            for begin, stop in rest:
+                for at, window in _of_rows(log, connection, table, replace(asked, start=begin, end=stop)):
+                    pieces[place(at)].window.add(window)
     yield from pieces
 
 
-def _sealed(
-    windows: sa.Table, reference: DataReference, asked: Asked, end: float
-) -> sa.Select[tuple[int, int, int, bytes]]:
-    c = windows.c
-    return sa.select(c.start, c.rows, c.requests, c.counts).where(
-        c.version == asked.version,
-        asked.of_role(c.role),
-        c.start + c.seconds > asked.start,
-        c.start >= int(asked.start) - HOUR,
-        c.start < end,
-        c.layout == reference.layout,
-        c.rows > 0,
+def _windows(
+    log: WindowLog, connection: sa.Connection, reference: DataReference, asked: Asked
+) -> tuple[Sequence[Any], list[tuple[float, float]]]:
+    """Sealed windows of a period, and the parts of it that are to be counted from the log: what is not sealed yet, and
+    a begin or end inside of a window. Of the latter the whole window counts if the log's rows were deleted."""
+    c = log.tables.windows.c
+    marks = log.tables.marks
+    query = sa.select(marks.c.sealed_until, marks.c.kept_from).where(marks.c.model == log.model)
+    sealed, kept = connection.execute(query).one_or_none() or (0, None)
+    end = min(asked.end, float(sealed))
+    rows = connection.execute(
+        sa.select(c.start, c.seconds, c.rows, c.requests, c.counts).where(
+            c.version == asked.version,
+            asked.of_role(c.role),
+            c.start + c.seconds > asked.start,
+            c.start >= int(asked.start) - HOUR,
+            c.start < end,
+            c.layout == reference.layout,
+            c.rows > 0,
+        )
+    ).all()
+    parts = {
+        id(row): (max(asked.start, float(row.start)), min(end, float(row.start + row.seconds)))
+        for row in rows
+    }
+    cut = joined(
+        part
+        for row in rows
+        if (part := parts[id(row)])[1] - part[0] < row.seconds and (kept is None or part[0] >= kept)
     )
+    # an hour that is cut may have minutes beside it, of rows that came in later
+    found = [row for row in rows if not any(a <= parts[id(row)][0] < b for a, b in cut)]
+    return found, joined([*cut, (max(asked.start, float(sealed)), asked.end)])
+
+
+def joined(parts: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Intervals in ascending order, overlapping ones as one, empty ones left out."""
+    found: list[tuple[float, float]] = []
+    for begin, end in sorted(p for p in parts if p[0] < p[1]):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found
 
 
 def _of_rows(

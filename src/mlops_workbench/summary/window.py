@@ -14,6 +14,8 @@ from mlops_workbench.summary.reference import DataReference
 
 MINUTE, HOUR = 60, 3600
 """seconds that a window is of"""
+_AT_ONCE = 256
+"""windows that are added up together"""
 
 
 @dataclass(slots=True)
@@ -41,16 +43,24 @@ class Window:
         """Compressed, since most bins of a minute are empty."""
         return zlib.compress(self.counts.astype("<u4").tobytes() + self.sums.astype("<f8").tobytes(), 1)
 
-    @classmethod
-    def loads(cls, reference: DataReference, rows: int, requests: int, data: bytes) -> Window:
-        """Raises ValueError for a window of another layout."""
-        raw = zlib.decompress(data)
-        at = 4 * reference.size
-        sums = np.frombuffer(raw[at:], dtype="<f8").astype(np.float64)
-        if len(raw) != at + 8 * SUMS * len(reference.parts):
-            raise ValueError("A window of another layout.")
-        counts = np.frombuffer(raw[:at], dtype="<u4").astype(np.int64)
-        return cls(rows, requests, counts, sums.reshape(-1, SUMS))
+    def add_dumped(self, reference: DataReference, dumped: Sequence[tuple[int, int, bytes]]) -> None:
+        """Many at once, each as its rows, its requests and what `dumps` gave. Raises ValueError for windows of another
+        layout."""
+        size, width = 4 * reference.size, 8 * SUMS * len(reference.parts)
+        for start in range(0, len(dumped), _AT_ONCE):
+            some = dumped[start : start + _AT_ONCE]
+            raw = [zlib.decompress(data) for _, _, data in some]
+            if any(len(each) != size + width for each in raw):
+                raise ValueError("A window of another layout.")
+            counts = np.frombuffer(b"".join(each[:size] for each in raw), dtype="<u4")
+            sums = np.frombuffer(b"".join(each[size:] for each in raw), dtype="<f8")
+            self.counts += counts.reshape(len(some), -1).sum(axis=0, dtype=np.int64)
+            sums = sums.reshape(len(some), -1, SUMS)
+            self.sums[:, :2] += sums[:, :, :2].sum(axis=0)
+            np.minimum(self.sums[:, 2], sums[:, :, 2].min(axis=0), out=self.sums[:, 2])
+            np.maximum(self.sums[:, 3], sums[:, :, 3].max(axis=0), out=self.sums[:, 3])
+        self.rows += sum(rows for rows, _, _ in dumped)
+        self.requests += sum(requests for _, requests, _ in dumped)
 
 
 def counted(

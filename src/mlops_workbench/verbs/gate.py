@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_workbench.interface.spec import Opt, verb
-from mlops_workbench.interface.types import Data, Model, VersionNumber
+from mlops_workbench.interface.types import Data, ModelVersion, VersionNumber
 
 if TYPE_CHECKING:
     from mlops_workbench.registry.explanation import Explanation
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @verb(stage="registry", effect="writes", example="gate flights --version 2")
 def gate(
     session: Session,
-    name: Model,
+    name: ModelVersion,
     *,
     version: Annotated[VersionNumber, Opt("version (default: the newest)")] = None,
     data: Annotated[Data, Opt("labelled rows (default: the version's held-out rows)", flags=("-d",))] = None,
@@ -28,11 +28,17 @@ def gate(
 
     Raises `GateFailed` with the report when it is not a pass.
     """
+    from mlops_workbench.config.names import reference
     from mlops_workbench.registry import explanation, gates
 
+    asked = reference(name, version)
     if explain:
-        return explanation.explain(name, session.project.policy.gate)
-    report = judged(session, name, version or session.tracking.versions(name)[0].version, data, first=first)
+        return explanation.explain(asked.model, session.project.policy.gate)
+    if asked.version or asked.alias:
+        number = session.version(name, version).version
+    else:
+        number = session.tracking.versions(asked.model)[0].version
+    report = judged(session, asked.model, number, data, first=first)
     gates.require_passed(report)
     return report
 

@@ -8,7 +8,6 @@ from mlops_workbench.interface.types import ModelVersion, NewVariable, OutputFil
 if TYPE_CHECKING:
     from mlops_workbench.monitor.logged import LoggedFrame
     from mlops_workbench.session import Session
-    from mlops_workbench.track.records import RegisteredVersion
 
 
 @verb(stage="monitor", effect="kernel", example="log flights --labelled --as answered")
@@ -37,12 +36,17 @@ def log(
     chosen = session.version(name, version) if asked.version or asked.alias else None
     session.tracking.require_model(asked.model)
     url = session.project.inference_url
-    # columns of the newest version that has answered: a later one may read others
-    newest = chosen or _newest_answered(session, asked.model, inference.versions(url, asked.model))
-    if newest is None:
-        raise logged.nothing(asked.model, None)
-    manifest = watching.readable(recorded(session.tracking, newest)[1], session.project.policy.serving)
-    if chosen and str(chosen.version) not in inference.versions(url, asked.model):
+    policy = session.project.policy.serving
+    if chosen is not None:
+        manifest = watching.readable(recorded(session.tracking, chosen)[1], policy)
+    answered = inference.versions(url, asked.model)
+    if chosen is None:  # a column that any of them reads
+        known = [v for v in session.tracking.versions(asked.model) if str(v.version) in answered]
+        manifests = [watching.readable(recorded(session.tracking, v)[1], policy) for v in known]
+        if not manifests:
+            raise logged.nothing(asked.model, None)
+        manifest = logged.together(manifests)
+    elif str(chosen.version) not in answered:
         raise logged.nothing(asked.model, str(chosen.version))
     keyed.settle(url, asked.model)
     session.progress("reading the logged requests")
@@ -57,8 +61,3 @@ def log(
     if path is not None:
         output.write(found.frame, path)
     return found
-
-
-def _newest_answered(session: Session, model: str, answered: set[str]) -> RegisteredVersion | None:
-    known = (v for v in session.tracking.versions(model) if str(v.version) in answered)
-    return max(known, key=lambda v: v.version, default=None)
