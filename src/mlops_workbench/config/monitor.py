@@ -30,9 +30,8 @@ class MonitorPolicy:
     metrics: Annotated[
         Mapping[str, str],
         key(
-            "a metric of your own: one SQL expression of SQLite over the labelled rows of a window, with label, "
-            "prediction, score and the model's columns",
-            example={"savings": "SUM(CASE WHEN label = 1 AND prediction = 1 THEN 40 ELSE 0 END)"},
+            "a metric of your own: SQL over label, prediction, score and the model's columns",
+            example={"hits": "SUM(label = prediction)"},
         ),
     ] = field(default_factory=dict)
 
