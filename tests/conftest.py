@@ -48,6 +48,7 @@ SLOW = (
     "docker",
     "notebooks",
     "packaging",
+    "serving/test_broken_log.py",
     "serving/test_fast_equal.py",
     "serving/test_follow.py",
     "serving/test_kill.py",

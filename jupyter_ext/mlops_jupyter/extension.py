@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Callable, Int
+from traitlets import Bool, Callable, Int
 
+from mlops_jupyter.beside import VerbProcess
 from mlops_jupyter.handlers import ROUTES
+from mlops_jupyter.performing import workbench
 from mlops_workbench import __version__
 
 
@@ -27,10 +28,19 @@ class MlopsExtension(ExtensionApp):
     ).tag(config=True)
     threads = Int(8, help="How many verbs may run at the same time; more wait their turn.").tag(config=True)
 
+    process = Bool(
+        True,
+        help="Verbs that write or compute are carried out in a process beside the server's, so that they never hold up "
+        "kernels. Off: in its threads, as they are where open_workbench is set.",
+    ).tag(config=True)
+
     def initialize_settings(self) -> None:
         """A pool of our own, so that a verb that takes long never holds up Jupyter's own file work."""
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="mlops")
-        self.settings.update(mlops_open=self.open_workbench or _workbench, mlops_pool=self.pool)
+        self.beside = VerbProcess(self.threads) if self.process and self.open_workbench is None else None
+        self.settings.update(
+            mlops_open=self.open_workbench or workbench, mlops_pool=self.pool, mlops_beside=self.beside
+        )
 
     def initialize_handlers(self) -> None:
         self.handlers.extend(ROUTES)
@@ -38,10 +48,5 @@ class MlopsExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         # Verbs that run are not waited for: what must survive the server runs as a job in its own process.
         self.pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _workbench(folder: Path) -> object:
-    """`Workbench`, imported at the first request: the server starts as fast as without us."""
-    from mlops_workbench.workbench import Workbench
-
-    return Workbench(folder)
+        if self.beside is not None:
+            self.beside.close()

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import closing
 from http.client import responses
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from mlops_jupyter.pages import notebook_page
-from mlops_jupyter.request import VerbCall, call, from_query, project_folder, require_below
+from mlops_jupyter.performing import is_light, opened, perform
+from mlops_jupyter.request import from_query, project_folder
 from mlops_workbench import __version__
 from mlops_workbench.base.errors import MlopsError, UsageError
 from mlops_workbench.interface.checking import checked
-from mlops_workbench.interface.payloads import describe
+from mlops_workbench.interface.payloads import changes, describe
 from mlops_workbench.interface.words import line
 from mlops_workbench.workbench import verbs
 
@@ -50,12 +50,8 @@ class MlopsHandler(APIHandler):
         pool: Executor = self.settings["mlops_pool"]
         self.finish(await asyncio.get_running_loop().run_in_executor(pool, lambda: json.dumps(work())))
 
-    def opened(self, folder: Path, *, new: bool = False) -> Any:
-        """The workbench of the project in `folder`, to be closed; `new`: there need not be one yet. Raises `NotFound`
-        for a project above the root."""
-        if not new:
-            require_below(self.root, folder)
-        return closing(self.settings["mlops_open"](folder))
+    def opened(self, folder: Path) -> Any:
+        return opened(self.settings["mlops_open"], self.root, folder)
 
     @property
     def project(self) -> str:
@@ -157,15 +153,16 @@ class VerbHandler(MlopsHandler):
         await self.answer_with(lambda: self.perform(name, options(), project, reading, html))
 
     def perform(self, name: str, raw: dict[str, Any], project: str, reading: bool, html: bool) -> Any:
-        """In a thread: check, call, make JSON (which may be large, so it is done here too)."""
+        """In a thread: here what only looks at records, in the process beside the server what imports or computes."""
         if not reading and name in verbs() and verbs()[name].work is not None:
             self.set_status(202)  # accepted: a job of its own does it, and `jobs` tells how far it is
-        asked = call(name, raw, project_folder(self.root, project), self.root, reading=reading)
-        # Opened for each request (milliseconds), so that an edited mlops.toml counts at once and no
-        # connection stays open for a project that nobody looks at any more.
-        with self.opened(asked.folder, new=name == "init") as workbench:
-            value = carry_out(workbench, asked)
-            return value.to_dict() | ({"html": value._repr_html_()} if html else {})
+        folder, beside = project_folder(self.root, project), self.settings["mlops_beside"]
+        if beside is None or is_light(name, raw) or (reading and changes(verbs()[name], raw)):
+            return perform(
+                self.settings["mlops_open"], name, raw, folder, self.root, reading=reading, html=html
+            )
+        request = {"name": name, "raw": raw, "folder": str(folder), "root": str(self.root)}
+        return beside.run(request | {"reading": reading, "html": html})
 
 
 class JobNotebookHandler(MlopsHandler):
@@ -197,13 +194,6 @@ class LineHandler(MlopsHandler):
         if verb is None:
             raise UsageError(f"There is no verb '{raw.get('verb')}'.")
         return {"line": "%mlops " + line(verb, checked(verb, raw.get("options") or {}))}
-
-
-def carry_out(workbench: Any, asked: VerbCall) -> Any:
-    """What has work for a job becomes one and returns at once; the others run here."""
-    if asked.verb.work is not None:
-        return getattr(workbench, asked.verb.name)(**asked.options | {"detach": True})
-    return getattr(workbench, asked.verb.name)(**asked.options)
 
 
 ROUTES = [

@@ -17,7 +17,8 @@ Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 @pytest.fixture
 def jp_server_config() -> dict[str, Any]:
-    return dict(json.loads(CONFIG.read_text()))
+    """Verbs run in the server's threads, where all tests share what was imported; `test_beside.py` asks the process."""
+    return dict(json.loads(CONFIG.read_text())) | {"MlopsExtension": {"process": False}}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def ask(jp_fetch: Any) -> Ask:
     async def one(
         path: str, body: Any = None, headers: Any = None, **query: str
     ) -> tuple[int, dict[str, Any]]:
-        options: dict[str, Any] = {"params": query}
+        options: dict[str, Any] = {"params": query, "request_timeout": 100}
         if headers is not None:
             options["headers"] = headers
         if body is not None:

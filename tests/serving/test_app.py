@@ -196,7 +196,7 @@ def test_not_ready_when_the_log_cannot_be_written(classifier_folder: Path, tmp_p
     plane = DataPlane.load(classifier_folder, name="flights", version="3")
     log = PredictionLog(f"sqlite:///{tmp_path}/i.db", plane.manifest, "flights")
     with served(create_app(plane, log)) as url, closing(sqlite3.connect(tmp_path / "i.db")) as other:
-        other.execute("DROP TABLE predictions_flights")
+        other.execute("ALTER TABLE predictions_flights RENAME COLUMN role TO part")
         other.commit()
         refused = ask(f"{url}/health/ready")
         assert (refused.status, refused.json["error"]) == (503, "NotReady")

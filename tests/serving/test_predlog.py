@@ -241,13 +241,21 @@ def test_writable_leaves_nothing(log: PredictionLog) -> None:
     assert log.writable()
     assert rows_in(log) == []
     with log.engine.begin() as connection:
-        connection.exec_driver_sql(f'DROP TABLE "{log.table.name}"')
+        connection.exec_driver_sql(f'ALTER TABLE "{log.table.name}" RENAME COLUMN role TO part')
     assert not log.writable()
 
 
-def test_a_log_that_is_gone_says_so_without_the_rows(log: PredictionLog) -> None:
+def test_a_table_that_is_gone_is_made_again(log: PredictionLog) -> None:
+    for look in (log.writable, lambda: log.write([entry("a", [ROW])])):
+        with log.engine.begin() as connection:
+            connection.exec_driver_sql(f'DROP TABLE "{log.table.name}"')
+        assert look() in (True, None)
+    assert [row["request_id"] for row in rows_in(log)] == ["a"]
+
+
+def test_a_log_that_cannot_be_written_says_so_without_the_rows(log: PredictionLog) -> None:
     with log.engine.begin() as connection:
-        connection.exec_driver_sql(f'DROP TABLE "{log.table.name}"')
+        connection.exec_driver_sql(f'ALTER TABLE "{log.table.name}" RENAME COLUMN role TO part')
     with pytest.raises(ServingError, match="could not be logged") as caught:
         log.write([entry("a", [ROW])])
     assert caught.value.status == 503

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -272,3 +273,39 @@ def test_a_manifest_that_trusts_a_hand_made_file_is_not_believed(tmp_path: Path)
     with pytest.raises(ModelRefused, match="runstring"):
         DataPlane.load(tmp_path / "m", name="m", version="1", fast=False)
     assert not (tmp_path / "ran").exists()
+
+
+def _bomb(nested: bool) -> bytes:
+    """A model's file with a member of 600 MB of zeros: 600 kB, or, as an archive in it, a few kB."""
+    model = io.BytesIO(skops.io.dumps(LogisticRegression()))
+    with zipfile.ZipFile(model, "a", zipfile.ZIP_DEFLATED) as archive:
+        inner = io.BytesIO()
+        target = zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) if nested else archive
+        with target.open("zeros.npy", "w", force_zip64=True) as member:
+            for _ in range(600):
+                member.write(bytes(1 << 20))
+        if nested:
+            target.close()
+            archive.writestr("matrix.npz", inner.getvalue())
+    return model.getvalue()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_file_that_expands_beyond_measure(workbench: Workbench, tmp_path: Path, nested: bool) -> None:
+    """It is refused by what its list of members says, before one is expanded; honest ones of its size are not."""
+    bomb = tmp_path / "bomb.skops"
+    bomb.write_bytes(_bomb(nested))
+    assert bomb.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(InvalidModel, match=r"it expands to 60\d MB, more than the 512 MB"):
+        workbench.register(str(bomb), name="bomb", data="train", target="late")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    assert workbench.models().models == ()
+    zeros = LogisticRegression().fit(np.zeros((2, 2)), [0, 1])
+    zeros.coef_ = np.zeros((1, 4_000_000))
+    assert skops_file.load(skops.io.dumps(zeros, compression=zipfile.ZIP_DEFLATED)).coef_.shape == (
+        1,
+        4_000_000,
+    )

@@ -125,6 +125,10 @@ VICTIMS = (
 """Every verb that writes and needs no Docker engine."""
 
 
+BUILD = Victim("build", lambda w, _: w.build(NAME, version=1))
+_ALL = (*VICTIMS, BUILD)
+
+
 def _x(workbench: Workbench) -> Any:
     return workbench.namespace["train"].drop(columns="late")
 
@@ -161,7 +165,7 @@ def set_policy(workbench: Workbench) -> None:
 
 def perform(root: Path, number: int, given: Any, gate: Connection) -> None:
     """In the process that is killed: the verb, when it is told to begin. What it says is in a file."""
-    victim = VICTIMS[number]
+    victim = _ALL[number]
     warnings.simplefilter("ignore")
     namespace = {"train": trips(seed=1), "test": trips(seed=2)}
     with (
@@ -193,7 +197,7 @@ class Kills:
 def kill(root: Path, number: int, round_: int, after: float | None) -> tuple[float, bool, str]:
     """Seconds until it ended or was killed, whether it was killed, and what it said."""
     with closing(Workbench(root, namespace={"train": trips(seed=1), "test": trips(seed=2)})) as workbench:
-        given = VICTIMS[number].prepare(workbench, round_)
+        given = _ALL[number].prepare(workbench, round_)
     ours, theirs = forks.context().Pipe()
     process = forks.context().Process(target=perform, args=(root, number, given, theirs))
     process.start()

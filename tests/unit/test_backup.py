@@ -7,17 +7,20 @@ import io
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import forks
 import pytest
 from projects import champion, fit, registered
 
 from mlops_workbench.base.errors import Conflict, Damaged, InvalidData, NotFound, UsageError
+from mlops_workbench.base.scratch import scratch_folder
 from mlops_workbench.rollout.runtime import processes
 from mlops_workbench.store import archive as archives
 from mlops_workbench.workbench import Workbench
@@ -340,3 +343,35 @@ def test_a_damaged_database_is_not_backed_up(workbench: Workbench, tmp_path: Pat
         workbench.backup(out=str(tmp_path / "b.tar.gz"))
     assert list(tmp_path.glob("*.tar.gz")) == []
     assert list(workbench.project.state.glob(".backup-*")) == []
+
+
+def _kill(message: str, _fraction: float | None = None) -> None:
+    if message == "packing":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _backup(root: Path, out: Path) -> None:
+    with closing(Workbench(root)) as workbench:
+        workbench.progress = _kill
+        workbench.backup(out=str(out))
+
+
+def test_what_a_killed_backup_has_left_goes_with_the_next(workbench: Workbench, tmp_path: Path) -> None:
+    """A backup that is being made meanwhile stays."""
+    root, state, out = workbench.project.root, workbench.project.state, tmp_path / "b.tar.gz"
+    _ = workbench.store
+    killed = forks.context().Process(target=_backup, args=(root, out))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    (left,) = state.glob(".backup-*")
+    draft = Path((left / "draft").read_text())
+    draft.write_text("begun")
+    with ExitStack() as living:
+        assert workbench.backup(out=str(out)).file == str(out)
+        assert not left.exists()
+        assert not draft.exists()
+        alive = living.enter_context(scratch_folder(state, ".backup-"))
+        workbench.backup(out=str(tmp_path / "c.tar.gz"))
+        assert [*state.glob(".backup-*")] == [alive]
+    assert [*state.glob(".backup-*")] == []

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import json
 import os
 import stat
+import tarfile
 import threading
 import time
+import traceback
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import databases
+import pandas as pd
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from projects import fit, trips
@@ -93,7 +100,7 @@ def test_planted_secrets_are_nowhere(
         try:
             value = call()
         except Exception as problem:
-            shown.extend([str(problem), repr(problem), str(getattr(problem, "to_dict", dict)())])
+            shown.extend(everything(problem))
         else:
             shown.extend([str(value), repr(value), str(value._repr_html_()), str(value.to_dict())])
 
@@ -158,8 +165,46 @@ def in_files(root: Path, secrets: list[str]) -> list[str]:
     return [
         str(path)
         for path in root.rglob("*")
-        if path.is_file() and any(secret.encode() in path.read_bytes() for secret in secrets)
+        if path.is_file()
+        and any(secret.encode() in part for part in expanded(path.read_bytes()) for secret in secrets)
     ]
+
+
+def expanded(data: bytes) -> Iterator[bytes]:
+    """What a file holds, and what the archives hold that it is: a compressed secret does not look like one."""
+    yield data
+    if data.startswith(b"\x1f\x8b"):
+        yield from expanded(gzip.decompress(data))
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from expanded(archive.read(name))
+    if data.startswith(b"PAR1"):
+        yield str(pq.read_table(io.BytesIO(data)).to_pylist()).encode()
+
+
+def everything(problem: BaseException) -> Iterator[str]:
+    """What any face could show of an error, with what it was raised from."""
+    yield "".join(traceback.format_exception(problem))
+    if isinstance(problem, MlopsError):
+        yield str(problem.to_dict())
+        yield from problem._render_traceback_()
+
+
+def test_each_kind_of_leak_is_noticed(tmp_path: Path) -> None:
+    """The look itself: plain, in an archive, in an archive of an archive, compressed by column, behind an error."""
+    (tmp_path / "clean").write_text("nothing")
+    (tmp_path / "log").write_text(f"key={API_KEY}")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "log")
+    with zipfile.ZipFile(tmp_path / "m.skops", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "b.tar.gz")
+    pd.DataFrame({"a": [API_KEY] * 9}).to_parquet(tmp_path / "rows.parquet", compression="gzip")
+    found = {Path(path).name for path in in_files(tmp_path, [API_KEY])}
+    assert found == {"log", "b.tar.gz", "m.skops", "rows.parquet"}
+    problem = MlopsError("It failed.")
+    problem.__cause__ = ValueError(PASSWORD)
+    assert any(PASSWORD in text for text in everything(problem))
 
 
 def in_records(url: str, secrets: list[str]) -> list[str]:

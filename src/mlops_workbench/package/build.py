@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from mlops_workbench.base import files
 from mlops_workbench.base.errors import BuildFailed, ServingFailed
 from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.base.scratch import scratch_folder
 from mlops_workbench.manifest import Manifest, Servable, file_sha256
 from mlops_workbench.package import sbom
 from mlops_workbench.package import wheels as wheel_store
@@ -39,8 +40,9 @@ DEPENDENCIES = "mlops/dependencies"
 """repository of the images of libraries"""
 _UNPROVEN = "unproven-"
 _REPLACED = "replaced-"
+_NOTE = "tag"
 _FORGOTTEN_SECONDS = 3600
-"""after which an unproven image is one whose build was killed"""
+"""after which an unproven image is one whose build was killed, in whatever project"""
 
 
 def build_image(
@@ -80,7 +82,10 @@ def build_image(
         repository = image_repository(servable.name)
         name = f"{repository}:{servable.version}"
         service = service_files(model_dir, manifest, fast_only=fast_only)
-        with _unproven(engine, repository, text, service, platform, log) as (tag, image):
+        with (
+            _tag(engine, repository, records_dir.parent) as tag,
+            _unproven(engine, tag, text, service, platform, log) as image,
+        ):
             proof = _proven(tag, servable, manifest, prove, progress)
             bill = sbom.bill(
                 name,
@@ -128,18 +133,35 @@ def _dependencies(
 
 
 @contextmanager
+def _tag(engine: DockerEngine, repository: str, notes: Path) -> Iterator[str]:
+    """A name for an image that is not proven yet. While the build lives, a note in the project says it:
+    what a killed one has left at the engine is removed by the next."""
+    notes.mkdir(parents=True, exist_ok=True)
+
+    def abandoned(folder: Path) -> None:
+        with suppress(FileNotFoundError):
+            left = (folder / _NOTE).read_text()
+            engine.remove_containers(left)
+            engine.remove_image(left)
+
+    with scratch_folder(notes, ".build-", abandoned) as note:
+        tag = f"{repository}:{_UNPROVEN}{int(time.time())}-{uuid.uuid4().hex[:8]}"
+        (note / _NOTE).write_text(tag)
+        _forget(engine, repository)
+        yield tag
+
+
+@contextmanager
 def _unproven(
-    engine: DockerEngine, repository: str, text: str, service: Files, platform: str | None, log: BuildLog
-) -> Iterator[tuple[str, ImageFacts]]:
+    engine: DockerEngine, tag: str, text: str, service: Files, platform: str | None, log: BuildLog
+) -> Iterator[ImageFacts]:
     """The image under a name of its own, which it loses at the end: if it got no other one, it is gone then."""
-    tag = f"{repository}:{_UNPROVEN}{int(time.time())}-{uuid.uuid4().hex[:8]}"
-    _forget(engine, repository)
     try:
         _run(engine, tag, text, service, platform, log)
         image = engine.image(tag)
         if image is None:
             raise BuildFailed(f"The engine built no image '{tag}'.", "Look at its log.")
-        yield tag, image
+        yield image
     finally:
         engine.remove_image(tag)
 

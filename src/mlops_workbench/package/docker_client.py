@@ -166,6 +166,13 @@ class DockerEngine:
         with _translated():
             return tuple(c["Id"] for c in self._api.containers(all=True) if c["ImageID"] in images)
 
+    def remove_containers(self, image: str) -> None:
+        """End and remove the containers that were made of an image under this name."""
+        with _translated():
+            for container in self._api.containers(all=True):
+                if container["Image"] == image:
+                    self._api.remove_container(container["Id"], force=True, v=True)
+
     def tag(self, image_id: str, repository: str, tag: str) -> None:
         with _translated():
             self._api.tag(image_id, repository, tag, force=True)

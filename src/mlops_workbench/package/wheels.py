@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from packaging.utils import canonicalize_name, canonicalize_version, parse_wheel
 
 from mlops_workbench.base.errors import BuildFailed
 from mlops_workbench.base.progress import Progress, silent
+from mlops_workbench.base.scratch import scratch_folder
 
 _TAIL = 15
 
@@ -90,9 +90,9 @@ def fetch(
     missing = [r for r in requirements if _key(r) not in have]
     if missing:
         # Into a folder of its own first: an interrupted download must not look like a wheel.
-        with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            _download(missing, target, Path(fresh), progress)
-            for wheel in Path(fresh).glob("*.whl"):
+        with scratch_folder(folder, ".fetch-") as fresh:
+            _download(missing, target, fresh, progress)
+            for wheel in fresh.glob("*.whl"):
                 wheel.replace(folder / wheel.name)
         have = _cached(folder)
     if lost := [r for r in requirements if _key(r) not in have]:

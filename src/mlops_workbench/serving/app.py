@@ -93,6 +93,7 @@ class _Service:
         self._leaving: set[asyncio.Task[None]] = set()
         self._paths: set[str] = set()
         self._probed = (0.0, False)
+        self._probing: asyncio.Task[bool] | None = None
         self.app = self._application()
 
     def _made(self, dataplane: DataPlane, log: PredictionLog | None) -> ServingVersion:
@@ -233,13 +234,20 @@ class _Service:
         }
 
     async def _log_writable(self, log: PredictionLog | None) -> bool:
-        """Asked at most once a second: the probe takes the database's write lock."""
+        """Asked at most once a second, and once for all who ask meanwhile: the probe takes the database's write lock,
+        and a thread while it waits for that."""
         if log is None:
             return True
         at, writable = self._probed
-        if time.monotonic() - at > _PROBE_SECONDS or not writable:
-            writable = await asyncio.to_thread(log.writable)
-            self._probed = (time.monotonic(), writable)
+        if time.monotonic() - at <= _PROBE_SECONDS and writable and not log.failing:
+            return True
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe(log))
+        return await asyncio.shield(self._probing)
+
+    async def _probe(self, log: PredictionLog) -> bool:
+        writable = await asyncio.to_thread(log.writable)
+        self._probed = (time.monotonic(), writable)
         return writable
 
     def _openapi(self, app: FastAPI) -> Any:

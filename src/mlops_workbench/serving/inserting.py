@@ -6,6 +6,7 @@ statement for many rows gives it away once. The statements come in few sizes, so
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,10 @@ class Insert:
         return self._made[size]
 
 
+class LogMoved(Exception):
+    """The file that a connection writes into is no longer where the log is: it was moved, deleted or replaced."""
+
+
 class Quick:
     """SQLite's own connection, kept open: SQLAlchemy's bookkeeping around a commit takes longer than the commit."""
 
@@ -59,16 +64,19 @@ class Quick:
             f"ON log.request_id = asked.value WHERE log.role <> '{SHADOW}' AND log.role <> ? LIMIT 1"
         )
         self._kept: PoolProxiedConnection | None = None
+        self._file = _file(engine)
+        self._written: tuple[int, int] | None = None
 
     def write(self, parts: Iterable[tuple[str, tuple[Any, ...]]], answered: Mapping[str, list[str]]) -> None:
         """All parts in one transaction; `answered`: by role, the request ids that these are the answers of.
 
         Raises SQLAlchemy's errors, as its own execution does; IntegrityError also for a request that was answered
-        before in another role.
+        before in another role, and `LogMoved` if what was written is not where the log is.
         """
         try:
             if self._kept is None:
                 self._kept = self._engine.raw_connection()
+                self._written = self._identity()
             cursor = self._kept.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             for part in parts:
@@ -77,6 +85,8 @@ class Quick:
                 if cursor.execute(self._other_answer, (orjson.dumps(ids).decode(), role)).fetchone():
                     raise sqlite3.IntegrityError("answered before in another role")
             cursor.execute("COMMIT")
+            if self._written != self._identity():  # SQLite goes on in a file that has no name any more
+                raise LogMoved
         except BaseException as error:
             self.close()  # gives it back, which rolls back; the next write takes a sound one
             if isinstance(error, sqlite3.IntegrityError):
@@ -85,7 +95,23 @@ class Quick:
                 raise exc.DBAPIError("INSERT", {}, error) from error
             raise
 
+    def _identity(self) -> tuple[int, int] | None:
+        """Of the file with the log's name; None for what is no file, and where none is."""
+        if self._file is None:
+            return None
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def close(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
+
+
+def _file(engine: Engine) -> str | None:
+    """Where an SQLite database lies; None for one in memory, or that is named by a URI."""
+    name = engine.url.database
+    return None if not name or name == ":memory:" or name.startswith("file:") else os.path.abspath(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sqlite3
 import time
@@ -12,13 +13,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, MetaData, Table, exc, insert, select
+from sqlalchemy import Engine, MetaData, Table, delete, exc, insert, select
 
 from mlops_workbench.manifest import Manifest
 from mlops_workbench.serving.dataplane import Prediction, Row
 from mlops_workbench.serving.errors import LogRefused as LogRefused
 from mlops_workbench.serving.errors import ServingError
-from mlops_workbench.serving.inserting import Insert, Quick
+from mlops_workbench.serving.inserting import Insert, LogMoved, Quick
 from mlops_workbench.serving.log_schema import create_or_migrate
 from mlops_workbench.serving.privacy import Privacy
 from mlops_workbench.serving.recorder import Recorder
@@ -33,6 +34,10 @@ from mlops_workbench.serving.tables import (
 )
 from mlops_workbench.summary.reference import DataReference
 
+logger = logging.getLogger("mlops_workbench.serving")
+
+_UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's code"""
 _START_TRIES = 20
 _MOST_FEATURES = 1500  # PostgreSQL holds 1,600 columns a table, SQLite 2,000
 
@@ -82,6 +87,8 @@ class PredictionLog:
         self.engine = _opened(url, self.table, power)
         self._insert = Insert(self.table, self.engine.dialect)
         self._quick = Quick(self.engine, self.table.name) if self.engine.dialect.name == "sqlite" else None
+        self.failing = False
+        """whether the last write failed"""
         try:
             self._probe()
         except exc.SQLAlchemyError as error:
@@ -98,22 +105,41 @@ class PredictionLog:
         """
         records = [tuple(record.values()) for entry in entries for record in self._records(entry)]
         try:
-            if self._quick is not None:
-                answered: dict[str, list[str]] = {}
-                for entry in entries:
-                    if entry.role != SHADOW:
-                        answered.setdefault(entry.role, []).append(entry.request_id)
-                self._quick.write(self._insert.parts(records), answered)
-            else:
-                with self.engine.begin() as connection:
-                    for part in self._insert.parts(records):
-                        connection.exec_driver_sql(*part)
+            try:
+                self._commit(entries, records)
+            except (LogMoved, exc.SQLAlchemyError) as error:
+                if not isinstance(error, LogMoved) and not _table_is_gone(error):
+                    raise
+                self._begin_again()
+                self._commit(entries, records)
         except exc.IntegrityError:
             raise
-        except exc.SQLAlchemyError as error:
+        except (exc.SQLAlchemyError, LogMoved) as error:
+            self.failing = True
+            self.engine.dispose()  # SQLite reads on from a file that could not be written when it was opened
             raise _unavailable(error) from error
+        self.failing = False
         if self.recorder is not None:
             self.recorder.add(records)
+
+    def _commit(self, entries: Sequence[LogEntry], records: Sequence[tuple[Any, ...]]) -> None:
+        if self._quick is not None:
+            answered: dict[str, list[str]] = {}
+            for entry in entries:
+                if entry.role != SHADOW:
+                    answered.setdefault(entry.role, []).append(entry.request_id)
+            self._quick.write(self._insert.parts(records), answered)
+        else:
+            with self.engine.begin() as connection:
+                for part in self._insert.parts(records):
+                    connection.exec_driver_sql(*part)
+
+    def _begin_again(self) -> None:
+        """The file or the table was taken away: a new log is begun. Raises SQLAlchemy's errors where none can be."""
+        logger.warning("the log was taken away: a new one is begun")
+        self.engine.dispose()  # its other connections may be to the old file, too
+        with self.engine.begin() as connection:
+            create_or_migrate(connection, self.table)
 
     def count_windows(self, reference: DataReference) -> None:
         """Count what is written into windows from now on."""
@@ -179,15 +205,24 @@ class PredictionLog:
         )
 
     def writable(self) -> bool:
-        """Whether a row can be written now."""
+        """Whether a row can be written now. While writes fail, only a commit shows that they no longer do: a disk that
+        is full is not noticed before."""
         try:
-            self._probe()
+            self._probe(commit=self.failing)
+        except exc.SQLAlchemyError as error:
+            self.engine.dispose()
+            return _table_is_gone(error) and self._begun_again()
+        return True
+
+    def _begun_again(self) -> bool:
+        try:
+            self._begin_again()
         except exc.SQLAlchemyError:
             return False
         return True
 
-    def _probe(self) -> None:
-        """A row is inserted and rolled back."""
+    def _probe(self, *, commit: bool = False) -> None:
+        """A row is inserted and rolled back; `commit`: removed again, and that is committed."""
         probe = dict.fromkeys(self.table.c.keys())
         probe |= {
             "request_id": "",
@@ -199,7 +234,11 @@ class PredictionLog:
         }
         with self.engine.connect() as connection, connection.begin() as transaction:
             connection.execute(insert(self.table), [probe])
-            transaction.rollback()
+            if commit:
+                named = self.table.c.request_id == probe["request_id"], self.table.c.role == probe["role"]
+                connection.execute(delete(self.table).where(*named))
+            else:
+                transaction.rollback()
 
     def close(self) -> None:
         if self.recorder is not None:
@@ -283,12 +322,17 @@ _WAY_BACK = (
 )
 
 
-def _damaged(error: exc.SQLAlchemyError) -> bool:
+def _damaged(error: Exception) -> bool:
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _unavailable(error: exc.SQLAlchemyError) -> ServingError:
+def _table_is_gone(error: exc.SQLAlchemyError) -> bool:
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) == _UNDEFINED_TABLE or str(cause).startswith("no such table")
+
+
+def _unavailable(error: exc.SQLAlchemyError | LogMoved) -> ServingError:
     # The database's own words may hold the row's values: only their kind is reported.
     if _damaged(error):
         return ServingError("LogUnavailable", f"The prediction was not given: {_DAMAGED}", _WAY_BACK)

@@ -26,6 +26,16 @@ _CONSTRUCTED = ("LossNode", "TreeNode")
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
+_EXPANDED_BYTES = 512 << 20
+_EXPANDED_TIMES = 20
+"""of its own size, what a file may expand to, and the bytes above as well"""
+_ZIP = b"PK"
+
+
+class TooLarge(ValueError):
+    """A file that expands to more than a model of its size does."""
+
+
 class Untrusted(Exception):
     """A file holds what is on no list. `names`: of the functions and types, sorted."""
 
@@ -72,10 +82,28 @@ def _tree(data: bytes) -> Any:
     from skops.io._utils import read_schema
 
     with ZipFile(io.BytesIO(data)) as archive:
+        _require_bounded(archive, max(_EXPANDED_BYTES, _EXPANDED_TIMES * len(data)))
         schema, context = read_schema(archive)
         if context.protocol < 1:  # there a function's name is not where it is looked for
             raise ValueError("the file is of skops' protocol 0, which is not read")
         return get_tree(schema, context, trusted=None)
+
+
+def _require_bounded(archive: ZipFile, most: int) -> None:
+    """Raises `TooLarge` before anything is expanded: no member gives more than the archive's list says of it. A sparse
+    matrix is an archive in the archive."""
+    total = sum(member.file_size for member in archive.infolist())
+    if total <= most:
+        for member in archive.infolist():
+            with archive.open(member) as opened:
+                if opened.read(len(_ZIP)) != _ZIP:
+                    continue
+            with ZipFile(io.BytesIO(archive.read(member))) as inner:
+                total += sum(one.file_size for one in inner.infolist())
+    if total > most:
+        raise TooLarge(
+            f"it expands to {total / (1 << 20):,.0f} MB, more than the {most >> 20:,} MB that a file of its size may"
+        )
 
 
 def _foreign(tree: Any) -> Iterator[str]:

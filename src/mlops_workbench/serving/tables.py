@@ -33,6 +33,16 @@ _IDENTIFIER = 63
 _SLUG = 44
 _BUSY_SECONDS = 10
 
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+"""libpq's: a server that is gone without a word is given up after 15 s; the system's own patience are hours. What the
+log's URL says counts before it"""
+
 _TYPES: dict[Kind, type[TypeEngine[Any]]] = {
     "double": Double,
     "long": BigInteger,
@@ -132,7 +142,8 @@ def log_engine(url: str, *, power: bool = False) -> Engine:
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        given = {name: value for name, value in _PATIENCE.items() if name not in parsed.query}
+        return create_engine(parsed, pool_pre_ping=True, connect_args=given)
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

@@ -15,7 +15,6 @@ import shutil
 import sqlite3
 import stat
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from mlops_workbench import __version__
 from mlops_workbench.base import damage
 from mlops_workbench.base.errors import Conflict, InvalidData, NotFound, UsageError
 from mlops_workbench.base.progress import Progress
+from mlops_workbench.base.scratch import scratch_folder
 from mlops_workbench.base.values import Value
 from mlops_workbench.config.project import FILE_NAME, STATE, Project
 from mlops_workbench.manifest import file_sha256
@@ -37,6 +37,9 @@ CONTENTS = "backup.json"
 KEPT = (STATE, "contracts", FILE_NAME, "mlops.schema.json")
 _FORMAT = 1
 _SCRATCH = ".backup-"
+_NOTE = "draft"
+"""in the scratch folder: where the archive is being written"""
+_DRAFT = ".draft"
 _LEFT_OUT = ("keys", "starting")
 """below .mlops/: API keys of containers and notes about processes, which belong to this machine and moment"""
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -84,31 +87,32 @@ def write(project: Project, target: Path, at: str, progress: Progress) -> Backup
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder '{target.parent}'.", "Name a file in a folder that exists.")
     databases, outside = _stores(project)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    scratch = Path(
-        tempfile.mkdtemp(prefix=_SCRATCH, dir=project.state)
-    )  # the same file system: files are linked
-    try:
-        progress("copying the databases and linking the files")
-        with _cut(databases, lambda: outside.extend(_link(project.root, scratch, databases))) as readers:
-            for file, reader in readers.items():
-                _copy(reader, file, scratch / file.relative_to(project.root))
-        progress("packing")
-        contents = Contents(project.name, str(project.root), at, __version__, {}, tuple(outside))
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as packed:
-            _pack(scratch, contents, packed)
-            packed.flush()
-            os.fsync(packed.fileno())
-        _check(draft, None)
-        draft.replace(target)
-    except sqlite3.OperationalError as problem:
-        raise Conflict(
-            f"The databases cannot be held for a moment: {problem}.",
-            "Others write without a pause: try again.",
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
-        shutil.rmtree(scratch, ignore_errors=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}{_DRAFT}")
+    # on the project's own file system: files are linked
+    with scratch_folder(project.state, _SCRATCH, _forget_draft) as scratch:
+        (scratch / _NOTE).write_text(str(draft))
+        packed = scratch / "files"
+        packed.mkdir()
+        try:
+            progress("copying the databases and linking the files")
+            with _cut(databases, lambda: outside.extend(_link(project.root, packed, databases))) as readers:
+                for file, reader in readers.items():
+                    _copy(reader, file, packed / file.relative_to(project.root))
+            progress("packing")
+            contents = Contents(project.name, str(project.root), at, __version__, {}, tuple(outside))
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file_:
+                _pack(packed, contents, file_)
+                file_.flush()
+                os.fsync(file_.fileno())
+            _check(draft, None)
+            draft.replace(target)
+        except sqlite3.OperationalError as problem:
+            raise Conflict(
+                f"The databases cannot be held for a moment: {problem}.",
+                "Others write without a pause: try again.",
+            ) from None
+        finally:
+            draft.unlink(missing_ok=True)
     size, files = target.stat().st_size, len(contents.files)
     return Backup(project.name, str(target), file_sha256(target), at, files, size, contents.outside)
 
@@ -127,9 +131,8 @@ def unpack(archive: Path, root: Path, sha256: str | None, stamp: str) -> tuple[C
     moved to a folder beside it, which is returned. Raises `InvalidData`, `NotFound`."""
     _require_file(archive)
     root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".restore-", dir=root))
     aside: Path | None = None
-    try:
+    with scratch_folder(root, ".restore-") as scratch:
         contents = _check(archive, sha256, scratch)
         if any((root / name).exists() for name in KEPT):
             aside = root / f"{STATE}-before-{stamp}"
@@ -142,9 +145,15 @@ def unpack(archive: Path, root: Path, sha256: str | None, stamp: str) -> tuple[C
         for name in KEPT:
             with suppress(FileNotFoundError):
                 (scratch / name).rename(root / name)
-        return contents, aside
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return contents, aside
+
+
+def _forget_draft(scratch: Path) -> None:
+    """The archive that a killed backup had begun."""
+    with suppress(FileNotFoundError):
+        draft = Path((scratch / _NOTE).read_text())
+        if draft.name.endswith(_DRAFT):
+            draft.unlink()
 
 
 # the cut
