@@ -203,10 +203,15 @@ def test_what_is_deleted_for_its_age_leaves_no_label_behind(log: Log) -> None:
         both = given_labels(("ada", 2, value), ("bob", 10, value), ("eve", 2, value), ("eve", 10, value))
         write_keyed_labels(log.url, "m", both, BY, CLASSES, now=NOW)
     assert len(log.rows("label_history_m")) == 6
+    waiting = LabelForm(classes=["no", "yes"], wait=True)
+    for request, day in (("never", 2), ("later", 17)):
+        one = pd.DataFrame({"request_id": [request], "y": ["yes"]})
+        write_labels(log.url, "m", one, waiting, now=datetime(2026, 1, day, tzinfo=UTC))
     windows = WindowLog(log.url, "m", lambda _: None)
     sealing.seal(windows, START + 20 * DAY)
     retention.prune(windows, MonitorPolicy(keep_rows="15d"), START + 20 * DAY)
     assert log.labels() == {"new": "no"}
+    assert {row[0] for row in log.rows("labels_m")} == {"new", "later"}
     assert sorted((row[1], row[2]) for row in log.rows("keyed_labels_m")) == [
         ("bob", START + 10 * DAY),
         ("eve", START + 10 * DAY),
