@@ -46,6 +46,7 @@ from mlops_workbench.verbs import monitor as _monitor
 from mlops_workbench.verbs import move as _move
 from mlops_workbench.verbs import predict as _predict
 from mlops_workbench.verbs import promote as _promote
+from mlops_workbench.verbs import quality as _quality
 from mlops_workbench.verbs import register as _register
 from mlops_workbench.verbs import reproduce as _reproduce
 from mlops_workbench.verbs import restore as _restore
@@ -116,6 +117,7 @@ class Workbench(Session):
     label = _label.label
     log = _log.log
     drift = _drift.drift
+    quality = _quality.quality
 
     # retrain
     retrain = _retrain.retrain

@@ -45,6 +45,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "ingest": (("trips", "labels"), {"at": "late"}),
     "log": (("trips",), {}),
     "drift": (("trips",), {}),
+    "quality": (("trips",), {}),
     "retrain": (("trips",), {"notebook": "none.ipynb"}),
     "reproduce": (("trips",), {}),
 }
@@ -65,7 +66,7 @@ UNCONCERNED = {
     "move",
 }
 UNCONCERNED |= {"register"}
-READ_THE_LOG = ("log", "drift", "label", "monitor", "backup")
+READ_THE_LOG = ("log", "drift", "quality", "label", "monitor", "backup")
 
 
 def header(file: Path) -> None:

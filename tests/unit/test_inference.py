@@ -173,7 +173,8 @@ def test_labels_are_matched_kept_and_replaced(url: str) -> None:
     assert (receipt.matched, receipt.unmatched, receipt.replaced) == (1, 1, 1)
     assert (receipt.skipped, receipt.total, receipt.doubled) == (1, 2, 1)
     assert receipt.title == (
-        "1 of 2 labels found their prediction; 1 replaced an earlier one; "
+        "1 of 2 labels found their prediction; 1 wait for theirs and are kept; 1 replaced an earlier one; "
+        "1 of these were corrections, whose earlier value is kept; "
         "1 were there twice, and the later one counts; 1 rows had none."
     )
     engine = sa.create_engine(url)

@@ -319,10 +319,20 @@ export interface IVerbOptions {
   label: {
     /** registered model */
     name: string;
-    /** DataFrame with request_id, row_index and the label */
+    /** DataFrame, file or with --sql a query: request_id, row_index and the label */
     data: string;
     /** label column (default: the model's target) */
     column?: string;
+    /** find predictions by this logged feature instead of request_id */
+    key?: string;
+    /** with key: column of the labels' time */
+    at?: string;
+    /** with key: how long before the label it was predicted at most, such as 7d */
+    tolerance?: string;
+    /** keep the labels also if none of their predictions is logged yet */
+    wait?: boolean;
+    /** database that DATA is a query of, as secret://env/NAME of its URL, or a URL */
+    sql?: string;
     /** what a label stands for */
     mapping?: string[];
   };
@@ -363,6 +373,22 @@ export interface IVerbOptions {
     report?: string;
     /** fail when a feature has drifted, for cron and CI */
     fail?: boolean;
+  };
+  quality: {
+    /** registered model, also NAME/VERSION or NAME@alias */
+    name: string;
+    /** length of a window: 1d, 6h, 1w */
+    every?: string;
+    /** also by segments: a logged feature's values, or quartiles of a number */
+    by?: string[];
+    /** version (default: the champion) */
+    version?: number;
+    /** begin of the period: 30d, 2026-03-01 (default: its first row) */
+    start?: string;
+    /** end of the period (default: now) */
+    end?: string;
+    /** also estimate the metrics of all rows from the model's confidence, without labels */
+    estimate?: boolean;
   };
   retrain: {
     /** registered model */
@@ -439,6 +465,7 @@ export const EFFECTS: Readonly<Record<VerbName, 'reads' | 'writes' | 'kernel'>> 
   label: 'kernel',
   log: 'kernel',
   drift: 'reads',
+  quality: 'reads',
   retrain: 'writes',
   reproduce: 'writes',
   jobs: 'reads'

@@ -1,8 +1,9 @@
-"""`[monitor]` of `mlops.toml`: how long what was answered is kept."""
+"""`[monitor]` of `mlops.toml`: how long what was answered is kept, and what else it is judged by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from mlops_workbench.config.section import key
@@ -26,3 +27,15 @@ class MonitorPolicy:
         str,
         key("summaries by the minute; older ones are of an hour", example="7d", pattern=_LENGTH, must=_MUST),
     ] = "7d"
+    metrics: Annotated[
+        Mapping[str, str],
+        key(
+            "a metric of your own: SQL over label, prediction, score and the model's columns",
+            example={"hits": "SUM(label = prediction)"},
+        ),
+    ] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, expression in self.metrics.items():
+            if not expression.strip():
+                raise ValueError(f"metrics must map names to SQL expressions. Got {name} = '' instead")

@@ -88,6 +88,8 @@ def _must(hint: Any, what: str) -> str:
     wrong_kind = ", got `" in what or not what.startswith("Expected")
     if get_origin(kind) is Literal:
         return f"be {' or '.join(map(repr, get_args(kind)))}"
+    if wrong_kind and get_origin(kind) is Mapping and get_args(kind)[1] is str:
+        return "map names to texts"
     if wrong_kind:
         return _WANTED[get_origin(kind) or kind]
     return str(meta.extra["must"]) or _within(meta)

@@ -92,14 +92,14 @@ def read(
         raise UsageError(f"The 'limit' must be at least 1. Got {limit} instead.")
     with opened(url) as engine:
         table = predictions_table(engine, model)
-        wanted = _features(table, features)
+        wanted = logged_features(table, features)
         labels = labels_table(model, table.c.prediction.type)
         labelled = sa.inspect(engine).has_table(labels.name)
         label = labels.c.label if labelled else sa.null().cast(labels.c.label.type).label("label")
         columns = [*(table.c[n] for n in wanted.values()), *(table.c[n] for n in FACTS), label]
         same = (labels.c.request_id == table.c.request_id) & (labels.c.row_index == table.c.row_index)
         source = table.outerjoin(labels, same) if labelled else table
-        query = _within(sa.select(*columns).select_from(source), table, selection)
+        query = within(sa.select(*columns).select_from(source), table, selection)
         if selection.labelled:
             query = query.where(label.is_not(None) if labelled else sa.false())
         order = (table.c.at, table.c.request_id, table.c.row_index)
@@ -132,7 +132,7 @@ def count(url: str, model: str, selection: LogSelection = EVERYTHING) -> int:
             table = predictions_table(engine, model)
         except NotFound:
             return 0
-        query = _within(sa.select(sa.func.count()).select_from(table), table, selection)
+        query = within(sa.select(sa.func.count()).select_from(table), table, selection)
         with engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -158,14 +158,16 @@ def labels_of(url: str, model: str) -> bool:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[sa.Engine]:
-    """An engine for one call. A SQLite file that does not exist is not made by reading it."""
+def opened(url: str, *, make: bool = False) -> Iterator[sa.Engine]:
+    """An engine for one call. A SQLite file that does not exist is not made by reading it; `make`: it is made."""
     try:
         parsed = sa.engine.make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        if sqlite_file and not Path(sqlite_file).exists():
+        if sqlite_file and make:
+            Path(sqlite_file).parent.mkdir(parents=True, exist_ok=True)
+        elif sqlite_file and not Path(sqlite_file).exists():
             parsed = parsed.set(database=":memory:")
         options = {"connect_args": {"timeout": 30}} if sqlite_file else {"pool_pre_ping": True}
         engine = sa.create_engine(parsed, **options)
@@ -207,10 +209,13 @@ def labels_table(model: str, kind: Any) -> sa.Table:
         sa.Column("row_index", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("label", kind, nullable=False),
         sa.Column("at", sa.Double, nullable=False),
+        sa.Column("origin", sa.Text),
+        sqlite_with_rowid=False,
     )
 
 
-def _features(table: sa.Table, features: Sequence[str] | None) -> dict[str, str]:
+def logged_features(table: sa.Table, features: Sequence[str] | None) -> dict[str, str]:
+    """Feature name → column of the log; None: all. Raises InvalidData for one that is not logged."""
     logged = [column.name for column in table.columns if column.name.startswith("x_")]
     if features is None:
         return {name.removeprefix("x_"): name for name in logged}
@@ -222,7 +227,8 @@ def _features(table: sa.Table, features: Sequence[str] | None) -> dict[str, str]
     return wanted
 
 
-def _within(query: sa.Select[Any], table: sa.Table, selection: LogSelection) -> sa.Select[Any]:
+def within(query: sa.Select[Any], table: sa.Table, selection: LogSelection) -> sa.Select[Any]:
+    """Of the selected rows alone."""
     query = query.where(has_role(table, selection.roles))
     if selection.versions is not None:
         query = query.where(table.c.model_version.in_([str(version) for version in selection.versions]))

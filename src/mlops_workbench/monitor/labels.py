@@ -1,4 +1,7 @@
-"""Labels: what really happened, kept in the inference log by the request and row that they are about."""
+"""Labels: what really happened, kept in the inference log by the request and row that they are about.
+
+A label is kept whether or not its prediction is logged yet: see `label_store`.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,12 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops_workbench.base.clock import SYSTEM
-from mlops_workbench.base.errors import InvalidData, UsageError, closest
+from mlops_workbench.base.errors import InvalidData, NotFound, UsageError, closest
 from mlops_workbench.base.values import Value
-from mlops_workbench.monitor.inference import has_role, labels_table, opened, predictions_table
-
-LABEL_CHUNK = 5_000
-"""labels written in one transaction: the runtime commits before it answers, and waits no longer than that"""
+from mlops_workbench.monitor.inference import has_role, opened, predictions_table
+from mlops_workbench.monitor.label_store import Incoming, label_tables
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,38 @@ class LabelReceipt(Value):
     """labels written"""
     doubled: int = 0
     """labels that were not written, since a later row labels the same row again"""
+    corrected: int = 0
+    """of those replaced, how many say something else now; the earlier value is kept in the history"""
 
     @property
     def title(self) -> str:
         parts = [f"{self.matched:,} of {self.total:,} labels found their prediction"]
         for count, what in (
+            (self.unmatched, "wait for theirs and are kept"),
             (self.replaced, "replaced an earlier one"),
+            (self.corrected, "of these were corrections, whose earlier value is kept"),
             (self.doubled, "were there twice, and the later one counts"),
             (self.skipped, "rows had none"),
         ):
             if count:
                 parts.append(f"{count:,} {what}")
-        return "; ".join(parts) + "."
+        said = "; ".join(parts) + "."
+        if self.total and not self.matched:
+            said += " None has found one yet: check the ids if their predictions should be there."
+        return said
 
 
 @dataclass(frozen=True, slots=True)
 class LabelForm:
     """How labels are written. `column`: None is the frame's only other one. `classes`: those of the model, None
-    where any value may come. `mapping`: other words for the classes, such as YES for Yes."""
+    where any value may come. `mapping`: other words for the classes, such as YES for Yes.
+
+    `wait`: keep labels also if none finds its prediction, or nothing of the model is logged yet."""
 
     column: str | None = None
     classes: Sequence[Any] | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    wait: bool = False
 
 
 def write_labels(
@@ -65,43 +75,101 @@ def write_labels(
 ) -> LabelReceipt:
     """Keep what really happened, by `request_id` and `row_index`, which requests of one row need not have.
 
-    A later label for the same row replaces the earlier one; labels without a logged prediction are kept if others
-    have one. Rows without a label are skipped. Raises InvalidData if the frame or a label does not fit, or no label
-    finds its prediction; nothing is written then. Raises NotFound if nothing of this model has been logged.
+    A later label for the same row replaces the earlier one, whose value goes to the history; a repeated one keeps its
+    time. Labels without a logged prediction are kept. Rows without a label are skipped. Raises InvalidData if the frame
+    or a label does not fit, and, unless they shall wait, if no label finds its prediction: then the ids are wrong more
+    often than the log is late; nothing is written. Raises NotFound if nothing of this model has been logged.
     """
     form = form or LabelForm()
-    with opened(url) as engine:
-        predictions = predictions_table(engine, model)
-        column = _label_column(frame, form.column)
+    came = (now or SYSTEM.now()).timestamp()
+    with opened(url, make=form.wait) as engine:
+        predictions, kind = logged_kind(engine, model, form)
+        column = label_column(frame, form.column, ("request_id", "row_index"))
         known = frame[frame[column].notna() & frame["request_id"].notna()]
-        kind = predictions.c.prediction.type
-        values = as_predicted(known[column], form, is_text=isinstance(kind, sa.String))
         found = pd.DataFrame(
             {
                 "request_id": known["request_id"].astype(str),
                 "row_index": _places(known["row_index"]) if "row_index" in frame else 0,
-                "label": values,
-                "at": (now or SYSTEM.now()).timestamp(),
+                "label": as_predicted(known[column], form, is_text=isinstance(kind, sa.String)),
+                "at": came,
+                "origin": None,
             }
         )
         if "row_index" not in frame and (twice := found["request_id"][found["request_id"].duplicated()]).size:
             raise _without_places(twice.iloc[0])
         unique = found.drop_duplicates(["request_id", "row_index"], keep="last")
-        labels = labels_table(model, sa.Text() if isinstance(kind, sa.String) else sa.Double())
-        labels.create(engine, checkfirst=True)
-        rows = unique.to_dict("records")
-        matched, replaced = _merge(engine, predictions, labels, rows, places="row_index" in frame)
+        tables = label_tables(model, kind)
+        tables.create(engine)
+        with engine.connect() as connection:
+            rows = unique.to_dict("records")
+            incoming = Incoming.made(connection, tables.labels, rows, "labels")
+            matched = 0
+            if predictions is not None:
+                if rows and "row_index" not in frame:
+                    _require_one_row(connection, predictions, incoming)
+                pair = ["request_id", "row_index"]
+                answered = incoming.counted(predictions, pair, has_role(predictions, None))
+                matched = int(connection.execute(answered).scalar_one())
+            if rows and not matched and not form.wait:
+                raise _none_matched(len(rows), str(rows[0]["request_id"]))
+            replaced, corrected = overtaken(connection, incoming)
+            connection.commit()
+            incoming.write(connection, tables.history, came)
+            incoming.drop(connection)
+    doubled = len(found) - len(unique)
+    skipped = len(frame) - len(known)
     return LabelReceipt(
-        matched, len(rows) - matched, replaced, len(frame) - len(known), len(rows), len(found) - len(unique)
+        matched, len(rows) - matched, replaced, skipped, len(rows), doubled, corrected=corrected
     )
 
 
-def _label_column(frame: pd.DataFrame, column: str | None) -> str:
-    if "request_id" not in frame:
+def logged_kind(engine: sa.Engine, model: str, form: LabelForm) -> tuple[sa.Table | None, Any]:
+    """The model's log and the type of its answers, which labels have; of a model that nothing is logged of, the type
+    of its classes. Raises NotFound for that unless labels shall wait."""
+    try:
+        table = predictions_table(engine, model)
+    except NotFound:
+        if not form.wait:
+            raise
+        texts = any(isinstance(one, str) for one in form.classes or ())
+        return None, sa.Text() if texts else sa.Double()
+    return table, sa.Text() if isinstance(table.c.prediction.type, sa.String) else sa.Double()
+
+
+def overtaken(connection: sa.Connection, incoming: Incoming) -> tuple[int, int]:
+    """How many of the incoming labels were there before, and how many of these say something else now."""
+    replaced = incoming.counted(incoming.target, incoming.key)
+    corrected = incoming.counted(incoming.target, incoming.key, incoming.differs)
+    return int(connection.execute(replaced).scalar_one()), int(connection.execute(corrected).scalar_one())
+
+
+def _require_one_row(connection: sa.Connection, predictions: sa.Table, incoming: Incoming) -> None:
+    several = sa.select(predictions.c.request_id).where(
+        predictions.c.row_index > 0,
+        predictions.c.request_id.in_(sa.select(incoming.table.c.request_id)),
+    )
+    if (request := connection.execute(several.limit(1)).scalar()) is not None:
+        raise _without_places(request)
+
+
+def _none_matched(count: int, request: str) -> InvalidData:
+    return InvalidData(
+        f"None of the {count:,} labels belongs to a logged prediction, such as that of the request '{request}'.",
+        "Take request_id and row_index from the answers of predict, or from the log; if their predictions are logged "
+        "later, keep them with the option wait.",
+    )
+
+
+def label_column(frame: pd.DataFrame, column: str | None, own: Sequence[str]) -> str:
+    """Which column holds the labels. `own`: those that say what a label is of; the first must be there."""
+    if own[0] not in frame:
         raise InvalidData(
-            "The labels have no column 'request_id'.", "It is in the answer to each request, and in the log."
+            f"The labels have no column '{own[0]}'.",
+            "It is in the answer to each request, and in the log."
+            if own[0] == "request_id"
+            else closest(own[0], map(str, frame.columns)),
         )
-    others = [str(name) for name in frame.columns if name not in ("request_id", "row_index")]
+    others = [str(name) for name in frame.columns if name not in own]
     if column is None:
         if len(others) != 1:
             raise InvalidData(f"The labels have {len(others)} columns that could be the label.", "Name one.")
@@ -133,15 +201,15 @@ def _without_places(request: str) -> InvalidData:
 def as_predicted(labels: pd.Series[Any], form: LabelForm, *, is_text: bool) -> pd.Series[Any]:
     """As predictions are stored: text, or numbers (true and false as 1 and 0). Raises InvalidData, UsageError."""
     if form.mapping:
-        words = labels.map(_word)
+        words = labels.map(word)
         if unused := sorted(set(form.mapping) - set(words)):
             raise UsageError(f"No label is '{unused[0]}'.", closest(unused[0], sorted(set(words))))
         labels = words.map(lambda word: form.mapping.get(word, word))
-    values = labels.map(_word) if is_text else pd.to_numeric(labels, errors="coerce").astype(float)
+    values = labels.map(word) if is_text else pd.to_numeric(labels, errors="coerce").astype(float)
     if form.classes:
         # an earlier version may have had texts where the log holds numbers now
         allowed = {
-            _word(c) if is_text else float(c) for c in form.classes if is_text or not isinstance(c, str)
+            word(c) if is_text else float(c) for c in form.classes if is_text or not isinstance(c, str)
         }
         fits = values.isin(allowed)
     else:
@@ -162,71 +230,10 @@ def _no_class(wrong: pd.Series[Any], total: int, classes: Sequence[Any]) -> Inva
     return InvalidData(
         f"{len(wrong):,} of {total:,} labels are no class of the model: {value!r} is none of {known}.",
         "Write them as the model does, or say what they stand for: the option mapping, such as "
-        f"{_word(value)}={_word(classes[0])}",
+        f"{word(value)}={word(classes[0])}",
     )
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """A label as text; a whole number that became a float, as it does beside gaps, as the whole number."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _merge(
-    engine: sa.Engine,
-    predictions: sa.Table,
-    labels: sa.Table,
-    rows: Sequence[Mapping[Any, Any]],
-    *,
-    places: bool,
-) -> tuple[int, int]:
-    """Upserts in short transactions from a temporary table; (labels with a prediction, labels replaced).
-
-    `places`: whether the rows of a request are told apart. Raises InvalidData where they must be, and where no label
-    has a prediction.
-    """
-    incoming = sa.Table(
-        "incoming_labels",
-        sa.MetaData(),
-        sa.Column("place", sa.Integer, primary_key=True),
-        *(sa.Column(c.name, c.type) for c in labels.columns),
-        prefixes=["TEMPORARY"],
-    )
-
-    def joined(other: sa.Table, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        same = sa.and_(
-            incoming.c.request_id == other.c.request_id, incoming.c.row_index == other.c.row_index, *also
-        )
-        return sa.select(sa.func.count()).select_from(incoming).where(sa.exists().where(same))
-
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-    names = [c.name for c in labels.columns]
-    with engine.connect() as connection:
-        incoming.create(connection)
-        if rows:
-            connection.execute(sa.insert(incoming), [{"place": i, **row} for i, row in enumerate(rows)])
-        matched = int(connection.execute(joined(predictions, has_role(predictions, None))).scalar_one())
-        if rows and not places:
-            several = sa.select(predictions.c.request_id).where(
-                predictions.c.row_index > 0, predictions.c.request_id.in_(sa.select(incoming.c.request_id))
-            )
-            if (request := connection.execute(several.limit(1)).scalar()) is not None:
-                raise _without_places(request)
-        if rows and not matched:
-            raise InvalidData(
-                f"None of the {len(rows):,} labels belongs to a logged prediction, such as that of the request "
-                f"'{rows[0]['request_id']}'.",
-                "Take request_id and row_index from the answers of predict, or from the log.",
-            )
-        replaced = int(connection.execute(joined(labels)).scalar_one())
-        connection.commit()
-        for start in range(0, len(rows), LABEL_CHUNK):
-            part = sa.select(*(incoming.c[name] for name in names)).where(
-                incoming.c.place.between(start, start + LABEL_CHUNK - 1)
-            )
-            upsert = dialect.insert(labels).from_select(names, part)
-            taken = {"label": upsert.excluded.label, "at": upsert.excluded.at}
-            connection.execute(upsert.on_conflict_do_update(index_elements=names[:2], set_=taken))
-            connection.commit()
-        incoming.drop(connection)
-        connection.commit()
-    return matched, replaced

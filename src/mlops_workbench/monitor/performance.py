@@ -84,7 +84,7 @@ def classification(
     `score` is the probability of the positive class for two classes, of the predicted class otherwise; AUC is
     therefore for two classes only, and log loss too. A metric that is undefined (one class only) is left out.
     """
-    y, p, names = _comparable(labels, predictions, classes)
+    y, p, names = comparable(labels, predictions, classes)
     found = {"accuracy": float(np.mean(y == p))}
     if len(names) != 2:
         each = [_rates(y == place, p == place) for place in np.union1d(y, p)]
@@ -133,7 +133,7 @@ def _log_loss(truth: Any, score: Any) -> float:
     return float(-np.mean(np.log(np.clip(np.where(truth, score, 1 - score), tiny, 1 - tiny))))
 
 
-def _comparable(labels: Any, predictions: Any, classes: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+def comparable(labels: Any, predictions: Any, classes: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
     """Both as places in the list of classes; what is no class comes after them.
 
     Numbers are compared as numbers (a class 1 is stored as 1.0, True as 1.0), all else as text.

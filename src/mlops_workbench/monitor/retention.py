@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.config.monitor import FOREVER, MonitorPolicy
-from mlops_workbench.monitor.inference import labels_table, opened, predictions_table
+from mlops_workbench.monitor.inference import opened, predictions_table
+from mlops_workbench.monitor.label_store import forget, label_tables
 from mlops_workbench.monitor.periods import length
 from mlops_workbench.monitor.sealing import merged
 from mlops_workbench.monitor.windowed import WindowLog
@@ -100,11 +102,12 @@ def _delete_rows(
     log: WindowLog, reader: sa.Engine, writer: sa.Engine, before: float, progress: Progress
 ) -> int:
     table = predictions_table(reader, log.model)
-    labels = labels_table(log.model, table.c.prediction.type)
-    labelled = sa.inspect(reader).has_table(labels.name)
+    every = label_tables(log.model, table.c.prediction.type)
+    labels = [one for one in (every.labels, every.history) if sa.inspect(reader).has_table(one.name)]
     with reader.connect() as connection:
         total = int(connection.execute(sa.select(sa.func.count()).where(table.c.at < before)).scalar_one())
     if not total:
+        _forget_labels(log, reader, writer, table, before)
         return 0
     # what is answered meanwhile for a minute that is gone must not be counted again from a log that lacks it
     with writer.begin() as connection:
@@ -112,13 +115,24 @@ def _delete_rows(
         kept = sa.update(marks).where(marks.c.model == log.model)
         connection.execute(kept.values(kept_from=int(before)))
     gone = 0
-    while deleted := _batch(writer, table, labels if labelled else None, before):
+    while deleted := _batch(writer, table, labels, before):
         gone += deleted
         progress(f"deleting {total:,} old rows", min(1.0, gone / total))
+    _forget_labels(log, reader, writer, table, before)
     return gone
 
 
-def _batch(writer: sa.Engine, table: sa.Table, labels: sa.Table | None, before: float) -> int:
+def _forget_labels(
+    log: WindowLog, reader: sa.Engine, writer: sa.Engine, table: sa.Table, before: float
+) -> None:
+    """Labels that wait, by a key, and before a correction: what else is kept of rows that are gone."""
+    tables = label_tables(log.model, table.c.prediction.type)
+    if before >= 0 and sa.inspect(reader).has_table(tables.history.name):
+        with writer.begin() as connection:
+            forget(connection, tables, table, before)
+
+
+def _batch(writer: sa.Engine, table: sa.Table, labels: Sequence[sa.Table], before: float) -> int:
     key = (table.c.request_id, table.c.row_index, table.c.role)
     oldest = sa.select(*key).where(table.c.at < before).order_by(table.c.at).limit(BATCH)
     with writer.begin() as connection:
@@ -128,11 +142,11 @@ def _batch(writer: sa.Engine, table: sa.Table, labels: sa.Table | None, before: 
         requests = orjson.dumps(sorted({row.request_id for row in rows})).decode()
         old = sa.delete(table).where(table.c.at < before, table.c.request_id.in_(_each(connection, requests)))
         deleted = connection.execute(old).rowcount
-        if labels is not None:
-            left = sa.select(table.c.request_id).where(table.c.request_id == labels.c.request_id)
+        for one in labels:
+            left = sa.select(table.c.request_id).where(table.c.request_id == one.c.request_id)
             connection.execute(
-                sa.delete(labels).where(
-                    labels.c.request_id.in_(_each(connection, requests)), ~sa.exists(left.correlate(labels))
+                sa.delete(one).where(
+                    one.c.request_id.in_(_each(connection, requests)), ~sa.exists(left.correlate(one))
                 )
             )
     return deleted
@@ -141,5 +155,7 @@ def _batch(writer: sa.Engine, table: sa.Table, labels: sa.Table | None, before: 
 def _each(connection: sa.Connection, texts: str) -> Any:
     """The texts of a JSON list as rows: one parameter for thousands."""
     if connection.dialect.name == "postgresql":
-        return sa.select(sa.func.jsonb_array_elements_text(sa.cast(texts, postgresql.JSONB)))
+        return sa.select(
+            sa.func.jsonb_array_elements_text(sa.cast(sa.literal(texts, sa.Text), postgresql.JSONB))
+        )
     return sa.select(sa.func.json_each(texts, type_=sqlite.JSON).table_valued("value").c.value)

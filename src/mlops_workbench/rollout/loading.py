@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.base.errors import InvalidModel
 from mlops_workbench.base.values import Value
+from mlops_workbench.data.rows import to_rows
 from mlops_workbench.track.records import RegisteredVersion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_workbench.serving.dataplane import DataPlane
 
 
 @dataclass(frozen=True)
@@ -43,20 +49,39 @@ class LoadedModel(Value):
 
 def loaded(folder: Path, stored: RegisteredVersion, variable: str | None) -> LoadedModel:
     """Raises `InvalidModel` when the files are not those that were registered, or cannot be loaded here."""
-    from mlops_workbench.serving.dataplane import DataPlane
-    from mlops_workbench.serving.errors import ModelRefused
-
-    try:
-        plane = DataPlane.load(
-            folder,
-            name=stored.name,
-            version=str(stored.version),
-            digests=stored.servable.digests,
-            fast=False,
-        )
-    except ModelRefused as problem:
-        raise InvalidModel(problem.message, problem.next_step) from None
+    plane = _plane(folder, stored)
     model = plane.model
     return LoadedModel(
         stored.name, stored.version, type(model).__name__, variable, tuple(plane.manifest.columns), model
     )
+
+
+def probabilities(folder: Path, stored: RegisteredVersion, frame: pd.DataFrame) -> Any:
+    """Rows × classes, as the runtime answers them. Raises `InvalidModel` also for a model that gives none."""
+    import numpy as np
+
+    plane = _plane(folder, stored, fast=True)
+    manifest = plane.manifest
+    if not plane.gives_probabilities:
+        raise InvalidModel(
+            f"Version {stored.version} of '{stored.name}' gives no probabilities.",
+            "Register a model with predict_proba.",
+        )
+    rows = to_rows(frame[manifest.taken_from(frame.columns)], manifest.inputs)
+    return np.asarray(plane.predict([plane.from_json(row) for row in rows]).probabilities, dtype=np.float64)
+
+
+def _plane(folder: Path, stored: RegisteredVersion, *, fast: bool = False) -> DataPlane:
+    from mlops_workbench.serving.dataplane import DataPlane
+    from mlops_workbench.serving.errors import ModelRefused
+
+    try:
+        return DataPlane.load(
+            folder,
+            name=stored.name,
+            version=str(stored.version),
+            digests=stored.servable.digests,
+            fast=fast,
+        )
+    except ModelRefused as problem:
+        raise InvalidModel(problem.message, problem.next_step) from None

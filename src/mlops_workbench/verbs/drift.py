@@ -51,7 +51,7 @@ def drift(
     Raises `Drifted` with the report when asked to fail and a feature has drifted.
     """
     from mlops_workbench.alerts import watched
-    from mlops_workbench.monitor import periods, watching
+    from mlops_workbench.monitor import keyed, periods, watching
     from mlops_workbench.registry import gates
     from mlops_workbench.registry.versions import recorded
 
@@ -63,6 +63,7 @@ def drift(
     seen = gates.latest(session.store, stored.name, stored.version)
     manifest = recorded(session.tracking, stored)[1]
     if data is None:
+        keyed.settle(session.project.inference_url, stored.name)
         manifest = watching.readable(manifest, session.project.policy.serving)
     found = watching.drift(
         session,

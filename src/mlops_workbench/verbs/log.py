@@ -27,7 +27,7 @@ def log(
     """
     from mlops_workbench.config.names import reference
     from mlops_workbench.data import output
-    from mlops_workbench.monitor import inference, logged, watching
+    from mlops_workbench.monitor import inference, keyed, logged, watching
     from mlops_workbench.registry.versions import recorded
 
     session.check_variable(variable)
@@ -48,6 +48,7 @@ def log(
         manifest = logged.together(manifests)
     elif str(chosen.version) not in answered:
         raise logged.nothing(asked.model, str(chosen.version))
+    keyed.settle(url, asked.model)
     session.progress("reading the logged requests")
     found = logged.frame(
         url,
