@@ -189,8 +189,8 @@ def test_labels_by_key_come_from_a_database(workbench: Workbench, monkeypatch: p
     assert found.whole.metrics["roc_auc"].value == pytest.approx(
         metrics.roc_auc_score(truth["late"], truth["score"])
     )
-    with pytest.raises(InvalidData, match="The database does not answer this statement"):
-        workbench.label("trips", "DELETE FROM outcomes", **by)
+    with pytest.raises(InvalidData, match="readonly database"):
+        workbench.label("trips", "DELETE FROM outcomes RETURNING *", **by)
     with pytest.raises(InvalidData, match="The database does not answer this statement"):
         workbench.label("trips", "SELECT * FROM nothing", **by)
     with closing(sqlite3.connect(path)) as connection:
