@@ -9,7 +9,7 @@ from traitlets import Bool, Callable, Int
 
 from mlops_jupyter.beside import VerbProcess
 from mlops_jupyter.handlers import ROUTES
-from mlops_jupyter.performing import workbench
+from mlops_jupyter.performing import import_ahead, workbench
 from mlops_workbench import __version__
 
 
@@ -37,6 +37,7 @@ class MlopsExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """A pool of our own, so that a verb that takes long never holds up Jupyter's own file work."""
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="mlops")
+        self.pool.submit(import_ahead)
         self.beside = VerbProcess(self.threads) if self.process and self.open_workbench is None else None
         self.settings.update(
             mlops_open=self.open_workbench or workbench, mlops_pool=self.pool, mlops_beside=self.beside

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.request import VerbCall, call, require_below
 from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.interface.payloads import changes
-from mlops_workbench.workbench import verbs
+from mlops_workbench.workbench import Workbench, verbs
 
-COMPUTES = ("drift",)
+COMPUTES = ("drift", "quality")
 """reading verbs that do more than read records"""
 
 
@@ -32,10 +33,14 @@ def opened(open_workbench: Callable[[Path], Any], root: Path, folder: Path, *, n
 
 
 def workbench(folder: Path) -> object:
-    """`Workbench`, imported at the first request: the server starts as fast as without us."""
-    from mlops_workbench.workbench import Workbench
-
     return Workbench(folder)
+
+
+def import_ahead() -> None:
+    """What a first request would import, and hold the event loop up with: in a thread, while the server starts and
+    nobody waits for it yet. There is no project where it looks."""
+    with suppress(MlopsError), closing(Workbench(Path(os.devnull))) as bench:
+        bench.status()
 
 
 def perform(

@@ -92,7 +92,7 @@ def test_from_a_folder_of_parquet_and_from_a_query(
     monkeypatch.setenv("ELSEWHERE", url)
     done = workbench.ingest("trips", "SELECT * FROM answers", sql="secret://env/ELSEWHERE", **OPTIONS)
     assert (done.rows, done.known) == (100, 0)
-    with pytest.raises(InvalidData, match="The query was refused: no such table: other"):
+    with pytest.raises(InvalidData, match="does not answer this statement: no such table: other"):
         workbench.ingest("trips", "SELECT * FROM other", sql=url, **OPTIONS)
     with pytest.raises(UsageError, match="variable of secret://env/NOTHING is not set"):
         workbench.ingest("trips", "SELECT 1", sql="secret://env/NOTHING", **OPTIONS)

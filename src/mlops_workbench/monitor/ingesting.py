@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from mlops_workbench.base import secrets
 from mlops_workbench.base.errors import Conflict, InvalidData, closest
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.base.values import Value, plain
-from mlops_workbench.data import snapshots
+from mlops_workbench.data import queries, snapshots
 from mlops_workbench.data.kinds import as_kinds, misfits
 from mlops_workbench.data.rows import to_rows
 from mlops_workbench.manifest import Kind, Manifest
@@ -273,7 +272,7 @@ def chunks(
     """The rows, some thousands at a time, and how many there are, where that is known. `sql`: the database that `data`
     is a query of, by its URL or a reference to it."""
     if sql is not None:
-        return _from_query(secrets.resolved(sql), str(data)), None
+        return queries.chunks(sql, str(data), CHUNK, kinds), None
     if isinstance(data, str) and data not in context.namespace and Path(data).expanduser().is_dir():
         return _from_folder(Path(data).expanduser(), kinds)
     frame, _ = snapshots.resolve(context.project, context.store, data, context.namespace, kinds)
@@ -295,23 +294,3 @@ def _from_folder(folder: Path, kinds: Mapping[str, Kind]) -> tuple[Iterator[pd.D
         ) from None
     batches = found.to_batches(batch_size=CHUNK)
     return (as_kinds(batch.to_pandas(), kinds) for batch in batches if batch.num_rows), total
-
-
-def _from_query(url: str, query: str) -> Iterator[pd.DataFrame]:
-    """Raises InvalidData for what the database refuses."""
-    import pandas as pd
-
-    try:
-        engine = sa.create_engine(url)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as problem:
-        raise InvalidData(
-            f"The database's URL cannot be used: {problem}.", "Write it as SQLAlchemy does."
-        ) from None
-    try:
-        with engine.connect().execution_options(stream_results=True) as connection:
-            yield from pd.read_sql(sa.text(query), connection, chunksize=CHUNK)
-    except sa.exc.SQLAlchemyError as problem:
-        said = " ".join(str(getattr(problem, "orig", problem)).split())[:200]
-        raise InvalidData(f"The query was refused: {said}.", "Try it in the database itself.") from None
-    finally:
-        engine.dispose()
