@@ -88,7 +88,7 @@ def test_the_context_is_the_same_for_the_same_content(tmp_path: Path) -> None:
 
 def test_of_ours_only_the_runtime_goes_along() -> None:
     names = {name for name, _ in runtime_files()}
-    assert {n.split("/")[1] for n in names} == {"__init__.py", "manifest.py", "serving"}
+    assert {n.split("/")[1] for n in names} == {"__init__.py", "manifest.py", "serving", "summary"}
     assert {"mlops_workbench/serving/__main__.py", "mlops_workbench/serving/docs.html"} <= names
     assert not any("__pycache__" in n for n in names)
 

@@ -235,7 +235,7 @@ def test_the_image_holds_the_runtime_and_little_else(
     container = client.containers.get(deployment.container_id)
     listing = "import pathlib; print(*pathlib.Path('/opt/runtime').rglob('*.py'))"
     files = container.exec_run(["python", "-c", listing]).output.decode().split()
-    assert {f.split("/")[4] for f in files} == {"__init__.py", "manifest.py", "serving"}
+    assert {f.split("/")[4] for f in files} == {"__init__.py", "manifest.py", "serving", "summary"}
     absent = ("pip", "mlflow", "jupyterlab", "docker", "evidently")
     there = f"import importlib.util as u; print([m for m in {absent} if u.find_spec(m)])"
     assert container.exec_run(["python", "-c", there]).output == b"[]\n"

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import mlops_jupyter.handlers as handlers
 import pytest
 from jupyter_server.auth import Authorizer
+from mlops_jupyter import handlers, performing
 from projects import champion
 from tornado.web import create_signed_value
 
@@ -207,6 +207,7 @@ READS = {
     "drift": {"name": "trips", "data": "rows.csv"},
     "contract": {"name": "trips"},
     "ledger": {"action": "verify"},
+    "quality": {"name": "trips/1"},
 }
 
 
@@ -222,7 +223,8 @@ async def test_get_leaves_everything_as_it_was(
     before = tree(root)
     for name, verb in verbs().items():
         status, answer = await ask(f"verbs/{name}", html="1", **READS.get(name, {}))
-        assert status == 200 if verb.effect == "reads" else status in (405, 409), (name, answer)
+        right = (404,) if name == "quality" else (200,)  # nothing was answered yet
+        assert status in (right if verb.effect == "reads" else (405, 409)), (name, answer)
         after = tree(root)
         assert after == before, (name, [p for p in after if after[p] != before.get(p)])
     for address in ("version", "verbs", "overview"):
@@ -237,13 +239,14 @@ async def test_all_work_of_every_handler_is_done_in_threads(
     seen: dict[str, set[str]] = {}
 
     def watched(name: str) -> None:
-        whole = getattr(handlers, name)
+        room = performing if name == "call" else handlers
+        whole = getattr(room, name)
 
         def call(*given: Any, **options: Any) -> Any:
             seen.setdefault(name, set()).add(threading.current_thread().name.partition("_")[0])
             return whole(*given, **options)
 
-        monkeypatch.setattr(handlers, name, call)
+        monkeypatch.setattr(room, name, call)
 
     for name in ("verbs", "describe", "from_query", "call", "line", "checked", "project_folder"):
         watched(name)

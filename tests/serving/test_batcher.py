@@ -230,10 +230,12 @@ def test_no_answer_without_its_log(make: Any) -> None:
     setup.send("a").result(30)
     with setup.log.engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {setup.log.table.name} RENAME TO away")
+        connection.exec_driver_sql(f"CREATE TABLE {setup.log.table.name} (x INTEGER)")  # not one of ours
     with pytest.raises(ServingError, match="could not be logged") as caught:
         setup.send("b").result(30)
     assert caught.value.kind == "LogUnavailable"
     with setup.log.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {setup.log.table.name}")
         connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {setup.log.table.name}")
     setup.send("b").result(30)  # the worker lives on
 
