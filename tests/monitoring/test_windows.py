@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from mlops_workbench.data import summarizing
 from mlops_workbench.manifest import Field, Manifest
 from mlops_workbench.monitor import retention
 from mlops_workbench.monitor.sealing import LATE_SECONDS, seal
-from mlops_workbench.monitor.windowed import Asked, WindowLog, series, total
+from mlops_workbench.monitor.windowed import Asked, WindowLog, failures, series, total
 from mlops_workbench.serving.answers import Prediction
 from mlops_workbench.serving.predlog import LogEntry, PredictionLog
 from mlops_workbench.serving.privacy import Privacy
@@ -152,6 +154,18 @@ def test_parts_add_up_in_any_order(
     np.testing.assert_allclose(together.sums, expected.sums, rtol=1e-6, atol=1e-3)
 
 
+@given(st.lists(st.floats(), min_size=1, max_size=60), st.lists(st.floats(), max_size=20))
+def test_any_numbers_make_a_reference_that_is_read_back(seen: list[float], asked: list[float]) -> None:
+    """Also the largest that there are, infinities and none at all."""
+    reference = summarizing.reference(pd.DataFrame({"x": seen}), [Field("x", "double")])
+    again = DataReference.loads(reference.dumps())
+    assert again.layout == reference.layout
+    part = again.columns[0]
+    assert sum(part.counts) == len(seen)
+    assert list(part.edges) == sorted(set(part.edges))
+    assert int(part.count(asked)[0].sum()) == len(asked)
+
+
 @given(
     seen=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=80),
     asked=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40),
@@ -200,7 +214,7 @@ def test_a_reference_is_read_back_as_it_was_written() -> None:
 def test_the_windows_of_a_runtime_hold_what_the_log_holds(
     log: PredictionLog, windows: WindowLog, stores: str | None
 ) -> None:
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     found = entries(flights(500, seed=3))
     for start in range(0, len(found), 10):
         log.write(found[start : start + 10])
@@ -220,7 +234,7 @@ def test_what_a_killed_runtime_did_not_write_is_counted_from_the_log(
     log: PredictionLog, windows: WindowLog, stores: str | None
 ) -> None:
     found = entries(flights(400, seed=4))
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     half = len(found) // 2
     log.write(found[:half])
     assert log.recorder is not None
@@ -265,7 +279,7 @@ def test_a_period_holds_its_rows_and_no_others(
 ) -> None:
     """Whatever its ends are: before a window's minute is sealed, inside of a minute, inside of a merged hour."""
     found = entries(flights(700, seed=12))
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     log.write(found)
     log.close()  # its windows are written
     end = found[-1].at
@@ -290,7 +304,7 @@ def test_a_writer_that_comes_after_the_seal_is_not_counted_twice(
     log: PredictionLog, windows: WindowLog, stores: str | None
 ) -> None:
     found = entries(flights(300, seed=6))
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     log.write(found[:50])
     now = START + 7 * len(found) + 10_000
     assert seal(windows, now).again > 0  # its minutes were not written yet
@@ -302,11 +316,74 @@ def test_a_writer_that_comes_after_the_seal_is_not_counted_twice(
     same(summed.window, whole(made(), found))
 
 
+@pytest.mark.both_stores
+def test_several_that_seal_while_rows_come_count_each_once(
+    log: PredictionLog, windows: WindowLog, stores: str | None
+) -> None:
+    found = entries(flights(400, seed=13))
+    log.count_windows(made(), "1")
+    now = START + 7 * len(found) + 10_000
+    with ThreadPoolExecutor(3) as pool:
+        sealing = []
+        for start in range(0, len(found), 20):
+            log.write(found[start : start + 20])
+            assert log.recorder is not None
+            log.recorder._flush(math.inf)
+            until = START + 7 * (start + 20) + LATE_SECONDS
+            sealing += [pool.submit(seal, windows, until) for _ in range(2)]
+        for one in sealing:
+            one.result(60)
+    log.close()
+    seal(windows, now)
+    summed = total(windows, Asked("1", START, now))
+    assert summed is not None
+    same(summed.window, whole(made(), found))
+
+
+def test_what_cannot_be_counted_costs_no_answer(
+    log: PredictionLog, windows: WindowLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.count_windows(made(), "1")
+    found = entries(flights(1_200, seed=14))
+
+    def broken(*_: object) -> None:
+        raise OverflowError("too large")
+
+    assert log.recorder is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(log.recorder._columns, "windows", broken)
+        log.write(found)
+    log.close()
+    now = START + 7 * len(found) + 10_000
+    assert seal(windows, now).again > 0
+    summed = total(windows, Asked("1", START, now))
+    assert summed is not None
+    same(summed.window, whole(made(), found))
+
+
+def test_errors_are_kept_with_the_minute_and_merged(
+    log: PredictionLog, windows: WindowLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.count_windows(made(), "1")
+    log.write(entries(flights(30, seed=15)))
+    assert log.recorder is not None
+    monkeypatch.setattr(time, "time", lambda: START + 30)
+    for code in (503, 503, 500):
+        log.recorder.failed("champion", code)
+    log.close()
+    monkeypatch.undo()
+    assert failures(windows, START, START + 60) == 3
+    seal(windows, START + 10_000)
+    retention.prune(windows, MonitorPolicy(keep_minutes="1m"), START + 10_000)
+    assert failures(windows, START, START + 3_600) == 3
+    assert failures(windows, START + 3_600, START + 7_200) == 0
+
+
 def test_two_versions_and_writers_at_once(url: str, windows: WindowLog) -> None:
     logs = [PredictionLog(url, manifest(), "flights") for _ in range(2)]
     found = [entries(flights(200, seed=7 + i), version=str(i + 1), first=i) for i in range(2)]
     for one, some in zip(logs, found, strict=True):
-        one.count_windows(made())
+        one.count_windows(made(), some[0].version)
         one.write(some[::2])
     for one, some in zip(logs, reversed(found), strict=True):
         one.write(some[1::2])
@@ -322,7 +399,7 @@ def test_two_versions_and_writers_at_once(url: str, windows: WindowLog) -> None:
 def test_what_the_log_must_not_hold_is_in_no_window(url: str) -> None:
     private = Privacy(excluded=frozenset({"dep delay"}), hashed=frozenset({"carrier"}), key=b"k")
     log = PredictionLog(url, manifest(), "flights", private)
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     found = entries(flights(200, seed=8))
     log.write(found)
     log.close()
@@ -342,7 +419,7 @@ def test_what_the_log_must_not_hold_is_in_no_window(url: str) -> None:
 def test_a_database_that_does_not_answer_costs_no_answer_and_no_window(
     log: PredictionLog, windows: WindowLog, url: str
 ) -> None:
-    log.count_windows(made())
+    log.count_windows(made(), "1")
     found = entries(flights(100, seed=9))
     log.write(found)
     assert log.recorder is not None

@@ -15,6 +15,7 @@ from projects import champion, registered, set_policy, trips
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from mlops_workbench.base.errors import GateFailed, NotFound, UsageError
 from mlops_workbench.data import files
@@ -258,3 +259,18 @@ def test_a_snapshot_says_that_an_index_is_not_kept(workbench: Workbench) -> None
     assert workbench.snapshot(frame[frame["hour"] > 3], name="some").note == ""
     by_hour = workbench.snapshot(frame.set_index("hour"), name="by_hour")
     assert "Its index 'hour' is not kept" in by_hour.title
+
+
+def test_held_out_rows_that_the_model_refuses_do_not_keep_it_from_being_registered(
+    workbench: Workbench,
+) -> None:
+    space: Any = workbench.namespace
+    fitted = trips(200, seed=1).assign(kind="known")
+    space["model"] = make_pipeline(OneHotEncoder(handle_unknown="error"), LogisticRegression()).fit(
+        fitted[["kind"]], fitted["late"]
+    )
+    held_out = fitted[["kind", "late"]].assign(kind="new")
+    done = workbench.register(
+        "model", name="trips", data=fitted[["kind", "late"]], evaluate=held_out, target="late"
+    )
+    assert done.version == 1

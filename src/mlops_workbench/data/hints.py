@@ -80,7 +80,6 @@ def _is_id(series: pd.Series[Any]) -> bool:
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(series.dtype):
-        return (
-            int(series.max()) - int(series.min()) == len(series) - 1
-        )  # of 64 bits, a difference can overflow
+        # as Python's numbers: the difference of two of 64 bits can overflow
+        return int(series.max()) - int(series.min()) == len(series) - 1
     return all_texts(series) and not series.str.contains(" ").any()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from mlops_workbench.data.kinds import numbers_of, text_of
 from mlops_workbench.manifest import Field, Kind
-from mlops_workbench.summary.parts import BUCKETS, NumberArray, Part, as_time, category
+from mlops_workbench.summary.parts import BUCKETS, NumberArray, Part, category
 from mlops_workbench.summary.reference import PREDICTION, SCORE, DataReference
 
 if TYPE_CHECKING:
@@ -52,23 +53,36 @@ def reference(
 def _prediction(predictions: Sequence[Any], classes: Sequence[Any]) -> Part:
     if classes:
         names = tuple(dict.fromkeys(category(c) for c in classes))
-        return _with_counts(Part(PREDICTION, "category", names=names, distinct=len(names)), predictions)
+        part = Part(PREDICTION, "category", names=names, distinct=len(names))
+        return _with_tally(part, Counter(predictions))
     if all(isinstance(v, int | float | np.number) for v in predictions[:100]):
         return _number(PREDICTION, np.asarray(predictions, dtype=np.float64))
-    return _category(PREDICTION, predictions)
+    return _category(PREDICTION, Counter(predictions))
 
 
 def _column(series: pd.Series[Any], field: Field) -> Part:
     kind: Kind = field.kind
     if kind in ("double", "long"):
         return _number(field.name, numbers_of(series))
-    gaps = series.isna().to_numpy()
-    values = [None if gap else value for value, gap in zip(series.astype(object), gaps, strict=True)]
     if kind == "datetime":
-        return _time(field.name, values)
+        return _time(field.name, series)
+    times = _occurring(series)
     if kind == "boolean":
-        return _category(field.name, values)
-    return _text(field.name, [None if v is None else text_of(v) for v in values])
+        return _category(field.name, times)
+    return _text(field.name, times)
+
+
+def _occurring(series: pd.Series[Any]) -> dict[Any, int]:
+    """How often each value occurs, texts as the model is sent them; None: missing."""
+    import pandas as pd
+
+    codes, values = pd.factorize(series.astype(object))
+    counts = np.bincount(codes + 1, minlength=len(values) + 1).tolist()
+    found: dict[Any, int] = {None: counts[0]} if counts[0] else {}
+    for value, count in zip(values.tolist(), counts[1:], strict=True):
+        text = value if isinstance(value, bool | np.bool_) else text_of(value)
+        found[text] = found.get(text, 0) + count
+    return found
 
 
 def _number(name: str, values: NumberArray) -> Part:
@@ -79,8 +93,11 @@ def _number(name: str, values: NumberArray) -> Part:
         distinct = np.unique(some)
         if distinct.size <= FEW_VALUES:
             distinct = np.unique(finite)
-        edges, coarse = _edges(finite, some, distinct)
-        part = Part(name, "number", edges, coarse, centre=float(finite.mean()), distinct=int(distinct.size))
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest that there are
+            edges, coarse = _edges(finite, some, distinct)
+            mean = float(finite.mean())
+        centre = mean if math.isfinite(mean) else 0.0
+        part = Part(name, "number", edges, coarse, centre=centre, distinct=int(distinct.size))
     return _with_counts(part, values)
 
 
@@ -91,53 +108,58 @@ def _edges(
     if distinct.size <= FEW_VALUES:
         slack = _SAME * np.where(distinct == 0, 1.0, np.abs(distinct))
         around = np.stack([distinct - slack, distinct + slack], axis=1).ravel()
-        if np.all(np.diff(around) > 0):
+        if np.all(np.diff(around) > 0) and np.isfinite(around).all():
             return tuple(around.tolist()), tuple(range(around.size))
     low, high = float(finite.min()), float(finite.max())
     beyond = float(np.nextafter(high, np.inf))
     wide = np.linspace(low, high, math.ceil(math.log2(finite.size) + 1) + 1)[1:-1]  # Sturges' rule
     fine = np.quantile(some, np.arange(1, QUANTILES) / QUANTILES)
     inner = wide[np.isfinite(wide) & (wide > low) & (wide < beyond)]
-    edges = np.unique(np.concatenate([[low, beyond], inner, fine[(fine > low) & (fine < beyond)]]))
-    coarse = np.searchsorted(edges, np.unique(np.concatenate([[low, beyond], inner])))
+    ends = [low, beyond] if math.isfinite(beyond) else [low]
+    edges = np.unique(np.concatenate([ends, inner, fine[(fine > low) & (fine < beyond)]]))
+    coarse = np.searchsorted(edges, np.unique(np.concatenate([ends, inner])))
     return tuple(edges.tolist()), tuple(coarse.tolist())
 
 
-def _category(name: str, values: Sequence[Any]) -> Part:
+def _category(name: str, times: Mapping[Any, int]) -> Part:
+    known: Counter[str] = Counter()
+    for value, count in times.items():
+        if value is not None:
+            known[category(value)] += count
+    some = tuple(value for value, _ in known.most_common(NAMED))
+    buckets = BUCKETS if len(known) > NAMED else 0
+    return _with_tally(Part(name, "category", names=some, buckets=buckets, distinct=len(known)), times)
+
+
+def _text(name: str, times: Mapping[str | None, int]) -> Part:
+    known = {value: count for value, count in times.items() if value is not None}
+    if len(known) < _FREE_TEXT or 2 * len(known) < sum(known.values()):
+        return _category(name, times)
+    lengths = [np.nan if value is None else len(value) for value in times]
+    return replace(
+        _number(name, np.repeat(lengths, list(times.values()))), form="length", distinct=len(known)
+    )
+
+
+def _time(name: str, series: pd.Series[Any]) -> Part:
+    """By the hour, and by the weekday where no time has one."""
     import pandas as pd
 
-    found = pd.Series([None if v is None else category(v) for v in values], dtype=object).value_counts()
-    some = tuple(found.index[:NAMED])
-    part = Part(
-        name,
-        "category",
-        names=some,
-        buckets=BUCKETS if len(found) > NAMED else 0,
-        distinct=len(found),
-    )
-    return _with_counts(part, values)
+    moments = pd.to_datetime(series, errors="coerce", utc=True)
+    clock = bool(((moments.dt.hour > 0) | (moments.dt.minute > 0)).any())
+    hours = moments.dt.floor("h").value_counts(dropna=False)
+    known: list[Any] = list(hours.index)
+    times = {
+        None if hour is pd.NaT else hour.to_pydatetime(): count
+        for hour, count in zip(known, hours.tolist(), strict=True)
+    }
+    return _with_tally(Part(name, "hour" if clock else "weekday"), times)
 
 
-def _text(name: str, values: Sequence[str | None]) -> Part:
-    known = [v for v in values if v is not None]
-    distinct = len(set(known))
-    if distinct < _FREE_TEXT or 2 * distinct < len(known):
-        return _category(name, values)
-    lengths = _number(name, np.array([np.nan if v is None else len(v) for v in values], dtype=np.float64))
-    part = Part(name, "length", lengths.edges, lengths.coarse, centre=lengths.centre, distinct=distinct)
-    return _with_counts(part, values)
+def _with_tally(part: Part, times: Mapping[Any, int]) -> Part:
+    return replace(part, counts=tuple(part.tally(times).tolist()))
 
 
-def _time(name: str, values: Sequence[Any]) -> Part:
-    moments = [m for v in values if v is not None and (m := as_time(_plain_time(v))) is not None]
-    clock = any(m.hour or m.minute for m in moments)
-    return _with_counts(Part(name, "hour" if clock else "weekday"), [_plain_time(v) for v in values])
-
-
-def _plain_time(value: Any) -> Any:
-    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
-
-
-def _with_counts(part: Part, values: Sequence[Any] | NumberArray) -> Part:
+def _with_counts(part: Part, values: NumberArray) -> Part:
     counts, sums = part.count(values)
     return replace(part, counts=tuple(counts.tolist()), sums=tuple(sums.tolist()))

@@ -38,7 +38,7 @@ class DriftReport(Value):
     thresholds: Thresholds
     performance: Performance | None = None
     answers: tuple[FeatureDrift, ...] = ()
-    """predictions, scores and labels, compared like features"""
+    """predictions and scores, compared like features"""
     against: str = ""
     """what it is compared with; empty: the rows that the model was fitted on"""
 

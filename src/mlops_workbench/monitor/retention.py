@@ -15,8 +15,7 @@ from mlops_workbench.config.monitor import FOREVER, MonitorPolicy
 from mlops_workbench.monitor.inference import opened, predictions_table
 from mlops_workbench.monitor.label_store import forget, label_tables
 from mlops_workbench.monitor.periods import length
-from mlops_workbench.monitor.sealing import merged
-from mlops_workbench.monitor.windowed import WindowLog
+from mlops_workbench.monitor.windowed import WindowLog, added
 from mlops_workbench.serving.windows import WindowKey, record, sealed_until
 from mlops_workbench.summary.window import HOUR, MINUTE, Window
 
@@ -39,9 +38,7 @@ def prune(log: WindowLog, policy: MonitorPolicy, now: float, progress: Progress 
     """Only what is sealed. Raises NotFound if nothing of the model is logged."""
     with log.writing() as writer, opened(log.url) as reader:
         with reader.connect() as connection:
-            mark = sealed_until(connection, log.tables, log.model)
-        if mark is None:
-            return Deleted(0, 0, 0)
+            mark = sealed_until(connection, log.tables)
         hours = _merge_minutes(log, reader, writer, min(mark, _before(policy.keep_minutes, now)), progress)
         rows = _delete_rows(log, reader, writer, min(mark, _before(policy.keep_rows, now)), progress)
         windows = log.tables.windows
@@ -87,7 +84,7 @@ def _merge(log: WindowLog, connection: sa.Connection, hour: int) -> None:
         )
         if row.rows:
             window.add_dumped(reference, [(row.rows, row.requests, row.counts)])
-        for code, count in merged([row.errors]).items():
+        for code, count in added([row.errors]).items():
             errors[code] = errors.get(code, 0) + count
     connection.execute(sa.delete(log.tables.windows).where(*within))
     rows = [

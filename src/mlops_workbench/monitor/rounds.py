@@ -9,8 +9,10 @@ from typing import Any
 
 from mlops_workbench.base.errors import MlopsError, NotFound
 from mlops_workbench.base.values import Value
-from mlops_workbench.monitor import retention, sealing, watching
+from mlops_workbench.monitor import retention, sealing, watching, windowed
 from mlops_workbench.track.context import TrackedContext
+
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Watched(Value):
     again: int
     deleted_rows: int
     deleted_windows: int
+    failed: int = 0
+    """requests of the last 24 hours that were answered by an error of the service"""
     problem: str = ""
 
 
@@ -42,11 +46,19 @@ class Round(Value):
         return f"{said}, {', '.join(failed)} with a problem." if failed else f"{said}."
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        heads = ["model", "counted until", "minutes", "from the log", "rows deleted", "windows deleted"]
+        heads = [
+            "model",
+            "counted until",
+            "minutes",
+            "from the log",
+            "rows deleted",
+            "windows deleted",
+            "failed, 24 h",
+        ]
         problems = any(m.problem for m in self.models)
         return [*heads, *["problem"] * problems], [
             [
-                *(m.model, m.counted_until, m.minutes, m.again, m.deleted_rows, m.deleted_windows),
+                *(m.model, m.counted_until, m.minutes, m.again, m.deleted_rows, m.deleted_windows, m.failed),
                 *[m.problem] * problems,
             ]
             for m in self.models
@@ -63,7 +75,7 @@ def round_of(context: TrackedContext, models: Sequence[str] | None, now: datetim
         except NotFound:  # nothing was answered yet
             continue
         except MlopsError as problem:
-            found.append(Watched(name, "", 0, 0, 0, 0, str(problem)))
+            found.append(Watched(name, "", 0, 0, 0, 0, problem=str(problem)))
     return Round(tuple(found))
 
 
@@ -73,4 +85,5 @@ def _watched(context: TrackedContext, name: str, now: datetime) -> Watched:
     sealed = sealing.seal(log, now.timestamp(), context.progress)
     gone = retention.prune(log, context.project.policy.monitor, now.timestamp(), context.progress)
     until = datetime.fromtimestamp(sealed.until, UTC).isoformat(timespec="minutes")
-    return Watched(name, until, sealed.minutes, sealed.again, gone.rows, gone.windows)
+    failed = windowed.failures(log, now.timestamp() - _DAY, now.timestamp())
+    return Watched(name, until, sealed.minutes, sealed.again, gone.rows, gone.windows, failed)

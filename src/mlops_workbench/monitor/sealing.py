@@ -10,13 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops_workbench.base.progress import Progress, silent
 from mlops_workbench.monitor.inference import opened, predictions_table
-from mlops_workbench.monitor.windowed import ROWS, WindowLog
+from mlops_workbench.monitor.windowed import ROWS, WindowLog, added
 from mlops_workbench.serving.windows import WindowKey, record, sealed_until
 from mlops_workbench.summary.window import HOUR, MINUTE, Window
 
@@ -69,12 +67,8 @@ def seal(log: WindowLog, now: float, progress: Progress = silent) -> Sealed:
 
 def _mark(engine: sa.Engine, log: WindowLog, table: sa.Table, until: int) -> int:
     with engine.connect() as connection:
-        known = sealed_until(connection, log.tables, log.model)
-    return (
-        _next(engine, table, -(2**40), until)
-        if known is None
-        else max(known, _next(engine, table, known, until))
-    )
+        known = sealed_until(connection, log.tables)
+    return max(known, _next(engine, table, known, until))
 
 
 def _next(engine: sa.Engine, table: sa.Table, start: int, until: int) -> int:
@@ -130,15 +124,18 @@ def _chunk(
         }
         windows = _counted(log, engines.reader, table, unit, wrong) if wrong else {}
         with engines.writer.begin() as connection:
-            moved = sealed_until(connection, log.tables, log.model, lock=True)
+            moved = sealed_until(connection, log.tables, "move")
             if _written(connection, log, unit) != written:
                 continue
             _replace(connection, log, wrong, windows, written)
             if mark is None:
                 again = log.tables.again
                 connection.execute(sa.delete(again).where(again.c.start >= start, again.c.start < stop))
-            elif moved is None or moved < mark:
-                _set_mark(connection, log, mark)
+            elif moved < mark:
+                marks = log.tables.marks
+                connection.execute(
+                    sa.update(marks).where(marks.c.model == log.model).values(sealed_until=mark)
+                )
         return len(logged), len(wrong)
 
 
@@ -220,7 +217,7 @@ def _replace(
 ) -> None:
     table = log.tables.windows
     for key in wrong:
-        errors = merged(e for _, _, e in written.get(key, {}).values())
+        errors = added(e for _, _, e in written.get(key, {}).values())
         connection.execute(
             sa.delete(table).where(
                 table.c.version == key.version,
@@ -233,23 +230,3 @@ def _replace(
         if key in windows or errors:
             layout = known.layout if known else ""
             connection.execute(sa.insert(table), [record(key, FROM_LOG, layout, windows.get(key), errors)])
-
-
-def merged(errors: Any) -> dict[str, int]:
-    """Counts of errors by code, from several windows' texts."""
-    found: dict[str, int] = {}
-    for text in errors:
-        for code, count in orjson.loads(text or "{}").items():
-            found[code] = found.get(code, 0) + count
-    return found
-
-
-def _set_mark(connection: sa.Connection, log: WindowLog, mark: int) -> None:
-    marks = log.tables.marks
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    upsert = dialect.insert(marks).values(model=log.model, sealed_until=mark)
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=["model"], set_={"sealed_until": upsert.excluded.sealed_until}
-        )
-    )

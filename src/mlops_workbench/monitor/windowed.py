@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from mlops_workbench.monitor.inference import opened, predictions_table
@@ -80,6 +81,26 @@ class Asked:
 
     def of_role(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
         return column != SHADOW if self.roles is None else column.in_(self.roles)
+
+
+def failures(log: WindowLog, start: float, end: float) -> int:
+    """Requests that the service answered by an error of its own in [start, end), whatever their version and role."""
+    with opened(log.url) as engine:
+        c = log.tables.windows.c
+        if not sa.inspect(engine).has_table(log.tables.windows.name):
+            return 0
+        within = (c.start >= start, c.start < end, c.errors.is_not(None))
+        with engine.connect() as connection:
+            return sum(added(connection.execute(sa.select(c.errors).where(*within)).scalars()).values())
+
+
+def added(errors: Iterable[str | None]) -> dict[str, int]:
+    """Counts of errors by code, from several windows' texts."""
+    found: dict[str, int] = {}
+    for text in errors:
+        for code, count in orjson.loads(text or "{}").items():
+            found[code] = found.get(code, 0) + count
+    return found
 
 
 def total(log: WindowLog, asked: Asked) -> Sum | None:

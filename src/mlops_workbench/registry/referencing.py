@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.base.errors import MlopsError
 from mlops_workbench.base.values import plain
 from mlops_workbench.manifest import Manifest
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mlops_workbench.summary.reference import DataReference
 
 FITTED_ON, HELD_OUT = "fitted on", "held out"
-ASKED_ROWS = 20_000
+ASKED_ROWS = 5_000
 """of which the answers are kept"""
 
 
@@ -32,9 +33,7 @@ def reference(
 
     from mlops_workbench.data import summarizing
 
-    judged = rows.get(HELD_OUT, rows[FITTED_ON])
-    some = judged[manifest.taken_from(judged.columns)].iloc[:: max(1, -(-len(judged) // most))]
-    predictions, probabilities = ask(some)
+    predictions, probabilities = _asked(manifest, rows, ask, most)
     answered = [_as_logged(value) for value in plain(list(predictions))]
     return summarizing.reference(
         rows[FITTED_ON],
@@ -43,6 +42,25 @@ def reference(
         scores=None if probabilities is None else _scores(manifest, answered, np.asarray(probabilities)),
         classes=manifest.classes,
     )
+
+
+def _asked(
+    manifest: Manifest,
+    rows: Mapping[str, pd.DataFrame],
+    ask: Callable[[pd.DataFrame], tuple[Sequence[Any], Any]],
+    most: int,
+) -> tuple[Sequence[Any], Any]:
+    """Of held-out rows if the model takes them: it may refuse what it has not seen, such as a new category."""
+    for what in (HELD_OUT, FITTED_ON):
+        if (judged := rows.get(what)) is None:
+            continue
+        some = judged[manifest.taken_from(judged.columns)].iloc[:: max(1, -(-len(judged) // most))]
+        try:
+            return ask(some)
+        except MlopsError:
+            if what == FITTED_ON:
+                raise
+    return [], None
 
 
 def _scores(manifest: Manifest, predictions: Sequence[Any], probabilities: Any) -> Any:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,14 @@ class _Service:
     def _made(self, dataplane: DataPlane, log: PredictionLog | None) -> ServingVersion:
         """A version that is ready to be started."""
         self._classes[dataplane.version] = dataplane.manifest.classes
+        metrics = self.metrics.successor(dataplane.version)
+        if log is not None and log.recorder is not None:
+            metrics.failed = partial(log.recorder.failed, self.options.role)
         return ServingVersion(
             dataplane,
             log,
             limits=self.options.limits,
-            metrics=self.metrics.successor(dataplane.version),
+            metrics=metrics,
             answer_unlogged=self.options.answer_unlogged,
         )
 

@@ -19,6 +19,8 @@ logger = logging.getLogger("mlops_workbench.serving")
 
 METRICS = "mlops.metrics"
 """in the scope of a request: the metrics of the version that it was given to"""
+_OTHER = "other"
+_SERVER_ERROR = 500
 _CLIENT_WENT_AWAY = 499  # nginx's number for it; there is no official one
 
 
@@ -55,9 +57,11 @@ class Envelope:
             failed = ServingError("ServingFailed", "The service failed on this request.", "See its log.")
             await error_response(failed, scope["path"])(scope, receive, seen)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
+            path = scope["path"] if scope["path"] in self._paths else _OTHER
             metrics = scope.get(METRICS) or self._metrics()
             metrics.answered(path, status or _CLIENT_WENT_AWAY, time.perf_counter() - started)
+            if status >= _SERVER_ERROR and scope["method"] == "POST" and path != _OTHER:
+                metrics.failed(status)
 
 
 def error_response(error: ServingError, path: str = "") -> Response:

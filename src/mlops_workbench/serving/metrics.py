@@ -83,6 +83,8 @@ class Metrics:
         self.predictions = self._series.predictions.labels(**self._names)
         self.unlogged = self._series.unlogged.labels(**self._names)
         self.commit_seconds = self._series.commit_seconds.labels(**self._names)
+        self.failed: Callable[[int], None] = lambda _code: None
+        """told of each request for predictions that the service answered by an error of its own"""
         self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def successor(self, version: str) -> Metrics:

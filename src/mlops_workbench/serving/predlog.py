@@ -141,10 +141,10 @@ class PredictionLog:
         with self.engine.begin() as connection:
             create_or_migrate(connection, self.table)
 
-    def count_windows(self, reference: DataReference) -> None:
-        """Count what is written into windows from now on."""
+    def count_windows(self, reference: DataReference, version: str) -> None:
+        """Count what this version answers into windows from now on."""
         hidden = self._privacy.excluded | self._privacy.hashed if self._privacy else ()
-        self.recorder = Recorder(reference, self.table, self.engine, self._name, hidden)
+        self.recorder = Recorder(reference, self.table, self.engine, (self._name, version), hidden)
         self.recorder.start()
 
     def write_or_replay(self, entry: LogEntry) -> LogEntry:

@@ -37,12 +37,18 @@ class Recorder:
     """Of one version in one process. `add` is called from one thread, the rest from any."""
 
     def __init__(
-        self, reference: DataReference, log: Table, engine: Engine, model: str, hidden: Collection[str] = ()
+        self,
+        reference: DataReference,
+        log: Table,
+        engine: Engine,
+        name: tuple[str, str],
+        hidden: Collection[str] = (),
     ) -> None:
-        """`log`: the table whose rows are counted. `hidden`: columns that it does not hold as they were sent."""
+        """`log`: the table whose rows are counted. `name`: of the model, and its version. `hidden`: columns that the
+        table does not hold as they were sent."""
         self._reference = reference
         self._engine = engine
-        self._model = model
+        model, self._version = name
         self._tables = window_tables(model)
         self._columns = Columns(reference, log, hidden)
         self._writer = uuid.uuid4().hex[:12]
@@ -67,9 +73,9 @@ class Recorder:
             if len(self._waiting) * len(self._reference.parts) >= _WAITING_CELLS:
                 self._count()
 
-    def failed(self, version: str, role: str, code: int) -> None:
+    def failed(self, role: str, code: int) -> None:
         """A request that was answered by an error."""
-        key = WindowKey(version, role, int(time.time()) // MINUTE * MINUTE)
+        key = WindowKey(self._version, role, int(time.time()) // MINUTE * MINUTE)
         with self._lock:
             self._errors.setdefault(key, Counter())[str(code)] += 1
 
@@ -88,9 +94,14 @@ class Recorder:
             self._flush(time.time())
 
     def _count(self) -> None:
-        """The lock is held."""
+        """The lock is held. Whatever goes wrong here costs no answer: the log has the rows."""
         waiting, self._waiting = self._waiting, []
-        for key, window in self._columns.windows(waiting).items():
+        try:
+            found = self._columns.windows(waiting)
+        except Exception as error:
+            report(logger, "rows not counted", error)
+            return
+        for key, window in found.items():
             if key in self._windows:
                 self._windows[key].add(window)
             else:
@@ -110,7 +121,7 @@ class Recorder:
         try:
             with self._engine.begin() as connection:
                 create(connection, self._tables)
-                write(connection, self._tables, self._model, writer, self._reference.layout, done)
+                write(connection, self._tables, writer, self._reference.layout, done)
         except SQLAlchemyError as error:
             report(logger, "windows not written", error)
             self._keep(done)

@@ -152,7 +152,7 @@ def _loaded(settings: Settings, folder: Path, target: Target) -> tuple[DataPlane
         settings.log_url, dataplane.manifest, settings.name, settings.privacy, power=settings.power
     )
     if (known := _reference(folder, dataplane.manifest)) is not None:
-        log.count_windows(known)
+        log.count_windows(known, target.version)
     return dataplane, log
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import (
@@ -48,6 +48,7 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True)
 class WindowTables:
+    model: str
     windows: Table
     again: Table
     """minutes before the mark that are to be counted again"""
@@ -83,43 +84,42 @@ def window_tables(model: str) -> WindowTables:
         Column("sealed_until", BigInteger, nullable=False),
         Column("kept_from", BigInteger),  # older rows were deleted from the log
     )
-    return WindowTables(windows, again, marks)
+    return WindowTables(model, windows, again, marks)
 
 
 def create(connection: Connection, tables: WindowTables) -> None:
-    """In the caller's transaction."""
+    """In the caller's transaction. The mark is there from the start, so that it can be locked."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mlops inference log'))")
     for table in (tables.windows, tables.again, tables.marks):
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+    insert_new(connection, tables.marks, [{"model": tables.model, "sealed_until": 0}])
 
 
 def sealed_until(
-    connection: Connection, tables: WindowTables, model: str, *, lock: bool = False
-) -> int | None:
-    """The mark in Unix seconds; None before the first sealing. `lock`: nobody moves it until the transaction ends."""
-    query = select(tables.marks.c.sealed_until).where(tables.marks.c.model == model)
+    connection: Connection, tables: WindowTables, lock: Literal["", "share", "move"] = ""
+) -> int:
+    """The mark in Unix seconds; 0 before the first sealing. With a lock nobody moves it until the transaction ends
+    (SQLite's writer is alone anyway): writers of windows share it, who will move it has it alone."""
+    query = select(tables.marks.c.sealed_until).where(tables.marks.c.model == tables.model)
     if lock and connection.dialect.name == "postgresql":
-        query = query.with_for_update(read=True)
-    return connection.execute(query).scalar()
+        query = query.with_for_update(read=lock == "share")
+    return connection.execute(query).scalar() or 0
 
 
 def write(
     connection: Connection,
     tables: WindowTables,
-    model: str,
     writer: str,
     layout: str,
     windows: Mapping[WindowKey, tuple[Window | None, Mapping[str, int]]],
 ) -> None:
     """A runtime's windows, with the requests that were answered by an error. Those of sealed minutes are left to be
     counted again from the log."""
-    mark = sealed_until(connection, tables, model, lock=True)
-    late = {
-        key.start for key, (window, _) in windows.items() if mark is not None and key.start < mark and window
-    }
+    mark = sealed_until(connection, tables, "share")
+    late = {key.start for key, (window, _) in windows.items() if window and key.start < mark}
     if late:
         insert_new(connection, tables.again, [{"start": start} for start in sorted(late)])
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,9 +23,9 @@ NUMERIC: tuple[PartForm, ...] = ("number", "length")
 CLOCK: dict[PartForm, int] = {"hour": 24, "weekday": 7}
 BUCKETS = 32
 """that the categories beyond `names` share, by a hash of their names"""
-SUMS = 4
-"""of a numeric part: Σ(x − centre), Σ(x − centre)², smallest, largest"""
 NO_SUMS: tuple[float, float, float, float] = (0.0, 0.0, np.inf, -np.inf)
+"""of a numeric part: Σ(x − centre), Σ(x − centre)², smallest, largest"""
+SUMS = len(NO_SUMS)
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,14 @@ class Part:
         if self.numeric:
             numbers = as_lengths(values) if self.form == "length" else as_numbers(values)
             return self._counted(numbers)
+        return self.tally(Counter(values)), np.array(NO_SUMS)
+
+    def tally(self, times: Mapping[Any, int]) -> CountArray:
+        """The same of a part that is not numeric, from how often each value occurs."""
         found = np.zeros(self.width, dtype=np.int64)
-        for value, times in Counter(values).items():
-            found[self._place(value)] += times
-        return found, np.array(NO_SUMS)
+        for value, count in times.items():
+            found[self._place(value)] += count
+        return found
 
     def _counted(self, numbers: NumberArray) -> tuple[CountArray, NumberArray]:
         gaps = np.isnan(numbers)
@@ -107,8 +111,8 @@ class Part:
         finite = known[np.isfinite(known)]
         if not finite.size:
             return found, np.array(NO_SUMS)
-        away = finite - self.centre
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            away = finite - self.centre
             return found, np.array([away.sum(), np.square(away).sum(), finite.min(), finite.max()])
 
     def _place(self, value: Any) -> int:
@@ -146,14 +150,14 @@ def as_numbers(values: Sequence[Any] | NumberArray) -> NumberArray:
         return values.astype(np.float64, copy=False)
     try:
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):  # a value that is no number: it has no place among numbers
+    except (TypeError, ValueError, OverflowError):  # what is no number has no place among numbers
         return np.array([_number(v) for v in values], dtype=np.float64)
 
 
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.nan
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlops_workbench.manifest import REFERENCE, read_plain
-from mlops_workbench.summary.parts import NO_SUMS, SUMS, CountArray, NumberArray, Part
+from mlops_workbench.summary.parts import NO_SUMS, CountArray, NumberArray, Part
 
 PREDICTION, SCORE, LATENCY = "prediction", "score", "latency"
 _FORMAT = 1
@@ -104,6 +104,3 @@ def load(folder: Path, sha256: str | None) -> DataReference | None:
     if sha256 is None or hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{REFERENCE} is not the one that was registered.")
     return DataReference.loads(data)
-
-
-assert len(NO_SUMS) == SUMS
